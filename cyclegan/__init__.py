@@ -1,0 +1,25 @@
+"""Unpaired image-to-image translation with CycleGAN in TensorFlow.
+
+The public API is loaded when it is first used, so that importing the package costs nothing:
+
+    cyclegan.load_generator    a trained generator, from a run or a bundle, as a Keras model
+    cyclegan.train             train a model as `cyclegan train` does
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_generator", "train"]
+
+_HOMES = {"load_generator": "cyclegan.networks.bundle", "train": "cyclegan.training.session"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

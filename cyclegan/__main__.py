@@ -1,0 +1,5 @@
+"""`python -m cyclegan` is the same as `cyclegan`."""
+
+from cyclegan.cli.main import main
+
+main()

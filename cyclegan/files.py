@@ -1,0 +1,22 @@
+"""Files that appear whole or not at all."""
+
+import os
+import pathlib
+
+
+def write_atomically(path: pathlib.Path, data: bytes) -> None:
+    """Writes beside the target, flushes, then renames over it.
+
+    Raises:
+        OSError: if it cannot be written. What was at `path` is then unchanged.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
