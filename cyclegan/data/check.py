@@ -1,0 +1,139 @@
+"""What is wrong with the images of a folder, before a training run finds out."""
+
+import filecmp
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from cyclegan.data.decoding import MAX_PIXELS, SUFFIXES, BadImage, list_images, read_header, read_pixels
+from cyclegan.errors import UsageError
+
+# folder: (split, domain)
+LAYOUT = {
+    "trainA": ("train", "A"),
+    "trainB": ("train", "B"),
+    "testA": ("test", "A"),
+    "testB": ("test", "B"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with one image.
+
+    Attributes:
+        path: of the image, relative to the folder that was checked.
+        kind: what is wrong; an image can have several findings.
+        reason: the details, one line.
+    """
+
+    path: Path
+    kind: Literal["unreadable", "truncated", "over-large", "tiny", "constant", "duplicate"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of `check_folder`.
+
+    Attributes:
+        counts: images, good and bad, per folder: trainA, trainB, testA and testB where they exist; in a plain
+            folder per folder directly within, "." being its own images.
+        findings: in the order in which the images were read.
+    """
+
+    counts: dict[str, int]
+    findings: list[Finding]
+
+
+def check_folder(
+    folder: Path,
+    min_size: int = 32,
+    max_pixels: int = MAX_PIXELS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Decode every image below `folder`, one at a time, and report what is wrong.
+
+    A duplicate has the same pixels as an image read before, in whatever lossless disguise: other format, grey
+    stored as RGB, opaque alpha. Constant images are not compared.
+
+    Args:
+        folder: with trainA and trainB, perhaps testA and testB (what lies beside them is not read), or any
+            folder of images.
+        min_size: images with a shorter side, in pixels, are "tiny".
+        max_pixels: images of more pixels are "over-large" and not decoded.
+        progress: called with (done, total) after each image.
+
+    Raises:
+        UsageError: if there is no such folder, or no image in it.
+    """
+    parts = [name for name in LAYOUT if (folder / name).is_dir()]
+    if parts:
+        paths = [path for name in parts for path in list_images(folder / name)]
+    else:
+        paths = list_images(folder)
+    if not paths:
+        raise UsageError(f"{folder}: no images in it. Looked for: {' '.join(sorted(SUFFIXES))}.")
+
+    counts = Counter(dict.fromkeys(parts, 0))
+    counts.update(_part(path.relative_to(folder)) for path in paths)
+    findings: list[Finding] = []
+    first_with: dict[bytes, Path] = {}  # pixels, as a hash -> the first image that has them
+    for done, path in enumerate(paths, start=1):
+        findings += _check_image(folder, path.relative_to(folder), min_size, max_pixels, first_with)
+        if progress:
+            progress(done, len(paths))
+    return Report(dict(counts), findings)
+
+
+def _part(path: Path) -> str:
+    return path.parts[0] if len(path.parts) > 1 else "."
+
+
+def _check_image(
+    folder: Path, path: Path, min_size: int, max_pixels: int, first_with: dict[bytes, Path]
+) -> Iterator[Finding]:
+    try:
+        header = read_header(folder / path, max_pixels)
+        pixels = read_pixels(folder / path, max_pixels)
+    except BadImage as error:
+        yield Finding(path, error.kind, error.reason)
+        return
+    if min(header.width, header.height) < min_size:
+        reason = f"{header.width} x {header.height} pixels, a side is shorter than {min_size}"
+        yield Finding(path, "tiny", reason)
+    if (pixels == pixels[0, 0]).all():
+        yield Finding(path, "constant", f"all pixels are {pixels[0, 0].tolist()}")
+        return
+    first = first_with.setdefault(_fingerprint(pixels), path)
+    if first != path:
+        same_bytes = filecmp.cmp(folder / first, folder / path, shallow=False)
+        encoding = "" if same_bytes else " (encoded differently)"
+        yield Finding(path, "duplicate", f"same image as {first.as_posix()}{encoding}{_across(first, path)}")
+
+
+def _fingerprint(pixels: np.ndarray) -> bytes:
+    """Equal for equal images, whether grey is stored as RGB or an alpha that is opaque everywhere as well."""
+    count = pixels.shape[-1]
+    colours, alpha = np.split(pixels, [3 if count >= 3 else 1], axis=-1)
+    if (colours == colours[:, :, :1]).all():
+        colours = colours[:, :, :1]
+    digest = hashlib.blake2b(f"{colours.shape} {colours.dtype}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(colours).data)
+    if not (alpha == 255).all():
+        digest.update(np.ascontiguousarray(alpha).data)
+    return digest.digest()
+
+
+def _across(first: Path, second: Path) -> str:
+    if not {_part(first), _part(second)} <= LAYOUT.keys():
+        return ""
+    (first_split, first_domain), (second_split, second_domain) = LAYOUT[_part(first)], LAYOUT[_part(second)]
+    splits = ", across train and test" if first_split != second_split else ""
+    domains = ", across domains A and B" if first_domain != second_domain else ""
+    return splits + domains

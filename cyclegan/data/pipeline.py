@@ -1,0 +1,160 @@
+"""Batches as a pure function of (seed, step).
+
+Sample number i of a domain with n images is image i % n of the domain's permutation number i // n, seen through the
+augmentation of seed (seed, domain, i). Nothing else decides: not the replica, not the thread, not what came before.
+So a run that is continued needs no state of the input, only the number of the step.
+"""
+
+import functools
+import pathlib
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from cyclegan.config import Config, DataConfig
+from cyclegan.data.augmentation import augment, centre_view
+from cyclegan.data.decoding import BadImage, read_image
+from cyclegan.data.sources import Source
+from cyclegan.errors import CycleganError
+
+DOMAIN_A, DOMAIN_B = 0, 1
+
+
+@functools.lru_cache(maxsize=8)
+def permutation(seed: int, domain: int, epoch: int, size: int) -> np.ndarray:
+    """The order of a domain's images in one of its epochs: int64 [size], each index once.
+
+    Sorts by random bits, because NumPy keeps the bits of a bit generator for ever, but not those of `permutation`.
+    """
+    key = np.array([seed, (epoch << 1) | domain], dtype=np.uint64)
+    return np.argsort(np.random.Philox(key=key).random_raw(size), kind="stable")
+
+
+class ImageReader:
+    """Reads sample number i of one domain, passing over files that turn out to be broken.
+
+    Args:
+        paths: the images of the domain.
+        domain: `DOMAIN_A` or `DOMAIN_B`.
+        seed: of the run.
+        channels: of the decoded images.
+        config: value range and limits.
+        report: called with one line for each broken file, once.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[pathlib.Path],
+        domain: int,
+        seed: int,
+        channels: int,
+        config: DataConfig,
+        report: Callable[[str], None],
+    ):
+        self.paths = paths
+        self.domain = domain
+        self.seed = seed
+        self.channels = channels
+        self.config = config
+        self.report = report
+        self.failure: CycleganError | None = None
+        self._bad: set[pathlib.Path] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, sample: int) -> np.ndarray:
+        """Float32 [height, width, channels] in [-1, 1].
+
+        Raises:
+            CycleganError: if more than `data.max_bad_images` files of the domain are broken. Also kept in
+                `failure`, because TensorFlow passes on the text alone.
+        """
+        size = len(self.paths)
+        epoch, position = divmod(int(sample), size)
+        order = permutation(self.seed, self.domain, epoch, size)
+        for offset in range(size):
+            path = self.paths[order[(position + offset) % size]]
+            try:
+                return read_image(path, self.channels, self.config.value_range, max_pixels=self.config.max_pixels)
+            except BadImage as error:
+                self._note(path, error)
+        raise self.failure or CycleganError(f"No image of {self.paths[0].parent} can be read.")
+
+    def _note(self, path: pathlib.Path, error: BadImage) -> None:
+        with self._lock:
+            if path not in self._bad:
+                self._bad.add(path)
+                self.report(f"Replaced by the next image: {error}")
+            if len(self._bad) > self.config.max_bad_images:
+                self.failure = CycleganError(
+                    f"More than `data.max_bad_images` = {self.config.max_bad_images} files are broken, the last one:"
+                    f" {error}. `cyclegan data check` lists them all."
+                )
+                raise self.failure
+
+
+def build_pipeline(
+    readers: tuple[ImageReader, ImageReader],
+    config: Config,
+    first_step: int,
+    last_step: int,
+    global_batch: int,
+) -> tf.data.Dataset:
+    """The batches of the steps from `first_step` up to but not including `last_step`.
+
+    Args:
+        readers: of domain A and of domain B.
+        config: the whole configuration.
+        first_step: number of steps that are done.
+        last_step: number of steps of the complete run.
+        global_batch: images of each domain per step, over all replicas.
+
+    Returns:
+        A data set of (real_a, real_b), float32 or float64 [global_batch, crop_size, crop_size, channels] in [-1, 1].
+    """
+    dtype = tf.float64 if config.training.precision == "float64" else tf.float32
+
+    def view(reader: ImageReader, sample: tf.Tensor) -> tf.Tensor:
+        image = tf.numpy_function(reader, [sample], tf.float32, stateful=False)
+        image = tf.ensure_shape(image, [None, None, reader.channels])
+        seed = tf.random.experimental.stateless_fold_in(
+            tf.constant([reader.seed, reader.domain], tf.int64), sample, alg="philox"
+        )
+        return tf.cast(augment(image, seed, config.data), dtype)
+
+    samples = tf.data.Dataset.range(first_step * global_batch, last_step * global_batch)
+    pairs = samples.map(
+        lambda sample: (view(readers[0], sample), view(readers[1], sample)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    return pairs.batch(global_batch, drop_remainder=True).prefetch(2)
+
+
+def build_readers(source: Source, config: Config, report: Callable[[str], None]) -> tuple[ImageReader, ImageReader]:
+    """The readers of the training images of both domains."""
+    seed = config.training.seed
+    return (
+        ImageReader(source.train_a, DOMAIN_A, seed, config.data.channels_a, config.data, report),
+        ImageReader(source.train_b, DOMAIN_B, seed, config.data.channels_b, config.data, report),
+    )
+
+
+def load_views(paths: Sequence[pathlib.Path], count: int, channels: int, config: DataConfig) -> np.ndarray:
+    """The first `count` readable images, seen whole: float32 [at most count, crop_size, crop_size, channels]."""
+    views: list[np.ndarray] = []
+    for path in paths:
+        if len(views) == count:
+            break
+        try:
+            image = read_image(path, channels, config.value_range, max_pixels=config.max_pixels)
+        except BadImage:
+            continue  # training reports broken files; a picture for the eye can do without
+        views.append(centre_view(tf.constant(image), config).numpy())
+    return np.stack(views) if views else np.zeros((0, config.crop_size, config.crop_size, channels), np.float32)
+
+
+def steps_per_epoch(source: Source, global_batch: int) -> int:
+    """An epoch shows as many images of each domain as the larger one has, rounded up to whole batches."""
+    return -(-max(len(source.train_a), len(source.train_b)) // global_batch)

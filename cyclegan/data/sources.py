@@ -1,0 +1,299 @@
+"""Where the encoded images of both domains are: a named data set, a folder, or two folders."""
+
+import difflib
+import hashlib
+import os
+import pathlib
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from cyclegan.config import DataConfig
+from cyclegan.data.decoding import SUFFIXES, BadImage, list_images, read_header
+from cyclegan.data.stripes import ensure_stripes, read_marker, stripes_folder
+from cyclegan.errors import CycleganError, UsageError
+
+STRIPES = "stripes"
+TFDS_NAMES = (
+    "apple2orange", "summer2winter_yosemite", "horse2zebra", "monet2photo", "cezanne2photo",
+    "ukiyoe2photo", "vangogh2photo", "maps", "facades", "iphone2dslr_flower",
+)  # fmt: skip
+"""The configurations of `cycle_gan` in TensorFlow Datasets."""
+
+SPLITS = ("trainA", "trainB", "testA", "testB")
+LAYOUT = "trainA and trainB, and where there are test images testA and testB"
+SECONDS_TO_ANSWER = 15
+
+
+class Source(NamedTuple):
+    """The image files of both domains, for training and for testing.
+
+    Attributes:
+        name: of the data set.
+        train_a: training images of domain A, sorted, at least one.
+        train_b: training images of domain B, sorted, at least one.
+        test_a: test images of domain A, sorted, perhaps none.
+        test_b: test images of domain B, sorted, perhaps none.
+        folder: what holds trainA and trainB; None if the domains are two folders.
+    """
+
+    name: str
+    train_a: tuple[pathlib.Path, ...]
+    train_b: tuple[pathlib.Path, ...]
+    test_a: tuple[pathlib.Path, ...]
+    test_b: tuple[pathlib.Path, ...]
+    folder: pathlib.Path | None
+
+
+def default_data_dir() -> pathlib.Path:
+    """Where data sets are kept: $CYCLEGAN_DATA_DIR, else ~/.cache/cyclegan."""
+    return _path(os.environ.get("CYCLEGAN_DATA_DIR") or "~/.cache/cyclegan")
+
+
+def resolve_source(config: DataConfig, data_dir: pathlib.Path, report: Callable[[str], None]) -> Source:
+    """Finds the images that a configuration asks for; prepares a named data set if it is not there yet.
+
+    A name stands for the data set even where a folder is called alike; `./name` is the folder.
+
+    Args:
+        config: `domain_a`, `domain_b` and `test_fraction`, or `dataset`.
+        data_dir: where named data sets are kept.
+        report: called with a line for whatever takes time or may surprise.
+
+    Raises:
+        UsageError: if there is no such data set or folder, or a domain has no training images.
+        CycleganError: if a named data set cannot be prepared.
+    """
+    if config.domain_a is not None and config.domain_b is not None:
+        return _source_of_domains(_path(config.domain_a), _path(config.domain_b), config.test_fraction)
+    name, folder = config.dataset, _path(config.dataset)
+    if name == STRIPES or name in TFDS_NAMES:
+        if folder.is_dir():
+            report(f"`{name}` is the data set of this name; for the folder here, give ./{name}")
+        return _source_of_folder(name, prepare_dataset(name, data_dir, report))
+    if not folder.is_dir():
+        raise _unknown(name)
+    return _source_of_folder(folder.resolve().name, folder)
+
+
+def prepare_dataset(name: str, data_dir: pathlib.Path, report: Callable[[str], None]) -> pathlib.Path:
+    """The folder of a named data set, which is drawn or downloaded if it is not there yet.
+
+    Raises:
+        UsageError: if there is no data set of this name.
+        CycleganError: if it cannot be prepared.
+    """
+    if name in TFDS_NAMES:
+        return prepare_tfds(name, data_dir, report)
+    if name != STRIPES:
+        raise _unknown(name)
+    if not is_prepared(name, data_dir):
+        report(f"Drawing the data set stripes into {stripes_folder(data_dir)}.")
+    return ensure_stripes(data_dir)
+
+
+def is_prepared(name: str, data_dir: pathlib.Path) -> bool:
+    """Whether a named data set is on disk."""
+    if name == STRIPES:
+        return read_marker(stripes_folder(data_dir)) is not None
+    return (data_dir / name).is_dir()
+
+
+def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None]) -> pathlib.Path:
+    """Writes the image files of a TensorFlow Datasets set, as they were encoded, to the folder `data_dir/name`.
+
+    Nothing is downloaded if the official zip is in `data_dir/tensorflow_datasets/downloads/manual`.
+
+    Args:
+        name: one of `TFDS_NAMES`.
+        data_dir: where data sets are kept. A folder `name` that is there is returned as it is.
+        report: called with a line before a download.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CycleganError: if it cannot be downloaded (in three lines that say what to do), unpacked or written.
+    """
+    folder = data_dir / name
+    if folder.is_dir():
+        return folder
+
+    import requests
+    import tensorflow_datasets as tfds
+
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    builder = tfds.builder(f"cycle_gan/{name}", data_dir=data_dir / "tensorflow_datasets")
+    url, url_info = next(item for item in builder.url_infos.items() if item[0].endswith(f"/{name}.zip"))
+    manual_zip = data_dir / "tensorflow_datasets/downloads/manual" / f"{name}.zip"
+    # A folder of its own for each set tells what can be deleted after a failure: TFDS leaves its litter.
+    own_downloads = data_dir / "tensorflow_datasets/downloads" / name
+    has_zip = manual_zip.exists() or any(own_downloads.glob("*/*.zip"))
+    if not builder.data_path.exists() and not has_zip:
+        if problem := _download_problem(url):  # TFDS itself would try for minutes
+            raise _cannot_download(name, url, problem, manual_zip)
+        report(f"Downloading {name}, {url_info.size}, from {url}.")
+    temporary = data_dir / f".{name}.{os.getpid()}.tmp"
+    try:
+        builder.download_and_prepare(
+            download_dir=own_downloads,
+            download_config=tfds.download.DownloadConfig(
+                extract_dir=temporary / "extracted", manual_dir=manual_zip.parent, try_download_gcs=False
+            ),
+        )
+        _write_encoded(builder, temporary / "images")
+        (temporary / "images").replace(folder)
+        shutil.rmtree(own_downloads, ignore_errors=True)  # the builder's records hold all of it
+    except (requests.RequestException, tfds.download.DownloadError) as error:
+        raise _cannot_download(name, url, type(error).__name__, manual_zip) from error
+    except Exception as error:  # of many kinds, some not public: a damaged zip, another zip, a full disk
+        reason = " ".join(str(error).split()) or type(error).__name__
+        hint = f" {manual_zip} must be the file of {url}." if manual_zip.exists() else ""
+        raise CycleganError(f"Cannot prepare {name} in {data_dir}: {reason}.{hint}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for litter in own_downloads.rglob("*.tmp.*"):
+            shutil.rmtree(litter, ignore_errors=True)
+    return folder
+
+
+def scan_headers(source: Source, max_pixels: int, max_bad_images: int, report: Callable[[str], None]) -> Source:
+    """Leaves out the files whose headers say that they cannot be used. No image is decoded.
+
+    Args:
+        source: the files to look at.
+        max_pixels: images of more, width times height, are left out.
+        max_bad_images: files that may be left out.
+        report: called with a line for each of them.
+
+    Raises:
+        CycleganError: if more than `max_bad_images` are bad, or none of a domain's training images is left.
+    """
+    splits = (source.train_a, source.train_b, source.test_a, source.test_b)
+    paths = [path for split in splits for path in split]
+    with ThreadPoolExecutor() as threads:
+        problems = threads.map(lambda path: _problem(path, max_pixels), paths)
+        bad = {path: problem for path, problem in zip(paths, problems, strict=True) if problem}
+    if len(bad) > max_bad_images:
+        path, problem = next(iter(bad.items()))
+        raise CycleganError(
+            f"{len(bad)} images cannot be used, `data.max_bad_images` allows {max_bad_images}. The first: "
+            f"{problem}. `cyclegan data check {source.folder or path.parent}` lists them all."
+        )
+    for problem in bad.values():
+        report(f"Left out: {problem}")
+    train_a, train_b, test_a, test_b = (tuple(path for path in split if path not in bad) for split in splits)
+    for domain, before, after in (("A", source.train_a, train_a), ("B", source.train_b, train_b)):
+        if not after:
+            raise CycleganError(
+                f"None of the training images of domain {domain} can be used. The first: {bad[before[0]]}."
+            )
+    return source._replace(train_a=train_a, train_b=train_b, test_a=test_a, test_b=test_b)
+
+
+def _path(text: str) -> pathlib.Path:
+    return pathlib.Path(os.path.expanduser(text))
+
+
+def _source_of_folder(name: str, folder: pathlib.Path) -> Source:
+    if not all((folder / split).is_dir() for split in SPLITS[:2]):
+        found = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        shown = ", ".join(found[:5] + ["..."] * (len(found) > 5)) or "no folder"
+        raise UsageError(f"{folder} must hold {LAYOUT}. Received: {shown}.")
+    train_a, train_b = (tuple(_images_of_domain(folder / split)) for split in SPLITS[:2])
+    test_a, test_b = (tuple(list_images(folder / split)) if (folder / split).is_dir() else () for split in SPLITS[2:])
+    return Source(name, train_a, train_b, test_a, test_b, folder)
+
+
+def _source_of_domains(folder_a: pathlib.Path, folder_b: pathlib.Path, test_fraction: float) -> Source:
+    real_a, real_b = folder_a.resolve(), folder_b.resolve()
+    if real_a.is_relative_to(real_b) or real_b.is_relative_to(real_a):
+        raise UsageError(
+            "`data.domain_a` and `data.domain_b` must be different folders, neither inside the other. "
+            f"Received: {folder_a} and {folder_b}."
+        )
+    train_a, test_a = _split(_images_of_domain(folder_a), folder_a, test_fraction)
+    train_b, test_b = _split(_images_of_domain(folder_b), folder_b, test_fraction)
+    return Source(f"{real_a.name}2{real_b.name}", train_a, train_b, test_a, test_b, None)
+
+
+def _images_of_domain(folder: pathlib.Path) -> list[pathlib.Path]:
+    if images := list_images(folder):
+        return images
+    raise UsageError(f"{folder} holds no images. Formats looked for: {' '.join(sorted(SUFFIXES))}.")
+
+
+def _split(
+    images: Sequence[pathlib.Path], folder: pathlib.Path, test_fraction: float
+) -> tuple[tuple[pathlib.Path, ...], tuple[pathlib.Path, ...]]:
+    """Train and test, both in the order of `images`; at least one is for training.
+
+    A file's place depends on its name below `folder` alone: the split needs no seed, it hardly changes when
+    files are added, and files of one name in both domains tend to fall on the same side.
+    """
+    num_test = min(round(test_fraction * len(images)), len(images) - 1)
+    names = {path: os.fsencode(path.relative_to(folder).as_posix()) for path in images}
+    test = set(sorted(images, key=lambda path: hashlib.sha256(names[path]).digest())[:num_test])
+    return tuple(path for path in images if path not in test), tuple(path for path in images if path in test)
+
+
+def _unknown(name: str) -> UsageError:
+    known = (STRIPES, *TFDS_NAMES)
+    nearest = difflib.get_close_matches(name.lower(), known, n=1)
+    suggestion = f" Did you mean `{nearest[0]}`?" if nearest else ""
+    return UsageError(
+        f"`{name}` is neither a data set nor a folder.{suggestion} Data sets: {', '.join(known)}. "
+        f"A folder must hold {LAYOUT}."
+    )
+
+
+def _problem(path: pathlib.Path, max_pixels: int) -> BadImage | None:
+    try:
+        read_header(path, max_pixels)
+    except BadImage as error:
+        return error
+    return None
+
+
+def _download_problem(url: str) -> str | None:
+    """Why a file cannot be downloaded; None if the server starts to send it."""
+    import requests
+
+    outcome: list[str | None] = [f"no answer within {SECONDS_TO_ANSWER} s"]
+
+    def ask() -> None:
+        try:
+            with requests.get(url, stream=True, timeout=SECONDS_TO_ANSWER) as response:
+                outcome[0] = None if response.ok else f"HTTP {response.status_code}"
+        except requests.RequestException as error:
+            outcome[0] = type(error).__name__
+
+    # The timeout of a request counts for each address of the host, and not for looking up its name.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(SECONDS_TO_ANSWER)
+    return outcome[0]
+
+
+def _cannot_download(name: str, url: str, problem: str, manual_zip: pathlib.Path) -> CycleganError:
+    return CycleganError(
+        f"Cannot download {name} ({problem}).\n"
+        f"Download {url} elsewhere, put it at {manual_zip}, and run this command again,\n"
+        "or train on a folder that holds trainA and trainB: cyclegan train --dataset DIR"
+    )
+
+
+def _write_encoded(builder: Any, folder: pathlib.Path) -> None:
+    """The images of each split, in the order of the records, whose names are lost."""
+    import tensorflow_datasets as tfds
+
+    for split in SPLITS:
+        (folder / split).mkdir(parents=True)
+        examples = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+        for index, example in enumerate(tfds.as_numpy(examples)):
+            suffix = "png" if example["image"].startswith(b"\x89PNG") else "jpg"
+            (folder / split / f"{index:05d}.{suffix}").write_bytes(example["image"])

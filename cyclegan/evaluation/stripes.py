@@ -1,0 +1,139 @@
+"""How well a generator stripes plain animals without touching the landscape.
+
+The luminance of a pixel is Y = 0.299 R + 0.587 G + 0.114 B, of values in [0, 1].
+
+The stripe contrast of an image is the standard deviation of Y over the pixels that the animal covers fully
+(mask 255). Its median over the test images is divided by that of the real domain B test images, each in its
+own mask: 1 is as striped as the real ones. The change outside of an image is the mean absolute difference
+between translation and input, over all channels of the pixels that the animal does not touch (mask 0), as a
+fraction of the value range.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+MIN_RATIO = 0.5
+MAX_CHANGE_OUTSIDE = 0.1
+BATCH = 8
+
+Translate = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One row of the table.
+
+    Attributes:
+        name: what was scored.
+        contrast: median stripe contrast.
+        ratio: that, divided by the median stripe contrast of the real domain B test images.
+        change_outside: mean change outside; None for real images, which are no translation of anything.
+    """
+
+    name: str
+    contrast: float
+    ratio: float
+    change_outside: float | None
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is striped well enough and leaves the background alone."""
+        return self.ratio >= MIN_RATIO and (self.change_outside or 0) <= MAX_CHANGE_OUTSIDE
+
+
+def score_stripes(translate: Translate, folder: pathlib.Path) -> list[Score]:
+    """Scores a translation from domain A to domain B on the test images of the stripes data set.
+
+    Args:
+        translate: float32 [n, h, w, 3] in [-1, 1] to the same; called with up to 8 images.
+        folder: the data set, as `cyclegan.data.stripes.ensure_stripes` returns it.
+
+    Returns:
+        Real domain B, which is what to reach; a copy of the input, which has to fail; the model.
+    """
+    inputs, masks = read_folder(folder / "testA"), read_folder(folder / "truth/testA_mask")
+    real, real_masks = read_folder(folder / "testB"), read_folder(folder / "truth/testB_mask")
+    real_contrast = median_contrast(real / 255, real_masks)
+
+    def score(name: str, outputs: np.ndarray) -> Score:
+        contrast = median_contrast(outputs, masks)
+        change = mean_change_outside(outputs, inputs / 255, masks)
+        return Score(name, contrast, contrast / real_contrast, change)
+
+    return [
+        Score("real domain B", real_contrast, 1.0, None),
+        score("copy the input", inputs / 255),
+        score("model", apply(translate, inputs)),
+    ]
+
+
+def median_contrast(images: np.ndarray, masks: np.ndarray) -> float:
+    """The median stripe contrast.
+
+    Args:
+        images: float [n, h, w, 3] in [0, 1].
+        masks: uint8 [n, h, w], the coverage by the animal.
+    """
+    luminance = images @ np.array([0.299, 0.587, 0.114])
+    return float(np.median([y[mask == 255].std() for y, mask in zip(luminance, masks, strict=True)]))
+
+
+def mean_change_outside(outputs: np.ndarray, inputs: np.ndarray, masks: np.ndarray) -> float:
+    """The mean over the images of their change outside; arguments as of `median_contrast`."""
+    changes = np.abs(outputs - inputs)
+    return float(np.mean([change[mask == 0].mean() for change, mask in zip(changes, masks, strict=True)]))
+
+
+def format_table(scores: Sequence[Score]) -> str:
+    """The scores as a Markdown table."""
+    lines = [
+        "| Images | Stripe contrast | Ratio to real | Change outside | Passes |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    for score in scores:
+        change = "-" if score.change_outside is None else f"{score.change_outside:.3f}"
+        verdict = "yes" if score.passes else "no"
+        lines.append(f"| {score.name} | {score.contrast:.3f} | {score.ratio:.2f} | {change} | {verdict} |")
+    return "\n".join(lines)
+
+
+def comparison_picture(translate: Translate, folder: pathlib.Path, num: int = 8) -> np.ndarray:
+    """The first test images of domain A, twice their size, a scene per column.
+
+    Args:
+        translate: as for `score_stripes`.
+        folder: as for `score_stripes`.
+        num: how many scenes.
+
+    Returns:
+        uint8 [height, width, 3] with the rows input, translation, truth.
+    """
+    inputs = read_folder(folder / "testA", num)
+    translated = np.rint(apply(translate, inputs) * 255).astype(np.uint8)
+    truth = read_folder(folder / "truth/testA_striped", num)
+    grid = np.stack([inputs, translated, truth]).repeat(2, axis=2).repeat(2, axis=3)
+    gap = 4
+    grid = np.pad(grid, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=255)
+    rows, columns, height, width, channels = grid.shape
+    picture = grid.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    return picture[:-gap, :-gap]
+
+
+def apply(translate: Translate, images: np.ndarray) -> np.ndarray:
+    """Translates uint8 [n, h, w, 3]; returns values in [0, 1]."""
+    inputs = images.astype(np.float32) / 127.5 - 1
+    batches = [np.asarray(translate(inputs[i : i + BATCH])) for i in range(0, len(inputs), BATCH)]
+    return np.clip((np.concatenate(batches) + 1) / 2, 0, 1)
+
+
+def read_folder(folder: pathlib.Path, num: int | None = None) -> np.ndarray:
+    """The first pictures of a folder, by name: uint8 [n, h, w] or [n, h, w, 3]."""
+    pictures = []
+    for path in sorted(folder.glob("*.png"))[:num]:
+        with Image.open(path) as image:
+            pictures.append(np.asarray(image))
+    return np.stack(pictures)

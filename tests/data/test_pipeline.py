@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from cyclegan.config import load_config
+from cyclegan.data.pipeline import (
+    DOMAIN_A,
+    DOMAIN_B,
+    build_pipeline,
+    build_readers,
+    load_views,
+    permutation,
+    steps_per_epoch,
+)
+from cyclegan.data.sources import Source
+from cyclegan.errors import CycleganError
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Five images of domain A and three of B, each of one grey value: 10 * number, B from 100."""
+
+    def write(name, count, base):
+        folder = tmp_path / name
+        folder.mkdir()
+        for number in range(count):
+            Image.new("RGB", (12, 12), (base + 10 * number,) * 3).save(folder / f"{number}.png")
+        return tuple(sorted(folder.iterdir()))
+
+    return Source("grey", write("trainA", 5, 0), write("trainB", 3, 100), (), (), tmp_path)
+
+
+def config(**data):
+    settings = {"resize": "none", "crop_size": 12, **data}
+    return load_config("smoke", [(f"data.{key}", value) for key, value in settings.items()])
+
+
+def values(source, config, first, last, global_batch=1, report=print):
+    """The grey values of the images in each step, of both domains."""
+    pipeline = build_pipeline(build_readers(source, config, report), config, first, last, global_batch)
+    batches = [tuple(np.round((x.numpy()[:, 0, 0, 0] + 1) * 127.5) for x in pair) for pair in pipeline]
+    return np.array([a for a, _ in batches]), np.array([b for _, b in batches])
+
+
+def test_permutation_holds_each_index_once_and_differs_by_seed_domain_and_epoch():
+    orders = [permutation(s, d, e, 50).tolist() for s in (0, 1) for d in (0, 1) for e in (0, 1)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 8
+
+
+def test_permutation_stays_the_same_with_every_version_of_numpy():
+    """Or runs could not be continued after an update."""
+    assert permutation(0, DOMAIN_A, 0, 8).tolist() == [0, 2, 1, 5, 4, 3, 6, 7]
+    assert permutation(3, DOMAIN_B, 2, 8).tolist() == [0, 6, 2, 1, 3, 4, 7, 5]
+
+
+def test_each_epoch_of_a_domain_shows_each_of_its_images_once(source):
+    a, b = values(source, config(), 0, 15)
+    for start in range(0, 15, 5):
+        assert sorted(a[start : start + 5, 0]) == [0, 10, 20, 30, 40]
+    for start in range(0, 15, 3):
+        assert sorted(b[start : start + 3, 0]) == [100, 110, 120]
+    assert a[:5].tolist() != a[5:10].tolist()
+    assert steps_per_epoch(source, 1) == 5
+    assert steps_per_epoch(source, 2) == 3
+
+
+def test_batches_do_not_depend_on_where_the_pipeline_starts(source):
+    smoke = load_config("smoke", [("data.load_size", 40)])
+    whole = list(build_pipeline(build_readers(source, smoke, print), smoke, 0, 9, 2))
+    rest = list(build_pipeline(build_readers(source, smoke, print), smoke, 4, 9, 2))
+    for one, other in zip(whole[4:], rest, strict=True):
+        for x, y in zip(one, other, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_samples_do_not_depend_on_the_batch_size(source):
+    ones, _ = values(source, config(), 0, 12, global_batch=1)
+    threes, _ = values(source, config(), 0, 4, global_batch=3)
+    assert ones.ravel().tolist() == threes.ravel().tolist()
+
+
+def test_a_file_that_breaks_is_named_once_and_replaced_by_the_next_of_the_permutation(source):
+    before, _ = values(source, config(), 0, 10)
+    broken = source.train_a[2]  # grey value 20
+    broken.write_bytes(broken.read_bytes()[:40])
+    reports = []
+    after, _ = values(source, config(), 0, 10, report=reports.append)
+    assert len(reports) == 1 and str(broken) in reports[0]
+    for epoch in (before[:5, 0], before[5:, 0]):
+        position = epoch.tolist().index(20)
+        expected = epoch.copy()
+        expected[position] = epoch[(position + 1) % 5]
+        assert any(expected.tolist() == part.tolist() for part in (after[:5, 0], after[5:, 0]))
+
+
+def test_too_many_broken_files_end_the_run_with_their_limit(source):
+    for path in source.train_b:
+        path.write_bytes(b"")
+    readers = build_readers(source, config(max_bad_images=1), lambda line: None)
+    with pytest.raises(Exception, match="max_bad_images"):
+        list(build_pipeline(readers, config(max_bad_images=1), 0, 5, 1))
+    assert isinstance(readers[1].failure, CycleganError)
+    assert "`data.max_bad_images` = 1" in str(readers[1].failure)
+
+
+def test_views_of_test_images_pass_over_broken_ones(source):
+    source.train_a[0].write_bytes(b"")
+    views = load_views(source.train_a, 2, 3, config().data)
+    np.testing.assert_allclose((views[:, 0, 0, 0] + 1) * 127.5, [10, 20], atol=1e-4)
+    assert load_views((), 2, 3, config().data).shape == (0, 12, 12, 3)

@@ -1,0 +1,286 @@
+import io
+import pathlib
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cyclegan.config import DataConfig
+from cyclegan.data.sources import (
+    TFDS_NAMES,
+    default_data_dir,
+    prepare_dataset,
+    prepare_tfds,
+    resolve_source,
+    scan_headers,
+)
+from cyclegan.errors import CycleganError, UsageError
+
+
+def encoded(seed: int, suffix: str = "jpg", size: tuple[int, int] = (16, 12)) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG" if suffix == "jpg" else suffix)
+    return buffer.getvalue()
+
+
+def write(path: pathlib.Path, data: bytes = b"never read") -> pathlib.Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def resolve(data_dir: pathlib.Path, **keys: object):
+    return resolve_source(DataConfig(**keys), data_dir, lambda line: None)
+
+
+@pytest.fixture
+def two_domains(tmp_path: pathlib.Path) -> dict[str, str]:
+    for domain, count in (("a", 40), ("b", 25)):
+        for index in range(count):
+            write(tmp_path / domain / f"{index:02d}.png")
+    return {"domain_a": str(tmp_path / "a"), "domain_b": str(tmp_path / "b")}
+
+
+def test_data_dir_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("CYCLEGAN_DATA_DIR", "~/sets")
+    assert default_data_dir() == pathlib.Path("/home/me/sets")
+    monkeypatch.setenv("CYCLEGAN_DATA_DIR", "")
+    assert default_data_dir() == pathlib.Path("/home/me/.cache/cyclegan")
+
+
+def test_folder_gives_its_images_sorted_nested_ones_included(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "set"
+    a2, a1 = write(folder / "trainA/b.PNG"), write(folder / "trainA/a/9.jpg")
+    b = write(folder / "trainB/x.tiff")
+    test_b = write(folder / "testB/y.gif")
+    write(folder / "trainA/notes.txt")
+    source = resolve(tmp_path, dataset=str(folder))
+    assert source == ("set", (a1, a2), (b,), (), (test_b,), folder)
+
+
+@pytest.mark.parametrize("missing", ["trainA", "trainB"])
+def test_folder_without_a_training_folder_is_refused(tmp_path: pathlib.Path, missing: str) -> None:
+    for split in {"trainA", "trainB", "extra"} - {missing}:
+        write(tmp_path / "set" / split / "1.png")
+    with pytest.raises(UsageError, match=r"set must hold trainA and trainB.*Received: extra, train[AB]\.$"):
+        resolve(tmp_path, dataset=str(tmp_path / "set"))
+
+
+def test_domain_without_images_names_folder_and_formats(tmp_path: pathlib.Path) -> None:
+    write(tmp_path / "set/trainA/1.png")
+    write(tmp_path / "set/trainB/1.pdf")
+    with pytest.raises(UsageError, match=r"trainB holds no images\. Formats looked for: \.bmp .*\.webp\.$"):
+        resolve(tmp_path, dataset=str(tmp_path / "set"))
+
+
+def test_file_in_place_of_a_folder_is_refused(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UsageError, match="set.zip` is neither a data set nor a folder"):
+        resolve(tmp_path, dataset=str(write(tmp_path / "set.zip")))
+
+
+def test_unknown_name_is_refused_with_the_nearest(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UsageError, match="`horse2zbra`.*Did you mean `horse2zebra`.*A folder must hold trainA") as e:
+        resolve(tmp_path, dataset="horse2zbra")
+    assert "stripes, apple2orange" in str(e.value) and "\n" not in str(e.value)
+
+
+def test_name_stands_for_the_data_set_where_a_folder_is_called_alike(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("data/maps", "here/maps"):
+        write(tmp_path / place / "trainA/1.jpg")
+        write(tmp_path / place / "trainB/1.jpg")
+    monkeypatch.chdir(tmp_path / "here")
+    lines: list[str] = []
+    source = resolve_source(DataConfig(dataset="maps"), tmp_path / "data", lines.append)
+    assert source.folder == tmp_path / "data/maps"
+    assert len(lines) == 1 and "./maps" in lines[0]
+    assert resolve(tmp_path / "data", dataset="./maps").folder == pathlib.Path("maps")
+
+
+def test_two_folders_are_split_by_the_digest_of_the_name(tmp_path: pathlib.Path) -> None:
+    # The digests begin with 0f, c6, 87 and 50.
+    for name in ("0.png", "3.png", "sub/1.png", "sub/8.png"):
+        write(tmp_path / "a" / name)
+        write(tmp_path / "b" / name)
+    folders = {"domain_a": str(tmp_path / "a"), "domain_b": str(tmp_path / "b")}
+    source = resolve(tmp_path, **folders, test_fraction=0.5)
+    for folder, train, test in (("a", source.train_a, source.test_a), ("b", source.train_b, source.test_b)):
+        assert train == (tmp_path / folder / "3.png", tmp_path / folder / "sub/1.png")
+        assert test == (tmp_path / folder / "0.png", tmp_path / folder / "sub/8.png")
+    assert (source.name, source.folder) == ("a2b", None)
+
+
+@pytest.mark.parametrize(("fraction", "num_a", "num_b"), [(0.0, 0, 0), (0.1, 4, 2), (0.99, 39, 24)])
+def test_split_keeps_the_fraction_for_testing_and_one_for_training(
+    tmp_path: pathlib.Path, two_domains: dict[str, str], fraction: float, num_a: int, num_b: int
+) -> None:
+    source = resolve(tmp_path, **two_domains, test_fraction=fraction)
+    assert (len(source.test_a), len(source.test_b)) == (num_a, num_b)
+    assert (len(source.train_a), len(source.train_b)) == (40 - num_a, 25 - num_b)
+    assert not set(source.train_a) & set(source.test_a)
+
+
+def test_added_file_moves_at_most_one_other(tmp_path: pathlib.Path, two_domains: dict[str, str]) -> None:
+    before = set(resolve(tmp_path, **two_domains).test_a)
+    new = write(tmp_path / "a/new.png")
+    assert len(set(resolve(tmp_path, **two_domains).test_a) - {new} ^ before) <= 1
+
+
+@pytest.mark.parametrize("inner", ["a", "a/deeper", "b/../a"])
+def test_domains_that_share_files_are_refused(tmp_path: pathlib.Path, inner: str) -> None:
+    write(tmp_path / "a/deeper/1.png")
+    (tmp_path / "b").mkdir()
+    outer, inner = str(tmp_path / "a"), str(tmp_path / inner)
+    for domain_a, domain_b in ((outer, inner), (inner, outer)):
+        with pytest.raises(UsageError, match="neither inside the other"):
+            resolve(tmp_path, domain_a=domain_a, domain_b=domain_b)
+
+
+def test_missing_domain_is_refused(tmp_path: pathlib.Path) -> None:
+    write(tmp_path / "a/1.png")
+    with pytest.raises(UsageError, match="nowhere"):
+        resolve(tmp_path, domain_a=str(tmp_path / "a"), domain_b=str(tmp_path / "nowhere"))
+
+
+def broken_set(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Three good images and one bad one in trainA, one over-large image in testB."""
+    folder = tmp_path / "set"
+    for index in range(3):
+        write(folder / f"trainA/{index}.jpg", encoded(index))
+    write(folder / "trainA/bad.jpg", b"")
+    write(folder / "trainB/0.png", encoded(4, "png"))
+    write(folder / "testB/0.png", encoded(5, "png", size=(40, 30)))
+    return folder
+
+
+def test_scan_leaves_out_bad_images_and_reports_each(tmp_path: pathlib.Path) -> None:
+    folder = broken_set(tmp_path)
+    lines: list[str] = []
+    source = resolve(tmp_path, dataset=str(folder))
+    scanned = scan_headers(source, max_pixels=1000, max_bad_images=2, report=lines.append)
+    assert scanned == source._replace(train_a=source.train_a[:3], test_b=())
+    assert len(lines) == 2
+    assert str(folder / "trainA/bad.jpg") in lines[0] and "empty" in lines[0]
+    assert str(folder / "testB/0.png") in lines[1] and "40 x 30" in lines[1]
+
+
+def test_scan_with_more_bad_images_than_allowed_fails(tmp_path: pathlib.Path) -> None:
+    folder = broken_set(tmp_path)
+    source = resolve(tmp_path, dataset=str(folder))
+    with pytest.raises(CycleganError, match="^2 images cannot be used.*allows 1.*trainA/bad.jpg") as e:
+        scan_headers(source, max_pixels=1000, max_bad_images=1, report=pytest.fail)
+    assert f"cyclegan data check {folder}`" in str(e.value) and "\n" not in str(e.value)
+
+
+def test_scan_that_leaves_a_domain_empty_fails(tmp_path: pathlib.Path) -> None:
+    folder = broken_set(tmp_path)
+    write(folder / "trainB/0.png", b"no image")
+    source = resolve(tmp_path, dataset=str(folder))
+    with pytest.raises(CycleganError, match="of domain B can be used.*trainB/0.png"):
+        scan_headers(source, max_pixels=10_000, max_bad_images=10, report=lambda line: None)
+
+
+def test_names_are_those_that_tfds_has() -> None:
+    import tensorflow_datasets as tfds
+
+    assert list(TFDS_NAMES) == list(tfds.builder_cls("cycle_gan").builder_configs)
+
+
+def official_zip(data_dir: pathlib.Path) -> pathlib.Path:
+    return data_dir / "tensorflow_datasets/downloads/manual/facades.zip"
+
+
+def write_small_zip(path: pathlib.Path) -> dict[str, set[bytes]]:
+    """A zip as the official ones are laid out; returns the files of each split."""
+    splits = {
+        split: {encoded(10 * number + index) for index in range(2 + number % 2)}
+        for number, split in enumerate(("trainA", "trainB", "testA", "testB"))
+    }
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for split, files in splits.items():
+            for index, data in enumerate(sorted(files)):
+                archive.writestr(f"facades/{split}/{index}_{split[-1]}.jpg", data)
+    return splits
+
+
+def register_checksum(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tells TFDS that a zip is the official one."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import checksums
+
+    of_builder = tfds.builder_cls("cycle_gan").url_infos
+    (url,) = (url for url in of_builder if url.endswith("/facades.zip"))
+    for url_infos in (of_builder, checksums.get_all_url_infos()):
+        monkeypatch.setitem(url_infos, url, checksums.compute_url_info(path))
+
+
+def test_tfds_builder_prepares_encoded_files_from_the_official_zip(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = write_small_zip(official_zip(tmp_path))
+    register_checksum(official_zip(tmp_path), monkeypatch)
+    source = resolve(tmp_path, dataset="facades")
+    assert source.folder == tmp_path / "facades"
+    assert source.train_a == tuple(tmp_path / f"facades/trainA/{index:05d}.jpg" for index in range(2))
+    for split, paths in zip(splits, source[1:5], strict=True):
+        assert {path.read_bytes() for path in paths} == splits[split]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["facades", "tensorflow_datasets"]
+
+    official_zip(tmp_path).unlink()
+    write(tmp_path / "facades/trainA/mine.png")
+    assert len(resolve(tmp_path, dataset="facades").train_a) == 3, "what is there is used as it is"
+
+
+def test_records_that_tfds_has_prepared_are_used(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_small_zip(official_zip(tmp_path))
+    register_checksum(official_zip(tmp_path), monkeypatch)
+    first = resolve(tmp_path, dataset="facades")
+    official_zip(tmp_path).unlink()
+    moved = (tmp_path / "facades").rename(tmp_path / "moved")
+    second = resolve(tmp_path, dataset="facades")
+    for before, after in zip(first[1:5], second[1:5], strict=True):
+        assert [(moved / path.relative_to(first.folder)).read_bytes() for path in before] == [
+            path.read_bytes() for path in after
+        ]
+
+
+def test_zip_that_is_not_the_official_one_leaves_nothing_behind(tmp_path: pathlib.Path) -> None:
+    write_small_zip(official_zip(tmp_path))
+    with pytest.raises(CycleganError, match=r"Cannot prepare facades.*wrong checksum.*facades\.zip must be") as e:
+        prepare_tfds("facades", tmp_path, lambda line: None)
+    assert "\n" not in str(e.value)
+    assert not (tmp_path / "facades").exists()
+    assert not [path for path in tmp_path.rglob("*") if "tmp" in path.name or "incomplete" in path.name]
+
+
+def test_unreachable_host_is_said_in_three_lines_and_leaves_nothing_behind(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing listens on port 9 of this machine, so no request gets any further.
+    for variable in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(CycleganError, match="Cannot download maps") as e:
+        prepare_dataset("maps", tmp_path, pytest.fail)
+    lines = str(e.value).split("\n")
+    assert len(lines) == 3
+    assert "/maps.zip" in lines[1] and str(tmp_path / "tensorflow_datasets/downloads/manual/maps.zip") in lines[1]
+    assert "--dataset DIR" in lines[2]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not (tmp_path / "maps").exists()
+
+
+def test_stripes_are_drawn_once_and_come_with_their_truth(tmp_path: pathlib.Path) -> None:
+    lines: list[str] = []
+    source = resolve_source(DataConfig(), tmp_path, lines.append)
+    assert source.name == "stripes"
+    assert (len(source.train_a), len(source.train_b)) == (500, 500)
+    assert source.folder is not None and (source.folder / "truth").is_dir()
+    assert len(lines) == 1
+    assert resolve_source(DataConfig(), tmp_path, pytest.fail) == source
