@@ -1,0 +1,1 @@
+"""Generators, discriminators, and the bundle that carries a trained generator."""

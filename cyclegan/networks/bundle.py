@@ -1,0 +1,237 @@
+"""A trained pair of generators on disk: architecture, preprocessing, provenance and weights; no code, no flags.
+
+A bundle is a folder with `bundle.json` and one `.npz` of plain arrays for each direction. `bundle.json` is replaced
+last and names the other files with their digests, so a reader finds the old bundle or the new one, never a mixture.
+"""
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import pathlib
+from typing import Literal
+
+import keras
+import numpy as np
+import pydantic
+
+from cyclegan.config import Config, GeneratorConfig
+from cyclegan.errors import CycleganError, UsageError
+from cyclegan.files import write_atomically
+from cyclegan.networks.generators import MIN_SIZE, SIZE_MULTIPLE, build_generator
+
+FORMAT_VERSION = 1
+INFO_FILE = "bundle.json"
+
+Direction = Literal["ab", "ba"]
+
+
+class WeightsFile(pydantic.BaseModel):
+    """Where the weights of one direction are."""
+
+    file: str
+    sha256: str
+
+
+class Provenance(pydantic.BaseModel):
+    """Where a bundle comes from: for the reader, not for the program."""
+
+    dataset: str
+    step: int
+    config: dict
+    versions: dict[str, str]
+
+
+class BundleInfo(pydantic.BaseModel):
+    """All that `bundle.json` says."""
+
+    format_version: int = FORMAT_VERSION
+    generator: GeneratorConfig
+    channels_a: int
+    channels_b: int
+    crop_size: int
+    value_range: tuple[float, float] | None
+    max_pixels: int
+    provenance: Provenance
+    weights: dict[Direction, WeightsFile] = {}
+
+    size_multiple: int = SIZE_MULTIPLE
+    min_size: int = MIN_SIZE
+
+    def channels(self, direction: Direction) -> tuple[int, int]:
+        """(channels in, channels out) of one direction."""
+        pair = (self.channels_a, self.channels_b)
+        return pair if direction == "ab" else pair[::-1]
+
+
+def bundle_info(config: Config, step: int) -> BundleInfo:
+    """What a bundle of this configuration says about itself."""
+    packages = ("cyclegan", "tensorflow", "keras")
+    return BundleInfo(
+        generator=config.generator,
+        channels_a=config.data.channels_a,
+        channels_b=config.data.channels_b,
+        crop_size=config.data.crop_size,
+        value_range=config.data.value_range,
+        max_pixels=config.data.max_pixels,
+        provenance=Provenance(
+            dataset=config.data.dataset,
+            step=step,
+            config=config.model_dump(mode="json"),
+            versions={name: importlib.metadata.version(name) for name in packages},
+        ),
+    )
+
+
+class Bundle:
+    """A bundle that has been found and read; weights are loaded by `generator`."""
+
+    def __init__(self, folder: pathlib.Path, info: BundleInfo):
+        self.folder = folder
+        self.info = info
+
+    def generator(self, direction: Direction = "ab") -> keras.Model:
+        """The generator of one direction, with its weights.
+
+        Args:
+            direction: "ab" for A to B, "ba" for B to A.
+
+        Returns:
+            A model from float32 [batch, height, width, channels in] to [batch, height, width, channels out], all in
+            [-1, 1].
+
+        Raises:
+            UsageError: if the bundle has no such direction.
+            CycleganError: if the weights are missing or damaged.
+        """
+        if direction not in self.info.weights:
+            known = ", ".join(sorted(self.info.weights))
+            raise UsageError(f"`direction` must be one of {known} for {self.folder}. Received: {direction}.")
+        entry = self.info.weights[direction]
+        # Only a plain name: a bundle must not point out of its folder.
+        path = self.folder / pathlib.PurePath(entry.file).name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CycleganError(f"The weights {path} cannot be read: {error.strerror}.") from error
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise CycleganError(f"The weights {path} are damaged: their SHA-256 is not the one in {INFO_FILE}.")
+        model = build_generator(self.info.generator, *self.info.channels(direction), name=f"generator_{direction}")
+        set_weights(model, data, path)
+        return model
+
+
+def find_bundle(path: pathlib.Path) -> pathlib.Path:
+    """The bundle folder that a user means by a run directory or by a bundle.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    for folder in (path, path / "bundle" / "last"):
+        if (folder / INFO_FILE).is_file():
+            return folder
+    raise UsageError(
+        f"{path} is neither a run with a trained model nor a bundle: there is no {INFO_FILE} in it"
+        " and no bundle/last. Give a directory that `cyclegan train` has written."
+    )
+
+
+def load_bundle(path: str | pathlib.Path) -> Bundle:
+    """Reads the bundle of a run, or a bundle.
+
+    Raises:
+        UsageError: if `path` is neither, or the bundle is of a newer format.
+    """
+    folder = find_bundle(pathlib.Path(path))
+    try:
+        content = json.loads((folder / INFO_FILE).read_text())
+        version = content.get("format_version", 0)
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise UsageError(
+                f"{folder} is a bundle of format {version}; this cyclegan reads up to {FORMAT_VERSION}."
+                " Update cyclegan."
+            )
+        return Bundle(folder, BundleInfo.model_validate(content))
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"{folder / INFO_FILE} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def load_generator(path: str | pathlib.Path, direction: Direction = "ab") -> keras.Model:
+    """The generator of a run or a bundle, ready to call.
+
+    Args:
+        path: a run directory or a bundle.
+        direction: "ab" for A to B, "ba" for B to A.
+
+    Returns:
+        A model from float32 [batch, height, width, channels] in [-1, 1] to the same, height and width multiples of 4,
+        at least 8.
+
+    Raises:
+        UsageError: if `path` holds no bundle, or the bundle no such direction.
+        CycleganError: if the weights are missing or damaged.
+    """
+    return load_bundle(path).generator(direction)
+
+
+def save_bundle(folder: pathlib.Path, generators: dict[Direction, keras.Model], info: BundleInfo) -> None:
+    """Writes a bundle, or replaces the one that is there.
+
+    Args:
+        folder: created where it is absent.
+        generators: one or both directions.
+        info: everything else; `weights` is filled in here.
+
+    Raises:
+        OSError: if it cannot be written. The old bundle, if any, is then still whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights: dict[Direction, WeightsFile] = {}
+    for direction, model in generators.items():
+        data = get_weights(model)
+        digest = hashlib.sha256(data).hexdigest()
+        # Named by content, so that the weights that the old bundle.json names stay until it is replaced.
+        name = f"generator_{direction}-{digest[:12]}.npz"
+        write_atomically(folder / name, data)
+        weights[direction] = WeightsFile(file=name, sha256=digest)
+    info = info.model_copy(update={"weights": weights})
+    write_atomically(folder / INFO_FILE, info.model_dump_json(indent=2).encode() + b"\n")
+    kept = {entry.file for entry in weights.values()}
+    for path in folder.glob("generator_*.npz"):
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
+
+
+def get_weights(model: keras.Model) -> bytes:
+    """All weights as an uncompressed `.npz`, keyed by layer and weight, such as `residual_1_conv_1/kernel`."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{key: variable.numpy() for key, variable in _named_weights(model).items()})
+    return buffer.getvalue()
+
+
+def set_weights(model: keras.Model, data: bytes, path: pathlib.Path) -> None:
+    """Puts weights from `get_weights` into a model of the same architecture; every one, and nothing else.
+
+    Raises:
+        CycleganError: if keys or shapes differ, or the file is not an `.npz` of plain arrays.
+    """
+    variables = _named_weights(model)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            values = {key: arrays[key] for key in arrays.files}
+    except Exception as error:  # NumPy raises whatever the zip reader does
+        raise CycleganError(f"{path} holds no plain arrays: {error}") from error
+    expected = {key: tuple(variable.shape) for key, variable in variables.items()}
+    received = {key: value.shape for key, value in values.items()}
+    if expected != received:
+        wrong = sorted(key for key in expected.keys() | received.keys() if expected.get(key) != received.get(key))
+        raise CycleganError(
+            f"{path} does not fit the architecture. First of {len(wrong)} differences: `{wrong[0]}` must have shape"
+            f" {expected.get(wrong[0])}. Received: {received.get(wrong[0])}."
+        )
+    for key, variable in variables.items():
+        variable.assign(values[key])
+
+
+def _named_weights(model: keras.Model) -> dict[str, keras.Variable]:
+    return {"/".join(variable.path.split("/")[-2:]): variable for variable in model.weights}
