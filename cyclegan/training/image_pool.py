@@ -1,0 +1,91 @@
+"""A history of translated images, from which the discriminators learn.
+
+Source: Shrivastava et al. 2017, section 2.3; used by Zhu et al. 2017, section 4, with 50 images.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class PoolUpdate(NamedTuple):
+    """What a query would change: new slots are `sources` of the old slots followed by `fakes`."""
+
+    fakes: tf.Tensor
+    sources: tf.Tensor
+    count: tf.Tensor
+
+
+class ImagePool(tf.Module):
+    """Images in variables, one pool for each replica, so that they are checkpointed and XLA can read them.
+
+    A query changes nothing: it returns the update, and `store` carries it out. So gradients stay a pure function.
+
+    Args:
+        size: number of images; 0 turns the pool off.
+        image_shape: (height, width, channels).
+        dtype: of the images.
+    """
+
+    def __init__(self, size: int, image_shape: tuple[int, int, int], dtype: str = "float32"):
+        super().__init__()
+        self.size = size
+
+        def per_replica(value: tf.Tensor) -> tf.Variable:
+            return tf.Variable(
+                value,
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.NONE,
+            )
+
+        self.images = per_replica(tf.zeros([size, *image_shape], dtype))
+        self.count = per_replica(tf.zeros([], tf.int32))
+
+    def query(self, fakes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, PoolUpdate]:
+        """Exchanges fakes for images of the pool, one image after the other.
+
+        While the pool fills, each image is stored and returned. Then, with probability 1/2, a stored image
+        is returned and the new one takes its place; otherwise the new one is returned and not stored.
+
+        Args:
+            fakes: [batch, height, width, channels]; the batch size is static.
+            seed: int [2]; the same seed draws the same slots.
+
+        Returns:
+            Images of the shape of `fakes`, and the update for `store`.
+        """
+        batch_size = fakes.shape[0]
+        if self.size == 0:
+            return fakes, PoolUpdate(fakes[:0], tf.zeros([0], tf.int32), self.count + 0)
+
+        draws = tf.random.experimental.stateless_split(seed, 2, alg="philox")
+
+        def integers(draw: tf.Tensor, maxval: int) -> tf.Tensor:
+            # Not floats: XLA makes other ones of the same random bits.
+            return tf.random.stateless_uniform([batch_size], draw, maxval=maxval, dtype=tf.int32, alg="philox")
+
+        swaps = integers(draws[0], 2) == 0
+        random_slots = integers(draws[1], self.size)
+        # `sources[slot]` says which of [pool..., fakes...] the slot holds; later images see what earlier ones stored.
+        all_slots = tf.range(self.size)
+        sources = all_slots
+        count = self.count + 0
+        returned = []
+        for index in range(batch_size):
+            filling = count < self.size
+            slot = tf.where(filling, tf.minimum(count, self.size - 1), random_slots[index])
+            stored = filling | swaps[index]
+            new = self.size + index
+            returned.append(tf.where(filling | ~swaps[index], new, tf.gather(sources, slot)))
+            sources = tf.where(stored & (all_slots == slot), new, sources)
+            count = tf.minimum(count + 1, self.size)
+
+        images = tf.gather(tf.concat([self.images, fakes], axis=0), tf.stack(returned))
+        return images, PoolUpdate(fakes, sources, count)
+
+    def store(self, update: PoolUpdate) -> None:
+        """Carries out what `query` returned."""
+        if self.size:
+            self.images.assign(tf.gather(tf.concat([self.images, update.fakes], axis=0), update.sources))
+            self.count.assign(update.count)

@@ -1,0 +1,308 @@
+"""The training of a run, from its plan to its bundle."""
+
+import contextlib
+import importlib.metadata
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cyclegan.config import Config
+from cyclegan.data.pipeline import ImageReader, build_pipeline, build_readers, steps_per_epoch
+from cyclegan.data.sources import Source
+from cyclegan.errors import CycleganError, UsageError
+from cyclegan.networks.bundle import (
+    bundle_info,
+    get_weights,
+    load_bundle,
+    save_bundle,
+    set_weights,
+)
+from cyclegan.training.checkpoints import restore_checkpoint, save_checkpoint
+from cyclegan.training.compilation import choose_compilation
+from cyclegan.training.interrupts import StopSignals
+from cyclegan.training.monitor import Monitor
+from cyclegan.training.progress import Progress
+from cyclegan.training.run_directory import Plan, RunRecord, lock_run, write_run
+from cyclegan.training.state import State, build_state, run_epochs, run_steps
+from cyclegan.training.step import METRICS, build_step, build_steps
+
+SECONDS_PER_CALL = 1.0
+"""How long TensorFlow is left to itself with `steps_per_call: auto`: Ctrl-C and the progress bar wait no longer."""
+
+MAX_STEPS_PER_CALL = 100
+
+PROFILED_STEPS = 5
+
+StepMany = Callable[[tf.data.Iterator, tf.Tensor], tf.Tensor]
+
+
+class Outcome(NamedTuple):
+    """How a training ended."""
+
+    folder: pathlib.Path
+    step: int
+    complete: bool
+
+
+def run_training(
+    plan: Plan,
+    source: Source,
+    strategy: tf.distribute.Strategy,
+    devices: str,
+    progress: Progress,
+    *,
+    init_from: str | None = None,
+    profile: bool = False,
+) -> Outcome:
+    """Trains a run to its end, or until it is interrupted.
+
+    Args:
+        plan: from `plan_run`.
+        source: the images, their headers scanned.
+        strategy: where to train.
+        devices: the request that led to `strategy`, for the record.
+        progress: what is said, and where.
+        init_from: a run or bundle whose weights the generators of a new run start from.
+        profile: whether to write a trace of a few steps for TensorBoard.
+
+    Returns:
+        Where the run is and how far it came; not complete after SIGINT or SIGTERM.
+
+    Raises:
+        UsageError: if the run cannot start as asked.
+        CycleganError: if it cannot go on.
+    """
+    folder, config = plan.folder, plan.config
+    global_batch = config.training.batch_size * strategy.num_replicas_in_sync
+    epoch_steps = steps_per_epoch(source, global_batch)
+    last_step = run_steps(config, epoch_steps)
+    record = plan.record or RunRecord(
+        version=importlib.metadata.version("cyclegan"),
+        devices=devices,
+        num_replicas=strategy.num_replicas_in_sync,
+        num_train_a=len(source.train_a),
+        num_train_b=len(source.train_b),
+    )
+    _check_same_setting(plan, record, source, strategy)
+
+    state = build_state(config, strategy, epoch_steps)
+    if init_from:
+        _start_from_bundle(state, config, init_from, progress)
+    write_run(folder, config, record)
+    progress.log_file = folder / "log.txt"
+    with lock_run(folder), StopSignals(progress) as stop:
+        trackable = state.trackable(strategy)
+        first_step = restore_checkpoint(trackable, folder / "checkpoints", progress.line) or 0
+        progress.line(_describe_start(plan, first_step, last_step, epoch_steps))
+        if first_step >= last_step:
+            progress.line(f"All {last_step} steps are done. Give more with --epochs or --steps.")
+            return Outcome(folder, first_step, True)
+
+        readers = build_readers(source, config, progress.line)
+        with _named_failures(readers):
+            iterator = _batches(readers, config, first_step, last_step, global_batch, strategy)
+            setting = config.training.jit_compile if record.jit_compile is None else record.jit_compile
+            compilation = choose_compilation(
+                state,
+                config,
+                strategy,
+                _one_batch(readers, config, global_batch, strategy),
+                last_step - first_step,
+                setting,
+            )
+            if record.jit_compile is None:
+                record = record.model_copy(
+                    update={
+                        "jit_compile": compilation.jit_compile,
+                        "jit_compile_reason": compilation.reason,
+                    }
+                )
+                write_run(folder, config, record)
+            progress.line(f"XLA {'on' if compilation.jit_compile else 'off'}: {record.jit_compile_reason}.")
+
+            step = build_step(state, strategy, compilation.gradients)
+            step_many = build_steps(step, tf.float64 if config.training.precision == "float64" else tf.float32)
+            keeper = _Keeper(state, trackable, plan, progress)
+            monitor = Monitor(state, source, plan, progress, first_step, last_step, epoch_steps, global_batch)
+            done = first_step
+            calls = _Calls(config, first_step, last_step)
+            progress.start(done, last_step)
+            try:
+                while done < last_step and not stop.requested:
+                    if profile and calls.warm:
+                        profile = False
+                        tf.profiler.experimental.start(str(folder))
+                        num_steps = min(PROFILED_STEPS, calls.next_length(done))
+                        metrics = calls.timed(step_many, iterator, num_steps)
+                        tf.profiler.experimental.stop()
+                    else:
+                        metrics = calls.timed(step_many, iterator, calls.next_length(done))
+                    done += len(metrics)
+                    _check_finite(metrics, done, folder)
+                    monitor.saw(metrics, done, calls.seconds)
+                    if done % config.training.checkpoint_every_steps == 0 and done < last_step:
+                        keeper.save(done)
+                keeper.save(done, final=True)
+            finally:
+                progress.stop()
+                monitor.close()
+    return Outcome(folder, done, done >= last_step)
+
+
+class _Calls:
+    """How many steps each call from Python makes, so that it ends where something is due and lasts about a second."""
+
+    def __init__(self, config: Config, first_step: int, last_step: int):
+        training = config.training
+        self._fixed = None if training.steps_per_call == "auto" else training.steps_per_call
+        self._periods = (
+            training.log_every_steps,
+            training.sample_every_steps,
+            training.checkpoint_every_steps,
+        )
+        self._last_step = last_step
+        self._seconds_per_step: float | None = None
+        self.warm = False
+        self.seconds = 0.0
+
+    def next_length(self, done: int) -> int:
+        if self._fixed is not None:
+            length = self._fixed
+        elif self._seconds_per_step is None:
+            length = 1
+        else:
+            length = min(MAX_STEPS_PER_CALL, max(1, int(SECONDS_PER_CALL / self._seconds_per_step)))
+        due = min(period - done % period for period in self._periods)
+        return min(length, due, self._last_step - done)
+
+    def timed(self, step_many: StepMany, iterator: tf.data.Iterator, num_steps: int) -> np.ndarray:
+        start = time.perf_counter()
+        metrics = step_many(iterator, tf.constant(num_steps)).numpy()
+        self.seconds = time.perf_counter() - start
+        if self.warm:
+            self._seconds_per_step = self.seconds / num_steps
+        self.warm = True  # the first call also traces and compiles
+        return metrics
+
+
+class _Keeper:
+    """Saves checkpoint and bundle; a failure in the middle costs no training."""
+
+    def __init__(self, state: State, trackable: tf.train.Checkpoint, plan: Plan, progress: Progress):
+        self._state, self._trackable, self._plan, self._progress = state, trackable, plan, progress
+
+    def save(self, step: int, final: bool = False) -> None:
+        folder, config = self._plan.folder, self._plan.config
+        try:
+            save_checkpoint(self._trackable, folder / "checkpoints", step, config.training.keep_checkpoints)
+            save_bundle(
+                folder / "bundle" / "last",
+                {"ab": self._state.generator_ab, "ba": self._state.generator_ba},
+                bundle_info(config, step),
+            )
+        except (CycleganError, OSError) as error:
+            if final:
+                raise CycleganError(f"The end of the run cannot be saved: {error}") from error
+            self._progress.line(f"{error} Training goes on; the next attempt is at the next checkpoint.")
+
+
+def _batches(
+    readers: tuple[ImageReader, ImageReader],
+    config: Config,
+    first_step: int,
+    last_step: int,
+    global_batch: int,
+    strategy: tf.distribute.Strategy,
+) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    pipeline = build_pipeline(readers, config, first_step, last_step, global_batch)
+    return iter(strategy.experimental_distribute_dataset(pipeline))
+
+
+def _one_batch(
+    readers: tuple[ImageReader, ImageReader],
+    config: Config,
+    global_batch: int,
+    strategy: tf.distribute.Strategy,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    return next(_batches(readers, config, 0, 1, global_batch, strategy))
+
+
+@contextlib.contextmanager
+def _named_failures(readers: tuple[ImageReader, ImageReader]) -> Iterator[None]:
+    """Says which files are broken, where TensorFlow only says that its input failed."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for reader in readers:
+            if reader.failure:
+                raise reader.failure from error
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            raise CycleganError(
+                "Out of memory. Use a smaller `training.batch_size`, `data.crop_size` or `generator.filters`;"
+                " --dry-run estimates what a configuration needs."
+            ) from error
+        raise
+
+
+def _check_same_setting(plan: Plan, record: RunRecord, source: Source, strategy: tf.distribute.Strategy) -> None:
+    """A continued run needs what decides its batches and pools."""
+    expected = {
+        "replicas": (record.num_replicas, strategy.num_replicas_in_sync),
+        "training images of domain A": (record.num_train_a, len(source.train_a)),
+        "training images of domain B": (record.num_train_b, len(source.train_b)),
+    }
+    for name, (stored, received) in expected.items():
+        if stored != received:
+            raise UsageError(
+                f"{plan.folder} was started with {stored} {name}. Received: {received}."
+                f" Continue with the same devices (--devices {record.devices}) and images, or start a new run."
+            )
+
+
+def _start_from_bundle(state: State, config: Config, path: str, progress: Progress) -> None:
+    bundle = load_bundle(path)
+    info = bundle.info
+    wanted = (config.generator, config.data.channels_a, config.data.channels_b)
+    if (info.generator, info.channels_a, info.channels_b) != wanted:
+        raise UsageError(
+            f"`--init-from {path}` holds another generator: {info.generator!r}, channels {info.channels_a} and"
+            f" {info.channels_b}. The configuration asks for {config.generator!r}, channels {wanted[1]} and"
+            f" {wanted[2]}."
+        )
+    for direction, model in (("ab", state.generator_ab), ("ba", state.generator_ba)):
+        if direction in info.weights:
+            set_weights(model, get_weights(bundle.generator(direction)), bundle.folder)
+    progress.line(
+        f"Generators ({', '.join(sorted(info.weights))}) start from {bundle.folder}, step {info.provenance.step};"
+        " discriminators and optimizers start fresh."
+    )
+
+
+def _describe_start(plan: Plan, first_step: int, last_step: int, epoch_steps: int) -> str:
+    config = plan.config
+    epochs, decay_epochs = run_epochs(config, epoch_steps)
+    text = f"{'Continuing' if plan.record else 'New run'} {plan.folder}: steps {first_step} to {last_step}"
+    text += f", {epoch_steps} steps per epoch"
+    if config.optimizer.schedule == "linear" and decay_epochs:
+        text += (
+            f"; the learning rate is {config.optimizer.learning_rate:g} for {epochs - decay_epochs} epochs,"
+            f" then decays over {decay_epochs}"
+        )
+    for key, (old, new) in plan.changes.items():
+        text += f"; {key} changed from {old} to {new}"
+    return text + "."
+
+
+def _check_finite(metrics: np.ndarray, done: int, folder: pathlib.Path) -> None:
+    bad = np.argwhere(~np.isfinite(metrics))
+    if len(bad):
+        row, column = bad[0]
+        raise CycleganError(
+            f"Training diverged: {METRICS[column]} is not finite at step {done - len(metrics) + row + 1}."
+            f" The checkpoints in {folder / 'checkpoints'} are from before. Lower `optimizer.learning_rate`,"
+            " or use `training.precision: float32`."
+        )

@@ -1,0 +1,92 @@
+"""How much memory a training step needs, estimated from its graph before anything is computed."""
+
+import tensorflow as tf
+
+from cyclegan.config import Config
+from cyclegan.training.state import State
+from cyclegan.training.step import compute_gradients
+
+PROGRAM_BYTES = 700e6
+"""What a process with TensorFlow, Keras and the compiled step takes before it holds a single image."""
+
+_ALIASES = frozenset({"Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "ReadVariableOp"})
+"""Operations whose output is their input's memory."""
+
+
+def estimate_peak_bytes(state: State, config: Config, num_replicas: int) -> float:
+    """Peak memory of training on one host's CPU or on each GPU, in bytes.
+
+    The graph of the gradients is walked in its own order; a tensor lives from the operation that makes it to the
+    last one that reads it. To the peak of that come the weights, the moments of Adam, and the image pools. Batches
+    in flight and what XLA saves or spends are not counted.
+
+    Args:
+        state: built, never run.
+        config: the whole configuration.
+        num_replicas: replicas that share the memory.
+    """
+    data = config.data
+    dtype = state.pool_a.images.dtype
+    shape = [config.training.batch_size, data.crop_size, data.crop_size]
+    graph = (
+        tf.function(
+            lambda real_a, real_b: compute_gradients(state, config, real_a, real_b, tf.constant(0), num_replicas),
+            autograph=False,
+        )
+        .get_concrete_function(
+            tf.TensorSpec([*shape, data.channels_a], dtype), tf.TensorSpec([*shape, data.channels_b], dtype)
+        )
+        .graph
+    )
+    weights = [*state.generator_variables, *state.discriminator_variables]
+    weight_bytes = sum(int(tf.size(variable)) * variable.value.dtype.size for variable in weights)
+    pool_bytes = sum(
+        config.training.pool_size * data.crop_size**2 * channels * dtype.size
+        for channels in (data.channels_a, data.channels_b)
+    )
+    # Weights and two moments stay; the gradients are outputs of the graph and so part of its peak.
+    return PROGRAM_BYTES + num_replicas * (3 * weight_bytes + pool_bytes + peak_live_bytes(graph))
+
+
+def peak_live_bytes(graph: tf.Graph) -> int:
+    """Largest sum of the sizes of tensors alive at once, when the operations run in the order of the graph.
+
+    Tensors of unknown shape count as nothing.
+    """
+    operations = graph.get_operations()
+    outputs = {id(owner(tensor)) for tensor in getattr(graph, "outputs", ())}
+    last_use: dict[int, int] = {}
+    sizes: dict[int, int] = {}
+    for index, operation in enumerate(operations):
+        for tensor in operation.inputs:
+            last_use[id(owner(tensor))] = index
+    freed_at: dict[int, list[int]] = {}
+    for key, index in last_use.items():
+        if key not in outputs:
+            freed_at.setdefault(index, []).append(key)
+
+    live = peak = 0
+    for index, operation in enumerate(operations):
+        for tensor in operation.outputs:
+            if owner(tensor) is tensor:
+                sizes[id(tensor)] = _size(tensor)
+                live += sizes[id(tensor)]
+        peak = max(peak, live)
+        for key in freed_at.get(index, ()):
+            live -= sizes.get(key, 0)
+        for tensor in operation.outputs:
+            if owner(tensor) is tensor and id(tensor) not in last_use and id(tensor) not in outputs:
+                live -= sizes[id(tensor)]
+    return peak
+
+
+def owner(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor whose memory this one shows."""
+    while tensor.op.type in _ALIASES and tensor.op.inputs and tensor.dtype == tensor.op.inputs[0].dtype:
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _size(tensor: tf.Tensor) -> int:
+    count = tensor.shape.num_elements()
+    return 0 if count is None or tensor.dtype == tf.resource else count * tensor.dtype.size

@@ -1,0 +1,122 @@
+"""Everything that a training run remembers, built once and registered once."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from cyclegan.config import Config
+from cyclegan.networks.discriminators import build_discriminator
+from cyclegan.networks.generators import build_generator, output_dtype
+from cyclegan.training.image_pool import ImagePool
+from cyclegan.training.optimizers import build_optimizer
+from cyclegan.training.schedules import build_schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """Networks, optimizers, image pools and the step counter of a run.
+
+    `generator_ab` maps domain A to B; `discriminator_a` judges images of domain A; `pool_a` holds fakes of domain A.
+    """
+
+    generator_ab: keras.Model
+    generator_ba: keras.Model
+    discriminator_a: keras.Model
+    discriminator_b: keras.Model
+    generator_optimizer: keras.optimizers.Optimizer
+    discriminator_optimizer: keras.optimizers.Optimizer
+    pool_a: ImagePool
+    pool_b: ImagePool
+    step: tf.Variable
+
+    @property
+    def generator_variables(self) -> list[keras.Variable]:
+        """Weights of both generators, in the order of their optimizer."""
+        return self.generator_ab.trainable_variables + self.generator_ba.trainable_variables
+
+    @property
+    def discriminator_variables(self) -> list[keras.Variable]:
+        """Weights of both discriminators, in the order of their optimizer."""
+        return self.discriminator_a.trainable_variables + self.discriminator_b.trainable_variables
+
+    def trackable(self, strategy: tf.distribute.Strategy) -> tf.train.Checkpoint:
+        """All of the state as one object that TensorFlow can save and restore.
+
+        The pools are listed replica by replica: saved as the distributed variables that they are, they would come
+        back averaged, or all alike.
+        """
+
+        def local(variable: tf.Variable) -> list[tf.Variable]:
+            return list(strategy.experimental_local_results(variable))
+
+        return tf.train.Checkpoint(
+            generator_ab=self.generator_ab,
+            generator_ba=self.generator_ba,
+            discriminator_a=self.discriminator_a,
+            discriminator_b=self.discriminator_b,
+            generator_optimizer=self.generator_optimizer,
+            discriminator_optimizer=self.discriminator_optimizer,
+            pools={
+                "a": {"images": local(self.pool_a.images), "count": local(self.pool_a.count)},
+                "b": {"images": local(self.pool_b.images), "count": local(self.pool_b.count)},
+            },
+            step=self.step,
+        )
+
+
+def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoch: int) -> State:
+    """The state before the first step, everything created, optimizer slots included.
+
+    Args:
+        config: the whole configuration.
+        strategy: where the variables live.
+        steps_per_epoch: for the learning rate.
+    """
+    keras.utils.set_random_seed(config.training.seed)
+    dtype = config.training.precision
+    channels_a, channels_b = config.data.channels_a, config.data.channels_b
+    size = config.data.crop_size
+    epochs, decay_epochs = run_epochs(config, steps_per_epoch)
+
+    with strategy.scope():
+        state = State(
+            generator_ab=build_generator(config.generator, channels_a, channels_b, name="generator_ab", dtype=dtype),
+            generator_ba=build_generator(config.generator, channels_b, channels_a, name="generator_ba", dtype=dtype),
+            discriminator_a=build_discriminator(config.discriminator, channels_a, name="discriminator_a", dtype=dtype),
+            discriminator_b=build_discriminator(config.discriminator, channels_b, name="discriminator_b", dtype=dtype),
+            generator_optimizer=build_optimizer(
+                config.optimizer,
+                build_schedule(config.optimizer, steps_per_epoch, epochs, decay_epochs),
+                name="generator_optimizer",
+            ),
+            discriminator_optimizer=build_optimizer(
+                config.optimizer,
+                build_schedule(config.optimizer, steps_per_epoch, epochs, decay_epochs),
+                name="discriminator_optimizer",
+            ),
+            pool_a=ImagePool(config.training.pool_size, (size, size, channels_a), output_dtype(dtype)),
+            pool_b=ImagePool(config.training.pool_size, (size, size, channels_b), output_dtype(dtype)),
+            step=tf.Variable(
+                0,
+                dtype=tf.int64,
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            ),
+        )
+        # A restore into an optimizer without slots would lose them in silence.
+        state.generator_optimizer.build(state.generator_variables)
+        state.discriminator_optimizer.build(state.discriminator_variables)
+    return state
+
+
+def run_steps(config: Config, steps_per_epoch: int) -> int:
+    """Number of steps after which the run is complete."""
+    return config.training.steps or config.training.epochs * steps_per_epoch
+
+
+def run_epochs(config: Config, steps_per_epoch: int) -> tuple[int, int]:
+    """Number of epochs of the run, begun ones included, and how many of these decay (by default the second half)."""
+    epochs = -(-run_steps(config, steps_per_epoch) // steps_per_epoch)
+    decay_epochs = config.training.decay_epochs
+    return epochs, epochs // 2 if decay_epochs is None else min(decay_epochs, epochs)

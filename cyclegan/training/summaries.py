@@ -1,0 +1,71 @@
+"""What TensorBoard shows. Nothing here may stop a training: the first failure is reported, then TensorBoard is off."""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams_api
+
+from cyclegan.config import Config, dump_config
+
+
+class Summaries:
+    """Writes TensorBoard events of a run; TensorFlow's own thread does the writing.
+
+    Args:
+        folder: the run directory.
+        report: called with one line if the events cannot be written.
+    """
+
+    def __init__(self, folder: pathlib.Path, report: Callable[[str], None]):
+        self._report = report
+        self._writer: tf.summary.SummaryWriter | None = None
+        with self._guarded():
+            self._writer = tf.summary.create_file_writer(str(folder))
+
+    def configuration(self, config: Config) -> None:
+        """The configuration as text, and as hyper-parameters for the HParams tab."""
+        flat = {
+            f"{section}.{key}": value if isinstance(value, bool | int | float | str) else str(value)
+            for section, values in config.model_dump().items()
+            for key, value in values.items()
+        }
+        with self._written(0):
+            tf.summary.text("config", "```yaml\n" + dump_config(config) + "\n```")
+            hparams_api.hparams(flat)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """One point for each tag."""
+        with self._written(step):
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
+
+    def grid(self, step: int, tag: str, image: np.ndarray) -> None:
+        """One picture: uint8 [height, width, 1, 3 or 4]."""
+        with self._written(step):
+            tf.summary.image(tag, image[None])
+
+    def flush(self) -> None:
+        """Makes everything visible to TensorBoard."""
+        if self._writer is not None:
+            with self._guarded():
+                self._writer.flush()
+
+    @contextlib.contextmanager
+    def _written(self, step: int) -> Iterator[None]:
+        if self._writer is None:
+            # The body still runs; without a default writer TensorFlow drops what it is given.
+            yield
+            return
+        with self._guarded(), self._writer.as_default(step=step):
+            yield
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            self._writer = None
+            self._report(f"TensorBoard is off from here: {str(error).splitlines()[0]} Training goes on.")

@@ -1,0 +1,123 @@
+"""A run that is stopped anywhere and continued ends in the same bits: real processes, real signals."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+pytestmark = pytest.mark.slow
+
+STEPS = 24
+
+
+def command(folder: pathlib.Path, devices: str, *options: str) -> list[str]:
+    settings = {
+        "training.deterministic": "true",
+        "training.pool_size": 4,
+        "training.jit_compile": "false",
+        "training.checkpoint_every_steps": 5,
+        "training.log_every_steps": 1,
+        "training.sample_every_steps": 100,
+        "training.decay_epochs": 2,
+        "training.epochs": 3,
+    }
+    sets = [f"--set={key}={value}" for key, value in settings.items()]
+    return [sys.executable, "-m", "cyclegan", "train", "--dataset", str(folder / "images"), "--config", "smoke",
+            "--devices", devices, *sets, *options]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set of 8 and 6 images, so that a run of 24 steps sees three epochs of one and four of the other."""
+    from cyclegan.data.stripes import write_stripes
+
+    folder = tmp_path_factory.mktemp("resume")
+    write_stripes(folder / "images", num_train=8, num_test=2)
+    for path in sorted((folder / "images" / "trainB").iterdir())[6:]:
+        path.unlink()
+    return folder
+
+
+def finish(arguments: list[str]) -> str:
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def stop_at(arguments: list[str], step: int, number: int) -> subprocess.Popen:
+    """Sends a signal as soon as the log shows a step; the log is the only clock."""
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if f"step {step}/" in line:
+            process.send_signal(number)
+            break
+    else:
+        pytest.fail("".join(seen))
+    process.rest = process.stdout.read()
+    process.wait(timeout=120)
+    process.stdout.close()
+    return process
+
+
+def state_of(run: pathlib.Path) -> dict[str, np.ndarray]:
+    """Every array of the newest checkpoint: weights, optimizers, pools, counters."""
+    reader = tf.train.load_checkpoint(str(max((run / "checkpoints").glob("step-*")) / "state"))
+    keys = [key for key in reader.get_variable_to_shape_map() if key != "_CHECKPOINTABLE_OBJECT_GRAPH"]
+    return {key: np.asarray(reader.get_tensor(key)) for key in keys}
+
+
+def assert_same_state(one: pathlib.Path, other: pathlib.Path) -> None:
+    first, second = state_of(one), state_of(other)
+    assert first.keys() == second.keys()
+    assert any("pools" in key for key in first) and any("velocity" in key for key in first)
+    different = [key for key in first if not np.array_equal(first[key], second[key])]
+    assert not different
+
+
+@pytest.mark.parametrize("devices", ["cpu", "cpu:2"])
+def test_killed_and_interrupted_runs_end_in_the_bits_of_the_uninterrupted_run(folder, devices):
+    steps = STEPS if devices == "cpu" else STEPS // 2
+    name = devices.replace(":", "")
+    whole, broken = folder / f"whole-{name}", folder / f"broken-{name}"
+    finish(command(folder, devices, "--run-dir", str(whole), "--set=training.steps_per_call=5"))
+
+    arguments = command(folder, devices, "--run-dir", str(broken), "--set=training.steps_per_call=1")
+    killed = stop_at(arguments, 7, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    assert max((broken / "checkpoints").glob("step-*")).name == "step-00000005"
+
+    again = [sys.executable, "-m", "cyclegan", "train", "--run-dir", str(broken)]
+    interrupted = stop_at(again, 9, signal.SIGINT)
+    assert interrupted.returncode == 130
+    assert f"cyclegan train --run-dir {broken}" in interrupted.rest
+
+    output = finish(again)
+    assert f"step {steps}/{steps}" in output
+    assert_same_state(whole, broken)
+    for weights in (whole / "bundle" / "last").glob("*.npz"):
+        assert (broken / "bundle" / "last" / weights.name).read_bytes() == weights.read_bytes()
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(folder):
+    run = folder / "damaged"
+    finish(command(folder, "cpu", "--run-dir", str(run), "--steps", "12"))
+    before = state_of(run)
+    newest = max((run / "checkpoints").glob("step-*"))
+    data = next(newest.glob("state.data*"))
+    with data.open("r+b") as file:
+        file.seek(os.path.getsize(data) // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 0xFF]))
+    output = finish([sys.executable, "-m", "cyclegan", "train", "--run-dir", str(run)])
+    assert f"{newest} cannot be restored and is passed over" in output
+    after = state_of(run)
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[key], after[key]) for key in before)
