@@ -1,0 +1,69 @@
+"""`cyclegan data`: list, prepare and check data sets."""
+
+import pathlib
+import sys
+
+import click
+import rich.console
+import rich.progress
+
+from cyclegan.data.check import check_folder
+from cyclegan.data.sources import STRIPES, TFDS_NAMES, default_data_dir, is_prepared, prepare_dataset
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=pathlib.Path),
+    help="Where data sets are kept. [$CYCLEGAN_DATA_DIR or ~/.cache/cyclegan]",
+)
+
+
+@click.group("data")
+def command() -> None:
+    """List, prepare and check data sets."""
+
+
+@command.command("list")
+@data_dir_option
+def list_datasets(data_dir: pathlib.Path | None) -> None:
+    """List the data sets that have a name."""
+    data_dir = data_dir or default_data_dir()
+    click.echo(f"Data sets in {data_dir}:")
+    for name in (STRIPES, *TFDS_NAMES):
+        origin = "drawn, no download" if name == STRIPES else "TensorFlow Datasets"
+        click.echo(f"  {name:<24}{origin:<22}{'on disk' if is_prepared(name, data_dir) else '-'}")
+
+
+@command.command("prepare")
+@click.argument("name")
+@data_dir_option
+def prepare(name: str, data_dir: pathlib.Path | None) -> None:
+    """Draw or download the data set NAME, so that training need not."""
+    folder = prepare_dataset(name, data_dir or default_data_dir(), lambda line: click.echo(line, err=True))
+    click.echo(f"{name} is in {folder}")
+
+
+@command.command("check")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=pathlib.Path))
+def check(folder: pathlib.Path) -> None:
+    """Read every image in DIR and list what is wrong.
+
+    The exit code is 1 if a file is unreadable or truncated. The rest is for you to judge.
+    """
+    console = rich.console.Console(stderr=True)
+    with rich.progress.Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("Reading")
+        report = check_folder(folder, progress=lambda done, total: bars.update(task, completed=done, total=total))
+
+    for part, count in report.counts.items():
+        click.echo(f"{part}: {count} {'image' if count == 1 else 'images'}")
+    # In the order in which each kind was met first.
+    kinds = list(dict.fromkeys(finding.kind for finding in report.findings))
+    for kind in kinds:
+        findings = [finding for finding in report.findings if finding.kind == kind]
+        click.echo(f"\n{kind}: {len(findings)}")
+        for finding in findings:
+            click.echo(f"  {finding.path.as_posix()}: {finding.reason}")
+    if not kinds:
+        click.echo("Nothing is wrong with them.")
+    if {"unreadable", "truncated"} & set(kinds):
+        sys.exit(1)

@@ -1,0 +1,54 @@
+"""The command `cyclegan`: finds the module of a command, and turns errors into one line and an exit code."""
+
+import importlib
+import os
+import traceback
+from typing import Any
+
+import click
+
+from cyclegan.errors import CycleganError
+
+# The modules are imported when their command is used: listing the commands must not wait for them.
+COMMANDS = {
+    "train": "Train a model, or continue a run.",
+    "translate": "Translate a folder of images with a trained model.",
+    "data": "List, prepare and check data sets.",
+    "version": "Show versions and devices, for bug reports.",
+}
+
+INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        return importlib.import_module(f"cyclegan.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CycleganError as error:
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show where an error came from.")
+def main(debug: bool) -> None:
+    """Unpaired image-to-image translation with CycleGAN."""
+    # TensorFlow reads this when it is imported, which only the commands do: no information, no warnings.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -1,0 +1,93 @@
+"""`cyclegan train`: train a model, or continue a run."""
+
+import pathlib
+import sys
+
+import click
+
+from cyclegan.config import default_preset, parse_override
+from cyclegan.errors import UsageError
+
+
+@click.command("train")
+@click.option("--dataset", metavar="NAME|DIR", help="Data set by name, or a folder with trainA and trainB. [stripes]")
+@click.option("--domain-a", metavar="DIR", help="Folder of domain A, together with --domain-b.")
+@click.option("--domain-b", metavar="DIR", help="Folder of domain B.")
+@click.option("--config", metavar="FILE|PRESET", help="Configuration; by default the preset of the data set, if any.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one key, as training.seed=1.")
+@click.option("--init-from", metavar="BUNDLE", help="Run or bundle whose generators a new run starts from.")
+@click.option("--run-dir", metavar="DIR", help="New directory, or a run to continue. [runs/NAME-N]")
+@click.option("--data-dir", metavar="DIR", help="Where data sets are kept. [$CYCLEGAN_DATA_DIR or ~/.cache/cyclegan]")
+@click.option("--epochs", type=click.IntRange(1), help="Length of the run in epochs.")
+@click.option("--steps", type=click.IntRange(1), help="Length of the run in steps.")
+@click.option("--devices", metavar="DEVICES", help="auto, cpu, cpu:2, gpu or gpu:0,1. [auto]")
+@click.option("--precision", help="float32, float64 or mixed_bfloat16.")
+@click.option("--seed", type=click.IntRange(0), help="Of weights, order, crops, flips and pools.")
+@click.option("--profile", is_flag=True, help="Write a trace of a few steps for TensorBoard.")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
+def command(
+    dataset: str | None,
+    domain_a: str | None,
+    domain_b: str | None,
+    config: str | None,
+    settings: tuple[str, ...],
+    init_from: str | None,
+    run_dir: str | None,
+    data_dir: str | None,
+    epochs: int | None,
+    steps: int | None,
+    devices: str | None,
+    precision: str | None,
+    seed: int | None,
+    profile: bool,
+    dry_run: bool,
+) -> None:
+    """Train a model, or continue a run (--run-dir of an existing one).
+
+    Without any option it trains the built-in data set, `stripes`, which needs no network.
+    """
+    if epochs and steps:
+        raise UsageError(f"Give `--epochs` or `--steps`, not both. Received: --epochs {epochs} --steps {steps}.")
+    options: dict[str, object] = {
+        "data.dataset": dataset,
+        "data.domain_a": domain_a,
+        "data.domain_b": domain_b,
+        "training.epochs": epochs,
+        "training.steps": steps,
+        "training.precision": precision,
+        "training.seed": seed,
+    }
+    overrides: list[tuple[str, object]] = [(key, value) for key, value in options.items() if value is not None]
+    if epochs:
+        overrides.append(("training.steps", None))
+    overrides += [parse_override(text) for text in settings]
+    continued = run_dir is not None and (pathlib.Path(run_dir) / "run.json").exists()
+    if config is None and not continued and not domain_a:
+        config = default_preset(dataset or "stripes")
+
+    from cyclegan.data.sources import default_data_dir
+    from cyclegan.xla_cache import enable_xla_cache, seal_xla_cache
+
+    cache = enable_xla_cache(pathlib.Path(data_dir) if data_dir else default_data_dir())
+    from cyclegan.training.session import train
+
+    try:
+        outcome = train(
+            config,
+            overrides,
+            run_dir=run_dir,
+            data_dir=data_dir,
+            devices=devices,
+            init_from=init_from,
+            dry_run=dry_run,
+            profile=profile,
+        )
+    finally:
+        if cache:
+            seal_xla_cache(cache)
+    if dry_run:
+        return
+    if not outcome.complete:
+        click.echo(f"Stopped at step {outcome.step}. Continue with: cyclegan train --run-dir {outcome.folder}")
+        sys.exit(130)
+    click.echo(f"Done: {outcome.folder}, step {outcome.step}. To see it: tensorboard --logdir {outcome.folder.parent}")

@@ -1,0 +1,87 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from cyclegan.cli.main import COMMANDS, main
+from cyclegan.errors import CycleganError, UsageError
+
+CHECKOUT = pathlib.Path(__file__).parents[2]
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, error: BaseException, *options: str) -> Result:
+    """Runs a command of `cyclegan` that ends with `error`."""
+
+    @click.command()
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setitem(main.commands, "fail", fail)
+    return CliRunner().invoke(main, [*options, "fail"])
+
+
+def test_wrong_use_is_one_line_and_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = _run(monkeypatch, UsageError("`crop_size` must be at most 128. Received: 256."))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "Error: `crop_size` must be at most 128. Received: 256.\n"
+
+
+def test_failure_is_one_line_and_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = _run(monkeypatch, CycleganError("The disk is full."))
+    assert (result.exit_code, result.stderr) == (1, "Error: The disk is full.\n")
+
+
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = _run(monkeypatch, UsageError("No."), "--debug")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Traceback ")
+    assert result.stderr.endswith("Error: No.\n")
+
+
+def test_ctrl_c_is_one_line_and_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = _run(monkeypatch, KeyboardInterrupt())
+    assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
+
+
+def test_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(_run(monkeypatch, ZeroDivisionError()).exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("arguments", [["trian"], ["version", "--no-such-option"], ["version", "too", "many"]])
+def test_unknown_command_option_and_argument_exit_with_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: " in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)], ids=" ".join)
+def test_help_does_not_import_tensorflow(arguments: list[str]) -> None:
+    program = (
+        "import sys; from cyclegan.cli.main import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    command = [sys.executable, "-c", program, *arguments, "--help"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: ")
+
+
+def test_help_lists_every_command_module() -> None:
+    modules = {path.stem for path in (CHECKOUT / "cyclegan/cli").glob("*.py")} - {"__init__", "main"}
+    assert modules == set(COMMANDS)
+    listed = CliRunner().invoke(main, ["--help"]).stdout
+    assert all(f"  {name} " in listed for name in COMMANDS)
+
+
+def test_closed_pipe_is_silent() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "cyclegan", "--help"]
+    with open(write_end, "wb") as pipe:
+        done = subprocess.run(command, cwd=CHECKOUT, stdout=pipe, stderr=subprocess.PIPE, timeout=60)
+    assert done.stderr == b""

@@ -1,0 +1,153 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from cyclegan.cli.main import main
+from cyclegan.config import GeneratorConfig
+from cyclegan.networks.bundle import BundleInfo, Provenance, save_bundle
+from cyclegan.networks.generators import build_generator
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory, as far as `translate` looks at it."""
+    keras.utils.set_random_seed(0)
+    config = GeneratorConfig(filters=4, num_blocks=1)
+    info = BundleInfo(
+        generator=config,
+        channels_a=3,
+        channels_b=3,
+        crop_size=64,
+        value_range=None,
+        max_pixels=100_000_000,
+        provenance=Provenance(dataset="none", step=0, config={}, versions={}),
+    )
+    folder = tmp_path_factory.mktemp("run")
+    generators = {"ab": build_generator(config), "ba": build_generator(config)}
+    save_bundle(folder / "bundle" / "last", generators, info)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a", "b"):
+        _save(folder / f"{name}.jpg")
+    return folder
+
+
+def _save(path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)).save(path)
+
+
+def _translate(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["translate", *map(str, arguments)])
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_success_says_how_many_and_exits_with_0(run, photos, tmp_path):
+    result = _translate(photos, tmp_path / "out", "--model", run, "--direction", "ab")
+    assert (result.exit_code, result.stdout) == (0, f"2 translated to {tmp_path / 'out'}.\n")
+    assert result.stderr == "1/2 images\n2/2 images\n"
+    assert _names(tmp_path / "out") == ["a.png", "b.png"]
+
+
+def test_run_and_bundle_give_the_same_and_directions_differ(run, photos, tmp_path):
+    for name, model, direction in [
+        ("run", run, "ab"),
+        ("bundle", run / "bundle" / "last", "ab"),
+        ("back", run, "ba"),
+    ]:
+        arguments = (photos, tmp_path / name, "--model", model, "--direction", direction)
+        assert _translate(*arguments).exit_code == 0
+    of_run, of_bundle, back = ((tmp_path / name / "a.png").read_bytes() for name in ("run", "bundle", "back"))
+    assert of_run == of_bundle != back
+
+
+def test_existing_files_are_counted_and_overwrite_replaces_them(run, photos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"mine")
+    result = _translate(photos, out, "--model", run)
+    assert (result.exit_code, result.stdout) == (0, f"1 translated to {out}, 1 were already there.\n")
+    assert (out / "a.png").read_bytes() == b"mine"
+    result = _translate(photos, out, "--model", run, "--overwrite")
+    assert (result.exit_code, result.stdout) == (0, f"2 translated to {out}.\n")
+    assert (out / "a.png").read_bytes() != b"mine"
+
+
+def test_broken_image_is_named_on_one_line_and_exits_with_1(run, photos, tmp_path):
+    (photos / "[bold]b.jpg").write_bytes(b"")
+    result = _translate(photos, tmp_path / "out", "--model", run)
+    assert (result.exit_code, result.stdout) == (1, f"2 translated to {tmp_path / 'out'}, 1 failed.\n")
+    assert f"{photos / '[bold]b.jpg'}: the file is empty\n" in result.stderr
+    assert _names(tmp_path / "out") == ["a.png", "b.png"]
+
+
+def test_wrong_use_is_one_line_and_exits_with_2(run, photos, tmp_path):
+    out = tmp_path / "out"
+    (tmp_path / "empty").mkdir()
+    for arguments in [
+        (tmp_path / "missing", out, "--model", run),
+        (tmp_path / "empty", out, "--model", run),
+        (photos, photos / "out", "--model", run),
+        (photos, out, "--model", tmp_path / "missing"),
+        (photos, out, "--model", tmp_path),
+    ]:
+        result = _translate(*arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    for arguments in [(photos, out), (photos, out, "--model", run, "--direction", "aa")]:
+        assert _translate(*arguments).exit_code == 2
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_whole_files_exits_with_130_and_the_same_command_continues(run, photos, tmp_path):
+    with Image.open(photos / "a.jpg") as image:
+        image.resize((256, 256)).save(photos / "c.jpg")
+    for number in range(97):
+        (photos / f"{number}.jpg").hardlink_to(photos / "c.jpg")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "cyclegan", "translate", photos, out, "--model", run]
+    with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        while process.stderr.readline() not in ("10/100 images\n", ""):
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read().endswith("Interrupted.\n")
+    assert process.returncode == 130
+    written = list(out.iterdir())
+    assert 10 <= len(written) < 100
+    for path in written:
+        with Image.open(path) as image:
+            image.load()
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, len(list(out.iterdir()))) == (0, 100)
+    assert done.stdout.endswith(f", {len(written)} were already there.\n")
+
+
+@pytest.mark.slow
+def test_script_translates_a_folder(run, photos, tmp_path):
+    script = CHECKOUT / "scripts" / "translate_folder.sh"
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["sh", script, run, f"{photos}/"], cwd=CHECKOUT, env=environment, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert _names(tmp_path / "photos-ab") == ["a.png", "b.png"]
+    assert subprocess.run(["sh", script], capture_output=True, timeout=60).returncode == 2

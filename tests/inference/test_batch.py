@@ -1,0 +1,315 @@
+import resource
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from cyclegan.config import GeneratorConfig
+from cyclegan.errors import CycleganError, UsageError
+from cyclegan.inference.batch import Result, translate_folder
+from cyclegan.networks.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bundle
+from cyclegan.networks.generators import build_generator
+
+
+def _save_bundle(folder: Path, channels_a: int = 3, channels_b: int = 3, **changes) -> Bundle:
+    """Tiny, untrained, but far from the identity and from a constant."""
+    keras.utils.set_random_seed(1)
+    config = GeneratorConfig(filters=4, num_blocks=1)
+    generators = {
+        "ab": build_generator(config, channels_a, channels_b),
+        "ba": build_generator(config, channels_b, channels_a),
+    }
+    info = BundleInfo(
+        generator=config,
+        channels_a=channels_a,
+        channels_b=channels_b,
+        crop_size=64,
+        value_range=changes.pop("value_range", None),
+        max_pixels=changes.pop("max_pixels", 100_000_000),
+        provenance=Provenance(dataset="none", step=0, config={}, versions={}),
+    )
+    save_bundle(folder, generators, info)
+    return load_bundle(folder)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return _save_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder
+
+
+def _noise(height: int, width: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(height * width).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def _save(path: Path, pixels: np.ndarray | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(_noise(8, 8) if pixels is None else pixels).save(path)
+    return path
+
+
+def _run(bundle: Bundle, input: Path, output: Path, direction: str = "ab", **options) -> Result:
+    return translate_folder(bundle, direction, input, output, report=options.pop("report", print), **options)
+
+
+def _levels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image, np.float32)
+
+
+def _files(folder: Path) -> list[str]:
+    """Everything there but folders: temporary and hidden files too."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def _reflected(size: int, padded_size: int) -> list[int]:
+    """Indices that go up and down between both edges: 0 1 2 1 0 1 2 ..."""
+    if size == 1:
+        return [0] * padded_size
+    return [min(i % (2 * size - 2), -i % (2 * size - 2)) for i in range(padded_size)]
+
+
+def _expected(bundle: Bundle, direction: str, pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Padded to height x width by indexing, translated, cropped, as levels of 0 to 255."""
+    padded = pixels[_reflected(pixels.shape[0], height)][:, _reflected(pixels.shape[1], width)]
+    output = bundle.generator(direction)(padded[np.newaxis].astype(np.float32) / 127.5 - 1).numpy()[0]
+    return (output[: pixels.shape[0], : pixels.shape[1]] + 1) * 127.5
+
+
+@pytest.mark.parametrize(
+    ("size", "padded_size"),
+    [((8, 12), (8, 12)), ((37, 50), (40, 52)), ((3, 5), (8, 8)), ((2, 9), (8, 12)), ((1, 1), (8, 8))],
+)
+def test_any_size_is_reflected_translated_and_cropped(bundle, photos, tmp_path, size, padded_size):
+    pixels = _noise(*size)
+    _save(photos / "noise.png", pixels)
+    assert _run(bundle, photos, tmp_path / "out") == Result(1, 0, [])
+    written = _levels(tmp_path / "out" / "noise.png")
+    expected = _expected(bundle, "ab", pixels, *padded_size)
+    assert expected.shape == written.shape == (*size, 3)
+    np.testing.assert_allclose(written, expected, atol=0.51)  # rounded
+    if min(size) > 1:
+        assert expected.std() > 5
+
+
+def test_direction_chooses_the_generator_and_its_channels(photos, tmp_path):
+    bundle = _save_bundle(tmp_path / "bundle", channels_a=1, channels_b=3)
+    grey, colour = _noise(8, 8, 1), _noise(8, 12)
+    _save(photos / "a" / "grey.png", grey[:, :, 0])
+    _save(photos / "b" / "colour.png", colour)
+    _run(bundle, photos / "a", tmp_path / "ab", "ab")
+    _run(bundle, photos / "b", tmp_path / "ba", "ba")
+    to_colour = _levels(tmp_path / "ab" / "grey.png")
+    to_grey = _levels(tmp_path / "ba" / "colour.png")[:, :, np.newaxis]
+    np.testing.assert_allclose(to_colour, _expected(bundle, "ab", grey, 8, 8), atol=0.51)
+    np.testing.assert_allclose(to_grey, _expected(bundle, "ba", colour, 8, 12), atol=0.51)
+
+
+def test_value_range_of_the_bundle_is_used(photos, tmp_path):
+    """A 12-bit image in a 16-bit file is translated like the same image at 8 bits."""
+    levels = _noise(8, 8, 1)[:, :, 0]
+    bundle = _save_bundle(tmp_path / "bundle", 1, 1, value_range=(0.0, 4080.0))
+    _save(photos / "a.png", levels.astype(np.uint16) * 16)
+    _run(bundle, photos, tmp_path / "out")
+    written = _levels(tmp_path / "out" / "a.png")[:, :, np.newaxis]
+    np.testing.assert_allclose(written, _expected(bundle, "ab", levels[:, :, np.newaxis], 8, 8), atol=0.51)
+
+
+def test_real_folder_comes_out_whole_and_upright_and_broken_images_are_named(bundle, shared, tmp_path):
+    sizes = {  # width, height
+        "UPPER.png": (256, 256),
+        "animated.png": (64, 64),
+        "cmyk.png": (256, 256),
+        "exif_rotated.png": (160, 240),
+        "gray.png": (256, 256),
+        "gray16.png": (256, 256),
+        "gray_alpha.png": (256, 256),
+        "name with spaces and ünïcødé.png": (256, 256),
+        "nested/deeper/photo.png": (256, 256),
+        "nested/same.jpg.png": (256, 256),
+        "nested/same.png.png": (256, 256),
+        "odd_size.png": (317, 203),
+        "one_pixel.png": (1, 1),
+        "palette.png": (256, 256),
+        "panorama.png": (900, 150),
+        "photo.bmp.png": (256, 256),
+        "photo.webp.png": (256, 256),
+        "tiny_3x5.png": (3, 5),
+        "transparent.png": (256, 256),
+    }
+    lines: list[str] = []
+    result = _run(bundle, shared / "awkward_images", tmp_path / "out", report=lines.append)
+
+    failed = {path.name for path, _ in result.failed}
+    assert failed - {"bitflips.jpg"} == {"bomb.png", "empty.jpg", "text.jpg", "truncated.jpg"}
+    assert lines == [f"{path}: {reason}" for path, reason in result.failed]
+    assert all(reason and "\n" not in reason for _, reason in result.failed)
+    if "bitflips.jpg" not in failed:  # decoders differ
+        sizes["bitflips.png"] = (256, 256)
+    assert _files(tmp_path / "out") == sorted(sizes)
+    for name, size in sizes.items():
+        with Image.open(tmp_path / "out" / name) as image:
+            image.load()
+            assert (name, image.size, image.mode, image.format) == (name, size, "RGB", "PNG")
+    assert (result.num_translated, result.num_skipped) == (len(sizes), 0)
+
+
+def test_images_that_would_share_a_name_keep_their_suffix(bundle, photos, tmp_path):
+    for name in ("one.jpg", "two.jpg", "two.bmp", "two.jpg.gif", "Case.jpg", "case.png"):
+        _save(photos / name)
+    assert _run(bundle, photos, tmp_path / "out").num_translated == 6
+    assert _files(tmp_path / "out") == [
+        "Case.jpg.png",
+        "case.png.png",
+        "one.png",
+        "two.bmp.png",
+        "two.jpg.gif.png",
+        "two.jpg.png",
+    ]
+
+
+def test_existing_outputs_are_skipped_unless_overwritten(bundle, photos, tmp_path):
+    _save(photos / "a.jpg")
+    _save(photos / "b.jpg")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"mine")
+    assert _run(bundle, photos, out) == Result(1, 1, [])
+    assert (out / "a.png").read_bytes() == b"mine"
+    assert _run(bundle, photos, out) == Result(0, 2, [])
+    assert _run(bundle, photos, out, overwrite=True) == Result(2, 0, [])
+    assert _levels(out / "a.png").shape == (8, 8, 3)
+
+
+def test_progress_counts_translated_and_failed_images_up_to_the_total(bundle, photos, tmp_path):
+    _save(photos / "a.jpg")
+    (photos / "b.jpg").write_text("not an image")
+    _save(photos / "c.jpg")
+    calls: list[tuple[int, int]] = []
+    _run(bundle, photos, tmp_path / "out", progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_image_over_the_pixel_limit_of_the_bundle_is_named(photos, tmp_path):
+    bundle = _save_bundle(tmp_path / "bundle", max_pixels=64)
+    _save(photos / "small.png")
+    large = _save(photos / "large.png", _noise(8, 9))
+    result = _run(bundle, photos, tmp_path / "out")
+    assert [path for path, _ in result.failed] == [large]
+    assert _files(tmp_path / "out") == ["small.png"]
+
+
+def test_broken_generator_writes_nothing(photos, tmp_path):
+    _save_bundle(tmp_path / "bundle")
+    bundle = load_bundle(tmp_path / "bundle")
+    generator = bundle.generator("ab")
+    generator.set_weights([np.full_like(weight, np.nan) for weight in generator.get_weights()])
+    save_bundle(tmp_path / "bundle", {"ab": generator}, bundle.info)
+    image = _save(photos / "a.png")
+    result = _run(load_bundle(tmp_path / "bundle"), photos, tmp_path / "out")
+    assert result.failed == [(image, "its translation holds values that are not finite")]
+    assert not (tmp_path / "out").exists()
+
+
+def test_interrupted_work_leaves_whole_files_and_is_continued(bundle, photos, tmp_path):
+    for name in "abcd":
+        _save(photos / f"{name}.jpg")
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(bundle, photos, tmp_path / "out", progress=interrupt)
+    assert _files(tmp_path / "out") == ["a.png", "b.png"]
+    assert _run(bundle, photos, tmp_path / "out") == Result(2, 2, [])
+
+
+def test_write_error_ends_the_work_in_one_line_and_keeps_what_is_done(bundle, photos, tmp_path):
+    _save(photos / "a.png")
+    _save(photos / "b.png", _noise(64, 64))
+    _save(photos / "c.png")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))  # 64 x 64 of noise needs more
+    try:
+        with pytest.raises(CycleganError) as error:
+            _run(bundle, photos, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(error.value) == (
+        f"{tmp_path / 'out' / 'b.png'} cannot be written: File too large. Translated before and kept: 1."
+    )
+    assert _files(tmp_path / "out") == ["a.png"]
+    assert _run(bundle, photos, tmp_path / "out") == Result(2, 1, [])
+
+
+def test_folder_in_the_place_of_an_output_does_not_stop_the_rest(bundle, photos, tmp_path):
+    for name in "ab":
+        _save(photos / f"{name}.jpg")
+    (tmp_path / "out" / "a.png" / "taken").mkdir(parents=True)
+    result = _run(bundle, photos, tmp_path / "out")
+    assert [path.name for path, _ in result.failed] == ["a.jpg"]
+    assert _files(tmp_path / "out") == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    "output", ["photos", "photos/out", "photos/x/../../photos", "link", "link/out", "new/../photos"]
+)
+def test_output_in_the_input_is_refused(bundle, photos, tmp_path, output):
+    _save(photos / "x" / "a.jpg")
+    (tmp_path / "link").symlink_to(photos)
+    with pytest.raises(UsageError, match="is in the input"):
+        _run(bundle, photos, tmp_path / output)
+    assert _files(photos) == ["x/a.jpg"]
+
+
+def test_output_around_the_input_never_writes_into_it(bundle, photos, tmp_path):
+    _save(photos / "photos" / "a.png")
+    with pytest.raises(UsageError, match="is in the input"):
+        _run(bundle, photos, tmp_path, overwrite=True)
+    _save(photos / "b.jpg")
+    (photos / "photos" / "a.png").unlink()
+    assert _run(bundle, photos, tmp_path).num_translated == 1
+    assert (tmp_path / "b.png").is_file()
+
+
+def test_link_out_of_the_output_is_refused(bundle, photos, tmp_path):
+    _save(photos / "x" / "a.jpg")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="leads out of the output"):
+        _run(bundle, photos, tmp_path / "out")
+    assert _files(tmp_path / "elsewhere") == []
+
+
+def test_missing_input_and_input_without_images_are_refused(bundle, photos, tmp_path):
+    with pytest.raises(UsageError, match="no such file or folder"):
+        _run(bundle, tmp_path / "missing", tmp_path / "out")
+    (photos / "notes.txt").write_text("no image")
+    with pytest.raises(UsageError, match=r"no images\. Looked for \.bmp \.gif \.jpeg \.jpg \.png"):
+        _run(bundle, photos, tmp_path / "out")
+    _save(photos / "a.jpg")
+    with pytest.raises(UsageError, match="must be a folder"):
+        _run(bundle, photos, photos / "notes.txt")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_image_goes_into_a_folder_or_to_a_png(bundle, photos, tmp_path):
+    image = _save(photos / "a.jpg")
+    assert _run(bundle, image, tmp_path / "out") == Result(1, 0, [])
+    assert _run(bundle, image, tmp_path / "other" / "b.png") == Result(1, 0, [])
+    assert _run(bundle, image, photos) == Result(1, 0, [])
+    assert _files(tmp_path) == ["other/b.png", "out/a.png", "photos/a.jpg", "photos/a.png"]
+    with pytest.raises(UsageError, match="end in .png"):
+        _run(bundle, image, tmp_path / "b.jpg")
+    with pytest.raises(UsageError, match="would overwrite the input"):
+        _run(bundle, photos / "a.png", photos, overwrite=True)
