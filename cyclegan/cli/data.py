@@ -9,6 +9,7 @@ import rich.progress
 
 from cyclegan.data.check import check_folder
 from cyclegan.data.sources import STRIPES, TFDS_NAMES, default_data_dir, is_prepared, prepare_dataset
+from cyclegan.tensorflow_import import import_tensorflow
 
 data_dir_option = click.option(
     "--data-dir",
@@ -38,6 +39,8 @@ def list_datasets(data_dir: pathlib.Path | None) -> None:
 @data_dir_option
 def prepare(name: str, data_dir: pathlib.Path | None) -> None:
     """Draw or download the data set NAME, so that training need not."""
+    if name != STRIPES:
+        import_tensorflow()  # which the preparation does too, less quietly
     folder = prepare_dataset(name, data_dir or default_data_dir(), lambda line: click.echo(line, err=True))
     click.echo(f"{name} is in {folder}")
 

@@ -1,7 +1,6 @@
 """The command `cyclegan`: finds the module of a command, and turns errors into one line and an exit code."""
 
 import importlib
-import os
 import traceback
 from typing import Any
 
@@ -50,5 +49,3 @@ class _Commands(click.Group):
 @click.option("--debug", is_flag=True, help="Show where an error came from.")
 def main(debug: bool) -> None:
     """Unpaired image-to-image translation with CycleGAN."""
-    # TensorFlow reads this when it is imported, which only the commands do: no information, no warnings.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -7,6 +7,7 @@ import click
 
 from cyclegan.config import default_preset, parse_override
 from cyclegan.errors import UsageError
+from cyclegan.tensorflow_import import import_tensorflow
 
 
 @click.command("train")
@@ -69,6 +70,7 @@ def command(
     from cyclegan.xla_cache import enable_xla_cache, seal_xla_cache
 
     cache = enable_xla_cache(pathlib.Path(data_dir) if data_dir else default_data_dir())
+    import_tensorflow()
     from cyclegan.training.session import train
 
     try:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from cyclegan.tensorflow_import import import_tensorflow
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("input", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--model", metavar="RUN|BUNDLE", type=click.Path(path_type=Path), required=True, help="Trained model.")
-@click.option("--direction", type=click.Choice(["ab", "ba"]), default="ab", help="A to B or B to A. [ab]")
+@click.option("--direction", type=click.Choice(["ab", "ba"]), required=True, help="A to B, or B to A.")
 @click.option("--overwrite", is_flag=True, help="Translate again what is already in OUTPUT.")
 def command(input: Path, output: Path, model: Path, direction: Literal["ab", "ba"], overwrite: bool) -> None:
     """Translate all images of the folder INPUT, or the image INPUT, to PNG files of the same size in OUTPUT.
@@ -25,6 +27,7 @@ def command(input: Path, output: Path, model: Path, direction: Literal["ab", "ba
     """
     from rich.console import Console
 
+    import_tensorflow()
     from cyclegan.inference.batch import translate_folder
     from cyclegan.networks.bundle import load_bundle
 
@@ -67,6 +70,6 @@ def _progress(console: "Console", say: Callable[[str], None]) -> Iterator[Callab
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    with Progress(BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
+    with Progress(BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

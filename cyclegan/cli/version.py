@@ -7,6 +7,7 @@ import platform
 import click
 
 import cyclegan
+from cyclegan.tensorflow_import import import_tensorflow
 
 _LIBRARIES = ("tensorflow", "keras", "tensorflow-datasets", "tensorboard", "numpy")
 
@@ -22,6 +23,7 @@ def command() -> None:
     _show("CPUs", str(os.cpu_count()))
 
     # Last, so that the lines above are there even where TensorFlow does not start.
+    import_tensorflow()
     import tensorflow as tf
 
     for device in tf.config.list_physical_devices():

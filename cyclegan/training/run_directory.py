@@ -16,6 +16,7 @@ from typing import IO, Literal, NamedTuple
 import pydantic
 
 from cyclegan.config import SAFE_TO_CHANGE, Config, changed_keys, dump_config, load_config
+from cyclegan.data.sources import STRIPES, TFDS_NAMES
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.files import write_atomically
 
@@ -63,12 +64,12 @@ def plan_run(
         UsageError: if the directory belongs to something else, or a continued run is asked to change what is not safe.
     """
     if folder is None or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        config = load_config(source, overrides)
+        config = _with_absolute_paths(load_config(source, overrides))
         return Plan(folder or next_run_directory(runs_dir, _dataset_name(config)), config, None, {})
 
     record = read_record(folder)
     stored = load_config(str(folder / CONFIG_FILE))
-    config = load_config(source or str(folder / CONFIG_FILE), overrides)
+    config = _with_absolute_paths(load_config(source or str(folder / CONFIG_FILE), overrides))
     changes = changed_keys(stored, config)
     unsafe = {key: pair for key, pair in changes.items() if key not in SAFE_TO_CHANGE}
     if unsafe:
@@ -140,7 +141,19 @@ def lock_run(folder: pathlib.Path) -> IO[str]:
     return file
 
 
+def _with_absolute_paths(config: Config) -> Config:
+    """A run must find its images whatever directory it is continued from."""
+    data, changes = config.data, {}
+    if data.domain_a and data.domain_b:
+        changes = {"domain_a": os.path.abspath(data.domain_a), "domain_b": os.path.abspath(data.domain_b)}
+    elif data.dataset not in (STRIPES, *TFDS_NAMES) and os.path.isdir(os.path.expanduser(data.dataset)):
+        changes = {"dataset": os.path.abspath(os.path.expanduser(data.dataset))}
+    return config.model_copy(update={"data": data.model_copy(update=changes)})
+
+
 def _dataset_name(config: Config) -> str:
     """The part of a run's name before the number."""
-    name = os.path.basename(os.path.normpath(config.data.dataset))
+    data = config.data
+    paths = [data.domain_a, data.domain_b] if data.domain_a and data.domain_b else [data.dataset]
+    name = "2".join(os.path.basename(os.path.normpath(path)) for path in paths)
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name) or "run"

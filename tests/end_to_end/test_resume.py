@@ -24,7 +24,7 @@ def command(folder: pathlib.Path, devices: str, *options: str) -> list[str]:
         "training.log_every_steps": 1,
         "training.sample_every_steps": 100,
         "training.decay_epochs": 2,
-        "training.epochs": 3,
+        "training.steps": STEPS,
     }
     sets = [f"--set={key}={value}" for key, value in settings.items()]
     return [sys.executable, "-m", "cyclegan", "train", "--dataset", str(folder / "images"), "--config", "smoke",
@@ -33,7 +33,7 @@ def command(folder: pathlib.Path, devices: str, *options: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A data set of 8 and 6 images, so that a run of 24 steps sees three epochs of one and four of the other."""
+    """A data set of 8 and 6 images, so that the run sees several epochs of both, out of step."""
     from cyclegan.data.stripes import write_stripes
 
     folder = tmp_path_factory.mktemp("resume")
@@ -76,14 +76,13 @@ def state_of(run: pathlib.Path) -> dict[str, np.ndarray]:
 def assert_same_state(one: pathlib.Path, other: pathlib.Path) -> None:
     first, second = state_of(one), state_of(other)
     assert first.keys() == second.keys()
-    assert any("pools" in key for key in first) and any("velocity" in key for key in first)
+    assert any("pools" in key for key in first) and any("generator_optimizer/_variables" in key for key in first)
     different = [key for key in first if not np.array_equal(first[key], second[key])]
     assert not different
 
 
 @pytest.mark.parametrize("devices", ["cpu", "cpu:2"])
 def test_killed_and_interrupted_runs_end_in_the_bits_of_the_uninterrupted_run(folder, devices):
-    steps = STEPS if devices == "cpu" else STEPS // 2
     name = devices.replace(":", "")
     whole, broken = folder / f"whole-{name}", folder / f"broken-{name}"
     finish(command(folder, devices, "--run-dir", str(whole), "--set=training.steps_per_call=5"))
@@ -99,7 +98,7 @@ def test_killed_and_interrupted_runs_end_in_the_bits_of_the_uninterrupted_run(fo
     assert f"cyclegan train --run-dir {broken}" in interrupted.rest
 
     output = finish(again)
-    assert f"step {steps}/{steps}" in output
+    assert f"step {STEPS}/{STEPS}" in output
     assert_same_state(whole, broken)
     for weights in (whole / "bundle" / "last").glob("*.npz"):
         assert (broken / "bundle" / "last" / weights.name).read_bytes() == weights.read_bytes()
