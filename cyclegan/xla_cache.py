@@ -15,6 +15,9 @@ import tempfile
 
 MANIFEST = "digests.json"
 
+KEPT_FILES = 30
+"""Newest entries that stay, of some 10 MB each; every shape of a batch and every width makes one."""
+
 
 def enable_xla_cache(cache_dir: pathlib.Path) -> pathlib.Path | None:
     """Points TensorFlow at the cache. Has an effect only before TensorFlow is imported.
@@ -58,17 +61,14 @@ def _drop_unverified(folder: pathlib.Path) -> None:
         digests = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
         digests = {}
-    for path in _entries(folder):
-        if not isinstance(digests, dict) or digests.get(path.name) != _digest(path):
+    newest_first = sorted(_entries(folder), key=lambda path: path.stat().st_mtime, reverse=True)
+    for number, path in enumerate(newest_first):
+        if number >= KEPT_FILES or not isinstance(digests, dict) or digests.get(path.name) != _digest(path):
             path.unlink(missing_ok=True)
 
 
 def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
-    return [
-        path
-        for path in folder.iterdir()
-        if path.is_file() and not path.name.endswith(MANIFEST) and MANIFEST not in path.name
-    ]
+    return [path for path in folder.iterdir() if path.is_file() and MANIFEST not in path.name]
 
 
 def _digest(path: pathlib.Path) -> str:

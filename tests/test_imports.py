@@ -33,7 +33,7 @@ LAYERS = [
         "cyclegan.training.schedules",
         "cyclegan.training.optimizers",
     ],
-    ["cyclegan.distribution", "cyclegan.xla_cache"],
+    ["cyclegan.distribution", "cyclegan.tensorflow_import", "cyclegan.xla_cache"],
     ["cyclegan.config"],
     ["cyclegan.errors", "cyclegan.files"],
     ["cyclegan"],

@@ -92,9 +92,9 @@ def run_training(
     state = build_state(config, strategy, epoch_steps)
     if init_from:
         _start_from_bundle(state, config, init_from, progress)
-    write_run(folder, config, record)
-    progress.log_file = folder / "log.txt"
     with lock_run(folder), StopSignals(progress) as stop:
+        write_run(folder, config, record)
+        progress.log_file = folder / "log.txt"
         trackable = state.trackable(strategy)
         first_step = restore_checkpoint(trackable, folder / "checkpoints", progress.line) or 0
         progress.line(_describe_start(plan, first_step, last_step, epoch_steps))

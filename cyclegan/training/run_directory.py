@@ -109,28 +109,30 @@ def read_record(folder: pathlib.Path) -> RunRecord:
 
 
 def write_run(folder: pathlib.Path, config: Config, record: RunRecord) -> None:
-    """Creates the run directory, or updates its configuration and record.
+    """Writes the configuration and the record of a run.
 
     Raises:
         UsageError: if it cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / RECORD_FILE, record.model_dump_json(indent=2).encode() + b"\n")
         write_atomically(folder / CONFIG_FILE, dump_config(config).encode())
     except OSError as error:
-        raise UsageError(
-            f"The run directory {folder} cannot be written: {error.strerror}. Choose another with --run-dir."
-        ) from error
+        raise _unwritable(folder, error) from error
 
 
 def lock_run(folder: pathlib.Path) -> IO[str]:
-    """Keeps a second process from training in the same directory, until the returned file is closed.
+    """Creates the run directory and keeps a second process from training in it, until the returned file is closed.
 
     Raises:
+        UsageError: if it cannot be written.
         CycleganError: if another process is training there.
     """
-    file = (folder / ".lock").open("w")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -139,6 +141,10 @@ def lock_run(folder: pathlib.Path) -> IO[str]:
             f"Another process is training in {folder}. Wait for it, or use another --run-dir."
         ) from error
     return file
+
+
+def _unwritable(folder: pathlib.Path, error: OSError) -> UsageError:
+    return UsageError(f"The run directory {folder} cannot be written: {error.strerror}. Choose another with --run-dir.")
 
 
 def _with_absolute_paths(config: Config) -> Config:
