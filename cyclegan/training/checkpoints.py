@@ -101,5 +101,5 @@ def _flush(path: pathlib.Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    lines = str(error).splitlines() or [type(error).__name__]
+    return re.sub(r"\{\{.*?\}\} ?", "", lines[0])  # TensorFlow's name for the operation says nothing to a user

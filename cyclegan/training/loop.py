@@ -303,6 +303,6 @@ def _check_finite(metrics: np.ndarray, done: int, folder: pathlib.Path) -> None:
         row, column = bad[0]
         raise CycleganError(
             f"Training diverged: {METRICS[column]} is not finite at step {done - len(metrics) + row + 1}."
-            f" The checkpoints in {folder / 'checkpoints'} are from before. Lower `optimizer.learning_rate`,"
+            f" Nothing of it was saved in {folder / 'checkpoints'}. Lower `optimizer.learning_rate`,"
             " or use `training.precision: float32`."
         )
