@@ -39,7 +39,7 @@ def choose_devices(request: str = "auto") -> Devices:
         if not gpus:
             raise UsageError(
                 f"`--devices {request}` asks for a GPU, but TensorFlow sees none. Use --devices cpu, or install"
-                " a driver and `pip install cyclegan[gpu]`; `cyclegan version` lists the devices."
+                " a driver and the extra `gpu`; `cyclegan version` lists the devices."
             )
         numbers = [int(number) for number in match[2].split(",")] if match[2] else list(range(len(gpus)))
         missing = [number for number in numbers if number >= len(gpus)]

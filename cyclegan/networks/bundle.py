@@ -67,6 +67,13 @@ class BundleInfo(pydantic.BaseModel):
 def bundle_info(config: Config, step: int) -> BundleInfo:
     """What a bundle of this configuration says about itself."""
     packages = ("cyclegan", "tensorflow", "keras")
+    # Names of data sets travel with a bundle, places on its maker's disk do not.
+    places = {
+        key: pathlib.PurePath(place).name
+        for key in ("dataset", "domain_a", "domain_b")
+        if (place := getattr(config.data, key))
+    }
+    config = config.model_copy(update={"data": config.data.model_copy(update=places)})
     return BundleInfo(
         generator=config.generator,
         channels_a=config.data.channels_a,

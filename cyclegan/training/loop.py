@@ -15,6 +15,7 @@ from cyclegan.data.pipeline import ImageReader, build_pipeline, build_readers, s
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.bundle import (
+    Bundle,
     bundle_info,
     get_weights,
     load_bundle,
@@ -263,16 +264,27 @@ def _check_same_setting(plan: Plan, record: RunRecord, source: Source, strategy:
             )
 
 
-def _start_from_bundle(state: State, config: Config, path: str, progress: Progress) -> None:
+def check_start(config: Config, path: str) -> Bundle:
+    """The bundle that the generators of a new run can start from.
+
+    Raises:
+        UsageError: if `path` holds no bundle, or generators of another architecture.
+    """
     bundle = load_bundle(path)
     info = bundle.info
     wanted = (config.generator, config.data.channels_a, config.data.channels_b)
     if (info.generator, info.channels_a, info.channels_b) != wanted:
         raise UsageError(
-            f"`--init-from {path}` holds another generator: {info.generator!r}, channels {info.channels_a} and"
-            f" {info.channels_b}. The configuration asks for {config.generator!r}, channels {wanted[1]} and"
-            f" {wanted[2]}."
+            f"`--init-from {path}` holds another generator: {info.generator.model_dump()},"
+            f" channels {info.channels_a} and {info.channels_b}. The configuration asks for"
+            f" {config.generator.model_dump()}, channels {wanted[1]} and {wanted[2]}."
         )
+    return bundle
+
+
+def _start_from_bundle(state: State, config: Config, path: str, progress: Progress) -> None:
+    bundle = check_start(config, path)
+    info = bundle.info
     for direction, model in (("ab", state.generator_ab), ("ba", state.generator_ba)):
         if direction in info.weights:
             set_weights(model, get_weights(bundle.generator(direction)), bundle.folder)

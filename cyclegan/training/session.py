@@ -10,7 +10,7 @@ from cyclegan.data.sources import default_data_dir, resolve_source, scan_headers
 from cyclegan.distribution import choose_devices
 from cyclegan.errors import UsageError
 from cyclegan.training.dry_run import describe_run
-from cyclegan.training.loop import Outcome, run_training
+from cyclegan.training.loop import Outcome, check_start, run_training
 from cyclegan.training.progress import Progress
 from cyclegan.training.run_directory import plan_run
 
@@ -74,6 +74,8 @@ def train(
     )
     if not source.test_a or not source.test_b:
         progress.line("No test images of both domains: samples come from the training images where they are missing.")
+    if init_from:
+        check_start(plan.config, str(init_from))
     if dry_run:
         for line in describe_run(plan.config, source, strategy):
             progress.line(line)

@@ -1,0 +1,140 @@
+"""What `cyclegan train` refuses, in one line and with nothing written, and what it does not."""
+
+import pathlib
+import shutil
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from cyclegan.cli.main import main
+from cyclegan.training.checkpoints import list_checkpoints
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def train(tmp_path, data_dir, monkeypatch):
+    """Runs `cyclegan train` with the smallest networks in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CYCLEGAN_DATA_DIR", str(data_dir))
+    monkeypatch.setenv("CYCLEGAN_XLA_CACHE", "off")
+
+    def run(*arguments: object, config: str | None = "smoke") -> Result:
+        preset = ["--config", config] if config else []
+        return CliRunner().invoke(main, ["train", *preset, *map(str, arguments)])
+
+    return run
+
+
+def write_images(folder: pathlib.Path, **counts: int) -> pathlib.Path:
+    """A folder with so many small pictures in each part."""
+    for part, count in counts.items():
+        (folder / part).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (40, 40), (40 * number, 100, 200)).save(folder / part / f"{number}.png")
+    return folder
+
+
+REFUSED = [
+    (["--dataset", "hors2zebra"], "Did you mean `horse2zebra`?"),
+    (["--dataset", "nowhere/"], "neither a data set nor a folder"),
+    (["--dataset", "empty"], "must hold trainA and trainB"),
+    (["--dataset", "one_sided"], "one_sided/trainB holds no images. Formats looked for: .bmp"),
+    (["--domain-a", "one_sided/trainA"], "`data.domain_b` must be given together"),
+    (["--set", "data.crop_size=64"], "`data.crop_size` must be at most `data.load_size`"),
+    (["--set", "data.crop_size=30"], "`data.crop_size` must be a multiple of 4"),
+    (["--set", "data.crop_size=4"], "`data.crop_size` must be at least 8"),
+    (["--set", "training.epoch=3"], "did you mean `training.epochs`?"),
+    (["--set", "training.batch_size=two"], "`training.batch_size` must be a valid integer"),
+    (["--set", "training"], "must have the form section.key=value"),
+    (["--precision", "float8"], "`training.precision` must be 'float32'"),
+    (["--epochs", "3", "--steps", "3"], "Give `--epochs` or `--steps`, not both"),
+    (["--devices", "tpu"], "`--devices` must be one of"),
+    (["--run-dir", "one_sided"], "not a run of cyclegan"),
+    (["--run-dir", "file"], "which is a file"),
+    (["--run-dir", "file/run"], "cannot be written"),
+    (["--init-from", "empty"], "neither a run with a trained model nor a bundle"),
+    (["--init-from", "empty", "--dry-run"], "neither a run with a trained model nor a bundle"),
+]
+
+
+@pytest.mark.parametrize("arguments,message", REFUSED, ids=[" ".join(arguments) for arguments, _ in REFUSED])
+def test_bad_input_is_one_line_and_nothing_is_written(train, tmp_path, arguments, message):
+    write_images(tmp_path / "one_sided", trainA=1, trainB=0)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    result = train(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_dry_run_says_what_would_be_trained_and_writes_nothing(train, tmp_path):
+    result = train("--dry-run", "--set", "training.batch_size=3")
+    assert result.exit_code == 0, result.output
+    assert "  batch_size: 3\n" in result.stdout
+    assert "# 167 steps per epoch, 20 steps in 1 epochs" in result.stdout
+    assert "GB of memory at the peak" in result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_trains_continues_starts_others_and_refuses_what_does_not_fit(train, tmp_path):
+    """One run through its whole life, because each start of TensorFlow's graph costs seconds."""
+    folder = write_images(tmp_path / "photos", trainA=3, trainB=2)
+    first = train("--dataset", folder, "--steps", 4)
+    run = pathlib.Path("runs/photos-1")
+    assert first.exit_code == 0, first.output
+    assert "samples come from the training images" in first.stdout
+    assert "Done: runs/photos-1, step 4." in first.stdout
+    assert (run / "samples" / "step-00000004-a_to_b.png").exists()
+    assert (run / "bundle" / "last" / "bundle.json").exists()
+    assert "step 4/4" in (run / "log.txt").read_text()
+
+    more = train("--run-dir", run, "--steps", 6, config=None)
+    assert more.exit_code == 0, more.output
+    assert "training.steps changed from 4 to 6" in more.stdout
+    assert list_checkpoints(run / "checkpoints")[-1][0] == 6
+
+    again = train("--run-dir", run, config=None)
+    assert again.exit_code == 0 and "All 6 steps are done" in again.stdout
+
+    other_width = train("--run-dir", run, "--set", "generator.filters=8", config=None)
+    assert other_width.exit_code == 2
+    assert "generator.filters (stored: 4, received: 8)" in other_width.stderr
+
+    write_images(tmp_path / "more", new=1)
+    shutil.copy(tmp_path / "more" / "new" / "0.png", folder / "trainA" / "new.png")
+    grown = train("--run-dir", run, "--steps", 8, config=None)
+    assert grown.exit_code == 2
+    assert "started with 3 training images of domain A. Received: 4" in grown.stderr
+
+    warm = train("--dataset", folder, "--init-from", run, "--steps", 1)
+    assert warm.exit_code == 0, warm.output
+    assert "step 6; discriminators and optimizers start fresh" in warm.stdout
+
+    unfit = train("--dataset", folder, "--init-from", run, "--set", "generator.filters=8")
+    assert unfit.exit_code == 2 and "holds another generator" in unfit.stderr
+    assert not pathlib.Path("runs/photos-3").exists()
+
+
+def test_a_training_that_diverges_stops_with_the_loss_and_saves_nothing_of_it(train, tmp_path):
+    result = train("--set", "optimizer.learning_rate=1e20", "--run-dir", "run")
+    assert result.exit_code == 1
+    assert "Training diverged: loss/" in result.stderr
+    assert not list_checkpoints(tmp_path / "run" / "checkpoints")
+
+
+def test_too_many_broken_files_are_refused_before_the_run_starts(train, tmp_path):
+    folder = write_images(tmp_path / "photos", trainA=3, trainB=3)
+    for path in (folder / "trainA").iterdir():
+        path.write_bytes(b"not an image")
+    result = train("--dataset", folder, "--set", "data.max_bad_images=1")
+    assert result.exit_code == 1
+    assert "cyclegan data check" in result.stderr
+    assert not pathlib.Path("runs").exists()

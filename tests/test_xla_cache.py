@@ -1,0 +1,59 @@
+import os
+
+import pytest
+
+from cyclegan.xla_cache import KEPT_FILES, enable_xla_cache, seal_xla_cache
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_clustering_debug=false")
+    monkeypatch.delenv("CYCLEGAN_XLA_CACHE", raising=False)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.glob("entry*"))
+
+
+def test_tensorflow_is_pointed_at_a_folder_for_this_version_and_processor(tmp_path):
+    folder = enable_xla_cache(tmp_path)
+    assert folder.is_dir() and folder.name.startswith("tensorflow-2.")
+    assert os.environ["TF_XLA_FLAGS"] == (
+        f"--tf_xla_clustering_debug=false --tf_xla_persistent_cache_directory={folder}"
+    )
+
+
+def test_sealed_files_stay_and_damaged_or_unknown_ones_go(tmp_path):
+    folder = enable_xla_cache(tmp_path)
+    for number in range(4):
+        (folder / f"entry{number}").write_bytes(bytes([number]) * 100)
+    seal_xla_cache(folder)
+    (folder / "entry1").write_bytes(b"\1" * 50)  # truncated
+    (folder / "entry2").write_bytes(b"\2" * 99 + b"\3")  # flipped
+    (folder / "entry4").write_bytes(b"of a process that did not end")
+    os.environ["TF_XLA_FLAGS"] = ""
+    enable_xla_cache(tmp_path)
+    assert names(folder) == ["entry0", "entry3"]
+
+
+def test_only_the_newest_files_stay(tmp_path):
+    folder = enable_xla_cache(tmp_path)
+    for number in range(KEPT_FILES + 2):
+        path = folder / f"entry{number:02}"
+        path.write_bytes(b"code")
+        os.utime(path, (number, number))
+    seal_xla_cache(folder)
+    os.environ["TF_XLA_FLAGS"] = ""
+    enable_xla_cache(tmp_path)
+    assert names(folder) == [f"entry{number:02}" for number in range(2, KEPT_FILES + 2)]
+
+
+def test_the_cache_is_off_on_request_where_it_cannot_be_written_and_where_the_user_has_one(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert enable_xla_cache(tmp_path / "file") is None
+    monkeypatch.setenv("CYCLEGAN_XLA_CACHE", "off")
+    assert enable_xla_cache(tmp_path) is None
+    monkeypatch.delenv("CYCLEGAN_XLA_CACHE")
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=/mine")
+    assert enable_xla_cache(tmp_path) is None
+    assert os.environ["TF_XLA_FLAGS"] == "--tf_xla_persistent_cache_directory=/mine"

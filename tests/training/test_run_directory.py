@@ -1,0 +1,100 @@
+import pathlib
+
+import pytest
+
+from cyclegan.config import load_config
+from cyclegan.errors import CycleganError, UsageError
+from cyclegan.training.run_directory import (
+    RunRecord,
+    lock_run,
+    next_run_directory,
+    plan_run,
+    read_record,
+    write_run,
+)
+
+RECORD = RunRecord(version="1", devices="cpu", num_replicas=1, num_train_a=2, num_train_b=3)
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_run(folder, load_config("smoke"), RECORD)
+    return folder
+
+
+def test_numbers_go_on_after_the_highest_and_count_each_name_alone(tmp_path):
+    assert next_run_directory(tmp_path, "stripes").name == "stripes-1"
+    for name in ("stripes-1", "stripes-10", "stripes-x", "zebras-99"):
+        (tmp_path / name).mkdir()
+    assert next_run_directory(tmp_path, "stripes").name == "stripes-11"
+
+
+def test_a_run_is_named_after_its_data(tmp_path):
+    def name(*overrides):
+        return plan_run(None, tmp_path, "smoke", overrides).folder.name
+
+    assert name() == "stripes-1"
+    assert name(("data.dataset", "some/my photos/")) == "my_photos-1"
+    assert name(("data.domain_a", "x/horses"), ("data.domain_b", "zebras")) == "horses2zebras-1"
+
+
+def test_paths_are_stored_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("photos").mkdir()
+    plan = plan_run(None, tmp_path, "smoke", [("data.dataset", "photos")])
+    assert plan.config.data.dataset == str(tmp_path / "photos")
+    assert plan_run(None, tmp_path, "smoke", []).config.data.dataset == "stripes"
+
+
+def test_a_new_or_empty_directory_is_a_new_run_and_nothing_is_written(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "absent"):
+        assert plan_run(folder, tmp_path, "smoke", []).record is None
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_a_run_continues_with_its_stored_configuration(run, tmp_path):
+    plan = plan_run(run, tmp_path, None, [])
+    assert plan.config == load_config("smoke")
+    assert plan.record == RECORD
+    assert plan.changes == {}
+
+
+def test_safe_changes_are_taken_and_listed(run, tmp_path):
+    plan = plan_run(run, tmp_path, None, [("training.steps", 50), ("training.log_every_steps", 5)])
+    assert plan.changes == {"training.steps": (20, 50)}
+    assert plan.config.training.steps == 50
+
+
+def test_other_changes_are_refused_with_both_values(run, tmp_path):
+    with pytest.raises(UsageError) as error:
+        plan_run(run, tmp_path, None, [("generator.filters", 8), ("training.seed", 3), ("training.steps", 50)])
+    assert "generator.filters (stored: 4, received: 8), training.seed (stored: 0, received: 3)." in str(error.value)
+    assert "training.steps" not in str(error.value)
+
+
+def test_directories_of_other_programs_and_files_are_refused(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="not a run of cyclegan"):
+        plan_run(tmp_path / "thesis", tmp_path, "smoke", [])
+    with pytest.raises(UsageError, match="which is a file"):
+        read_record(tmp_path / "file")
+    (tmp_path / "thesis" / "run.json").write_text('{"program": "other", "version": "1"}')
+    with pytest.raises(UsageError, match="not a run of cyclegan"):
+        read_record(tmp_path / "thesis")
+
+
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        lock_run(tmp_path / "file" / "run")
+
+
+def test_a_second_process_is_kept_out_until_the_first_is_done(run):
+    with lock_run(run), pytest.raises(CycleganError, match="Another process"):
+        lock_run(run)
+    lock_run(run).close()
