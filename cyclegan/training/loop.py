@@ -140,6 +140,7 @@ def run_training(
                         num_steps = min(PROFILED_STEPS, calls.next_length(done))
                         metrics = calls.timed(step_many, iterator, num_steps)
                         tf.profiler.experimental.stop()
+                        progress.line(f"Trace of {num_steps} steps in {folder / 'plugins' / 'profile'}.")
                     else:
                         metrics = calls.timed(step_many, iterator, calls.next_length(done))
                     done += len(metrics)

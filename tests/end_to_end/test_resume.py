@@ -19,7 +19,6 @@ def command(folder: pathlib.Path, devices: str, *options: str) -> list[str]:
     settings = {
         "training.deterministic": "true",
         "training.pool_size": 4,
-        "training.jit_compile": "false",
         "training.checkpoint_every_steps": 5,
         "training.log_every_steps": 1,
         "training.sample_every_steps": 100,
@@ -81,13 +80,14 @@ def assert_same_state(one: pathlib.Path, other: pathlib.Path) -> None:
     assert not different
 
 
-@pytest.mark.parametrize("devices", ["cpu", "cpu:2"])
-def test_killed_and_interrupted_runs_end_in_the_bits_of_the_uninterrupted_run(folder, devices):
-    name = devices.replace(":", "")
+@pytest.mark.parametrize("devices,jit", [("cpu", "false"), ("cpu:2", "false"), ("cpu", "true")])
+def test_killed_and_interrupted_runs_end_in_the_bits_of_the_uninterrupted_run(folder, devices, jit):
+    name = f"{devices.replace(':', '')}-{jit}"
+    compiling = f"--set=training.jit_compile={jit}"
     whole, broken = folder / f"whole-{name}", folder / f"broken-{name}"
-    finish(command(folder, devices, "--run-dir", str(whole), "--set=training.steps_per_call=5"))
+    finish(command(folder, devices, "--run-dir", str(whole), compiling, "--set=training.steps_per_call=5"))
 
-    arguments = command(folder, devices, "--run-dir", str(broken), "--set=training.steps_per_call=1")
+    arguments = command(folder, devices, "--run-dir", str(broken), compiling, "--set=training.steps_per_call=1")
     killed = stop_at(arguments, 7, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
     assert max((broken / "checkpoints").glob("step-*")).name == "step-00000005"

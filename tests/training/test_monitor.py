@@ -1,0 +1,84 @@
+"""What arrives in TensorBoard, read back by TensorBoard's own reader."""
+
+import io
+import pathlib
+
+import numpy as np
+import pytest
+import rich.console
+import tensorflow as tf
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cyclegan.config import load_config
+from cyclegan.data.sources import Source
+from cyclegan.training.monitor import Monitor
+from cyclegan.training.progress import Progress
+from cyclegan.training.run_directory import Plan
+from cyclegan.training.state import build_state
+from cyclegan.training.step import METRICS
+
+CONFIG = load_config("smoke", [("training.log_every_steps", 2), ("training.sample_every_steps", 4)])
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """A monitor of a run of four steps, and what it prints."""
+    paths = []
+    for number in range(2):
+        paths.append(tmp_path / f"{number}.png")
+        Image.new("RGB", (32, 32), (100 * number, 0, 0)).save(paths[-1])
+    source = Source("red", tuple(paths), tuple(paths), (), (), tmp_path)
+    state = build_state(CONFIG, tf.distribute.OneDeviceStrategy("/cpu:0"), 2)
+    output = io.StringIO()
+    progress = Progress(rich.console.Console(file=output), tmp_path / "log.txt")
+
+    def build(folder: pathlib.Path) -> Monitor:
+        return Monitor(state, source, Plan(folder, CONFIG, None, {}), progress, 0, 4, 2, 1)
+
+    return build, output
+
+
+def metrics(*values):
+    return np.repeat(np.array(values, "float32")[:, None], len(METRICS), axis=1)
+
+
+def test_scalars_pictures_and_configuration_arrive(watched, tmp_path):
+    build, output = watched
+    monitor = build(tmp_path / "run")
+    monitor.saw(metrics(1.0), 1, 9.0)  # the first call, slow because it compiles
+    monitor.saw(metrics(3.0), 2, 0.5)
+    monitor.saw(metrics(5.0, 7.0), 4, 2.0)
+    monitor.close()
+
+    events = EventAccumulator(str(tmp_path / "run"), size_guidance={"tensors": 0})
+    events.Reload()
+
+    def points(tag):
+        return [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)]
+
+    for tag in METRICS:
+        assert points(tag) == [(2, 2.0), (4, 6.0)]
+    assert points("learning_rate") == [(2, pytest.approx(2e-4)), (4, pytest.approx(2e-4))]
+    assert points("speed/step_seconds") == [(2, 0.5), (4, 1.0)]
+    assert points("speed/images_per_second") == [(2, 2.0), (4, 1.0)]
+    tags = set(events.Tags()["tensors"])
+    assert {"config", "samples/a_to_b", "samples/b_to_a", "_hparams_/session_start_info"} <= tags
+    # Two rows of real, translated, back and identity, 32 pixels each.
+    for name in ("a_to_b", "b_to_a"):
+        with Image.open(tmp_path / "run" / "samples" / f"step-00000004-{name}.png") as picture:
+            assert picture.size == (4 * 34 + 2, 2 * 34 + 2)
+    lines = output.getvalue().splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["step 2/4", "step 4/4"]
+    assert (tmp_path / "log.txt").read_text().count("step ") == 2
+
+
+def test_events_that_cannot_be_written_are_reported_once_and_cost_nothing_else(watched, tmp_path):
+    build, output = watched
+    (tmp_path / "run").write_text("a file where the folder should be")
+    monitor = build(tmp_path / "run")
+    for step in range(1, 5):
+        monitor.saw(metrics(1.0), step, 0.1)
+    monitor.close()
+    assert output.getvalue().count("TensorBoard is off") == 1
+    assert "step 4/4" in output.getvalue()
