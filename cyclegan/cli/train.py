@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from cyclegan.config import default_preset, parse_override
+from cyclegan.config_files import default_preset, parse_override
 from cyclegan.errors import UsageError
 from cyclegan.tensorflow_import import import_tensorflow
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from cyclegan.config import Config, dump_config
+from cyclegan.config import Config
+from cyclegan.config_files import dump_config
 from cyclegan.data.pipeline import steps_per_epoch
 from cyclegan.data.sources import Source
 from cyclegan.training.memory import estimate_peak_bytes

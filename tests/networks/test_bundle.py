@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import cyclegan
-from cyclegan.config import GeneratorConfig, load_config
+from cyclegan.config import GeneratorConfig
+from cyclegan.config_files import load_config
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.bundle import bundle_info, load_bundle, save_bundle
 from cyclegan.networks.generators import build_generator

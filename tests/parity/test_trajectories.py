@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan.config import load_config
+from cyclegan.config_files import load_config
 from cyclegan.training.state import build_state
 from cyclegan.training.step import METRICS, build_gradients, build_step
 

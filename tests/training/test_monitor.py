@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cyclegan.config import load_config
+from cyclegan.config_files import load_config
 from cyclegan.data.sources import Source
 from cyclegan.training.monitor import Monitor
 from cyclegan.training.progress import Progress

@@ -1,0 +1,201 @@
+"""How a configuration is read and written: presets, YAML files, overrides, and errors that name what is wrong.
+
+A YAML file or a preset changes some of the defaults, `--set section.key=value` changes more, and the result is stored
+with the run.
+"""
+
+import difflib
+import pathlib
+import re
+from collections.abc import Sequence
+
+import pydantic
+import yaml
+
+from cyclegan.config import DEFAULTS, Config, one_line
+from cyclegan.errors import UsageError
+
+
+def load_config(source: str | None = None, overrides: Sequence[tuple[str, object]] = ()) -> Config:
+    """The configuration that a file and the command line describe together.
+
+    Args:
+        source: name of a preset, or path of a YAML file; None: the defaults.
+        overrides: dotted keys with values, stronger than the source; of equal keys the last one counts.
+
+    Raises:
+        UsageError: all that is wrong, in one line.
+    """
+    values = {} if source is None else _read_yaml(source)
+    problems = []
+    for key, value in overrides:
+        section, _, name = key.partition(".")
+        if key not in DEFAULTS:
+            problems.append(_unknown_key(key))
+        elif isinstance(keys := values.setdefault(section, {}), dict):
+            keys[name] = value
+    try:
+        config = Config.model_validate(values)
+    except pydantic.ValidationError as error:
+        problems += _describe(error)
+    if problems:
+        raise _refusal(*problems)
+    return config
+
+
+def parse_override(text: str) -> tuple[str, object]:
+    """Key and value of `section.key=value`, the value read as YAML: 2e-4, true, null, [0, 4095], keep-aspect.
+
+    Raises:
+        UsageError: if there is no key, no "=", or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise _refusal(f"an override must have the form section.key=value. Received: {_short(text)}.")
+    try:
+        return key.strip(), yaml.load(value, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise _refusal(f"the value of `{key.strip()}` must be valid YAML. Received: {_short(value)}.") from None
+
+
+def dump_config(config: Config) -> str:
+    """YAML with every key, in the order of the models; `load_config` reads an equal configuration back."""
+    return yaml.dump(config.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names that `--config` takes, sorted."""
+    return tuple(sorted(path.stem for path in _preset_folder().glob("*.yaml")))
+
+
+def preset_path(name: str) -> pathlib.Path:
+    """The file of a preset.
+
+    Raises:
+        UsageError: if there is none of this name.
+    """
+    return _existing_source(name, _preset_folder() / f"{name}.yaml")
+
+
+def default_preset(dataset: str) -> str | None:
+    """The preset made for a data set, which has its name; None where the defaults will do."""
+    # A user's folder may be called like a preset for something else ("smoke").
+    is_for_it = dataset in preset_names() and load_config(dataset).data.dataset == dataset
+    return dataset if is_for_it else None
+
+
+def _preset_folder() -> pathlib.Path:
+    """Beside the modules where the package is installed, beside the package in a checkout."""
+    package = pathlib.Path(__file__).resolve().parent
+    installed = package / "configs"
+    return installed if any(installed.glob("*.yaml")) else package.parent / "configs"
+
+
+def _existing_source(source: str, path: pathlib.Path) -> pathlib.Path:
+    if path.exists():
+        return path
+    presets = preset_names()
+    nearest = difflib.get_close_matches(pathlib.Path(source).stem.lower(), presets, n=1)
+    question = f"; did you mean `{nearest[0]}`?" if nearest else ""
+    raise _refusal(f"`{source}` is neither a preset nor a file{question}; the presets are {', '.join(presets)}")
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 2e-4 as a number, and refuses a key given twice instead of taking the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a name", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"`{key.value}` is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes the texts which `_Loader` would read as numbers."""
+
+
+for _yaml in (_Loader, _Dumper):
+    _yaml.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
+
+
+def _read_yaml(source: str) -> dict:
+    """The mapping of a preset or a file. A section of which every key is commented out counts as empty."""
+    path = preset_path(source) if source in preset_names() else _existing_source(source, pathlib.Path(source))
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise _refusal(f"cannot read {path}: {error.strerror}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise _refusal(f"{path}{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _refusal(f"{path}: not valid YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise _refusal(f"{path} must hold sections with keys, like `training:`. Received: {_short(values)}.")
+    return {section: {} if keys is None else keys for section, keys in values.items()}
+
+
+def _describe(error: pydantic.ValidationError) -> list[str]:
+    """One line for each key that is wrong."""
+    problems = []
+    expected: dict[str, list[str]] = {}
+    received: dict[str, str] = {}
+    for detail in error.errors():
+        # Past section and key, a location is the index in a list, or the name of one of several types.
+        location = detail["loc"]
+        key = ".".join(str(part) for part in location[:2] + tuple(p for p in location[2:] if isinstance(p, int)))
+        text = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        if not location:
+            problems.append(text)
+        elif detail["type"] in ("extra_forbidden", "invalid_key"):
+            problems.append(_unknown_key(key))
+        elif len(location) == 1:
+            problems.append(f"`{key}` must be a section with keys. Received: {_short(detail['input'])}.")
+        else:
+            expected.setdefault(key, []).append(text)
+            received[key] = _short(detail["input"])
+    for key, texts in expected.items():
+        nullable = ["null"] if DEFAULTS.get(key, 0) is None else []
+        alternatives = " or ".join([texts[0], *(text.removeprefix("must be ") for text in texts[1:] + nullable)])
+        problems.append(f"`{key}` {alternatives}. Received: {received[key]}.")
+    return problems
+
+
+def _unknown_key(key: str) -> str:
+    sections = list(Config.model_fields)
+    section, _, name = key.lower().rpartition(".")
+    if key in sections:
+        return f"`{key}` is a section; set one of its keys"
+
+    def likeness(known: str) -> tuple[float, float]:
+        """Of the names, then of the sections."""
+        known_section, _, known_name = known.rpartition(".")
+        ratios = [
+            difflib.SequenceMatcher(None, a, b).ratio() for a, b in ((name, known_name), (section, known_section))
+        ]
+        return ratios[0], ratios[1]
+
+    nearest = max([*DEFAULTS, *([] if section else sections)], key=likeness)
+    if likeness(nearest)[0] >= 0.6:
+        return f"unknown key `{key}`; did you mean `{nearest}`?"
+    if section in sections:
+        names = [known.rpartition(".")[2] for known in DEFAULTS if known.startswith(f"{section}.")]
+        return f"unknown key `{key}`; the keys of `{section}` are {', '.join(names)}"
+    return f"unknown key `{key}`; the sections are {', '.join(sections)}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _refusal(*problems: str) -> UsageError:
+    return UsageError(one_line(problems))
