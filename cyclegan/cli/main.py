@@ -40,6 +40,10 @@ class _Commands(click.Group):
                 traceback.print_exc()
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else ctx.command_path
+            click.echo(f"Error: {' '.join(error.format_message().split())} See `{where} --help`.", err=True)
+            ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)

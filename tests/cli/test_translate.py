@@ -52,7 +52,8 @@ def _save(path: Path) -> None:
 
 
 def _translate(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["translate", *map(str, arguments)])
+    direction = () if "--direction" in arguments else ("--direction", "ab")
+    return CliRunner().invoke(main, ["translate", *map(str, arguments), *direction])
 
 
 def _names(folder: Path) -> list[str]:
@@ -111,8 +112,14 @@ def test_wrong_use_is_one_line_and_exits_with_2(run, photos, tmp_path):
         result = _translate(*arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
-    for arguments in [(photos, out), (photos, out, "--model", run, "--direction", "aa")]:
-        assert _translate(*arguments).exit_code == 2
+    for arguments, message in [
+        ((photos, out), "Missing option '--model'"),
+        ((photos, out, "--model", run, "--direction", "aa"), "'aa' is not one of"),
+    ]:
+        result = _translate(*arguments)
+        assert result.exit_code == 2 and message in result.stderr and result.stderr.count("\n") == 1
+    result = CliRunner().invoke(main, ["translate", str(photos), str(out), "--model", str(run)])
+    assert result.exit_code == 2 and "Missing option '--direction'" in result.stderr
     assert not out.exists()
 
 
@@ -123,7 +130,7 @@ def test_ctrl_c_keeps_whole_files_exits_with_130_and_the_same_command_continues(
     for number in range(97):
         (photos / f"{number}.jpg").hardlink_to(photos / "c.jpg")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "cyclegan", "translate", photos, out, "--model", run]
+    command = [sys.executable, "-m", "cyclegan", "translate", photos, out, "--model", run, "--direction", "ab"]
     with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         while process.stderr.readline() not in ("10/100 images\n", ""):
