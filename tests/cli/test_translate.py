@@ -1,3 +1,4 @@
+import functools
 import os
 import signal
 import subprocess
@@ -131,7 +132,9 @@ def test_ctrl_c_keeps_whole_files_exits_with_130_and_the_same_command_continues(
         (photos / f"{number}.jpg").hardlink_to(photos / "c.jpg")
     out = tmp_path / "out"
     command = [sys.executable, "-m", "cyclegan", "translate", photos, out, "--model", run, "--direction", "ab"]
-    with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True) as process:
+    # Shells start background jobs with SIGINT ignored, and their children inherit that.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, preexec_fn=listen) as process:
         assert process.stderr
         while process.stderr.readline() not in ("10/100 images\n", ""):
             pass
