@@ -3,8 +3,7 @@
 import contextlib
 import importlib.metadata
 import pathlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -26,19 +25,13 @@ from cyclegan.training.checkpoints import restore_checkpoint, save_checkpoint
 from cyclegan.training.compilation import choose_compilation
 from cyclegan.training.interrupts import StopSignals
 from cyclegan.training.monitor import Monitor
+from cyclegan.training.pacing import Pacing
 from cyclegan.training.progress import Progress
 from cyclegan.training.run_directory import Plan, RunRecord, lock_run, write_run
 from cyclegan.training.state import State, build_state, run_epochs, run_steps
 from cyclegan.training.step import METRICS, build_step, build_steps
 
-SECONDS_PER_CALL = 1.0
-"""How long TensorFlow is left to itself with `steps_per_call: auto`: Ctrl-C and the progress bar wait no longer."""
-
-MAX_STEPS_PER_CALL = 100
-
 PROFILED_STEPS = 5
-
-StepMany = Callable[[tf.data.Iterator, tf.Tensor], tf.Tensor]
 
 
 class Outcome(NamedTuple):
@@ -130,22 +123,22 @@ def run_training(
             keeper = _Keeper(state, trackable, plan, progress)
             monitor = Monitor(state, source, plan, progress, first_step, last_step, epoch_steps, global_batch)
             done = first_step
-            calls = _Calls(config, first_step, last_step)
+            pacing = Pacing(config, last_step)
             progress.start(done, last_step)
             try:
                 while done < last_step and not stop.requested:
-                    if profile and calls.warm:
+                    if profile and pacing.warm:
                         profile = False
                         tf.profiler.experimental.start(str(folder))
-                        num_steps = min(PROFILED_STEPS, calls.next_length(done))
-                        metrics = calls.timed(step_many, iterator, num_steps)
+                        num_steps = min(PROFILED_STEPS, pacing.next_length(done))
+                        metrics = pacing.timed(step_many, iterator, num_steps)
                         tf.profiler.experimental.stop()
                         progress.line(f"Trace of {num_steps} steps in {folder / 'plugins' / 'profile'}.")
                     else:
-                        metrics = calls.timed(step_many, iterator, calls.next_length(done))
+                        metrics = pacing.timed(step_many, iterator, pacing.next_length(done))
                     done += len(metrics)
                     _check_finite(metrics, done, folder)
-                    monitor.saw(metrics, done, calls.seconds)
+                    monitor.saw(metrics, done, pacing.seconds)
                     if done % config.training.checkpoint_every_steps == 0 and done < last_step:
                         keeper.save(done)
                 keeper.save(done, final=True)
@@ -153,42 +146,6 @@ def run_training(
                 progress.stop()
                 monitor.close()
     return Outcome(folder, done, done >= last_step)
-
-
-class _Calls:
-    """How many steps each call from Python makes, so that it ends where something is due and lasts about a second."""
-
-    def __init__(self, config: Config, first_step: int, last_step: int):
-        training = config.training
-        self._fixed = None if training.steps_per_call == "auto" else training.steps_per_call
-        self._periods = (
-            training.log_every_steps,
-            training.sample_every_steps,
-            training.checkpoint_every_steps,
-        )
-        self._last_step = last_step
-        self._seconds_per_step: float | None = None
-        self.warm = False
-        self.seconds = 0.0
-
-    def next_length(self, done: int) -> int:
-        if self._fixed is not None:
-            length = self._fixed
-        elif self._seconds_per_step is None:
-            length = 1
-        else:
-            length = min(MAX_STEPS_PER_CALL, max(1, int(SECONDS_PER_CALL / self._seconds_per_step)))
-        due = min(period - done % period for period in self._periods)
-        return min(length, due, self._last_step - done)
-
-    def timed(self, step_many: StepMany, iterator: tf.data.Iterator, num_steps: int) -> np.ndarray:
-        start = time.perf_counter()
-        metrics = step_many(iterator, tf.constant(num_steps)).numpy()
-        self.seconds = time.perf_counter() - start
-        if self.warm:
-            self._seconds_per_step = self.seconds / num_steps
-        self.warm = True  # the first call also traces and compiles
-        return metrics
 
 
 class _Keeper:
