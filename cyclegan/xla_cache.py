@@ -41,25 +41,26 @@ def enable_xla_cache(cache_dir: pathlib.Path) -> pathlib.Path | None:
         _drop_unverified(folder)
     except OSError:
         return None
-    os.environ["TF_XLA_FLAGS"] = f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()
+    # Quoted, or TensorFlow ends the path at a space.
+    os.environ["TF_XLA_FLAGS"] = f'{flags} --tf_xla_persistent_cache_directory="{folder}"'.strip()
     return folder
 
 
 def seal_xla_cache(folder: pathlib.Path) -> None:
     """Records the digests of what is in the cache now, so that the next run trusts it."""
-    digests = {path.name: _digest(path) for path in _entries(folder)}
     try:
+        digests = {path.name: _digest(path) for path in _entries(folder)}
         temporary = folder / f".{MANIFEST}.{os.getpid()}"
         temporary.write_text(json.dumps(digests))
         temporary.replace(folder / MANIFEST)
     except OSError:
-        pass  # without digests the next run compiles again
+        pass  # another process has cleared the folder, or the disk is full: the next run compiles again
 
 
 def _drop_unverified(folder: pathlib.Path) -> None:
     try:
         digests = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         digests = {}
     newest_first = sorted(_entries(folder), key=lambda path: path.stat().st_mtime, reverse=True)
     for number, path in enumerate(newest_first):

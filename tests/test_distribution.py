@@ -30,6 +30,12 @@ def test_auto_without_a_gpu_is_the_cpu_and_says_why():
     assert description == "CPU (TensorFlow sees no GPU)"
 
 
+def test_logical_cpus_cannot_be_made_after_tensorflow_was_used():
+    tf.constant(0)
+    with pytest.raises(UsageError, match="`--devices cpu:3` must be chosen before TensorFlow is used"):
+        choose_devices("cpu:3")
+
+
 def test_logical_cpus_are_replicas_and_their_sum_is_exact():
     """In a process of its own: logical devices are made once, and strategies share collective keys."""
     program = """

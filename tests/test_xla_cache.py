@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -19,7 +21,7 @@ def test_tensorflow_is_pointed_at_a_folder_for_this_version_and_processor(tmp_pa
     folder = enable_xla_cache(tmp_path)
     assert folder.is_dir() and folder.name.startswith("tensorflow-2.")
     assert os.environ["TF_XLA_FLAGS"] == (
-        f"--tf_xla_clustering_debug=false --tf_xla_persistent_cache_directory={folder}"
+        f'--tf_xla_clustering_debug=false --tf_xla_persistent_cache_directory="{folder}"'
     )
 
 
@@ -34,6 +36,16 @@ def test_sealed_files_stay_and_damaged_or_unknown_ones_go(tmp_path):
     os.environ["TF_XLA_FLAGS"] = ""
     enable_xla_cache(tmp_path)
     assert names(folder) == ["entry0", "entry3"]
+
+
+@pytest.mark.parametrize("digests", ["", "{", "[1]", "null", '{"entry": 3}'])
+def test_without_valid_digests_nothing_is_trusted(tmp_path, digests):
+    folder = enable_xla_cache(tmp_path)
+    (folder / "entry").write_bytes(b"code")
+    (folder / "digests.json").write_text(digests)
+    os.environ["TF_XLA_FLAGS"] = ""
+    assert enable_xla_cache(tmp_path) == folder
+    assert names(folder) == []
 
 
 def test_only_the_newest_files_stay(tmp_path):
@@ -57,3 +69,24 @@ def test_the_cache_is_off_on_request_where_it_cannot_be_written_and_where_the_us
     monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=/mine")
     assert enable_xla_cache(tmp_path) is None
     assert os.environ["TF_XLA_FLAGS"] == "--tf_xla_persistent_cache_directory=/mine"
+
+
+def test_sealing_survives_files_that_another_process_has_removed(tmp_path):
+    seal_xla_cache(tmp_path / "gone")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_tensorflow_writes_into_a_folder_with_a_space(tmp_path):
+    program = """
+import pathlib, sys
+from cyclegan.xla_cache import enable_xla_cache
+folder = enable_xla_cache(pathlib.Path(sys.argv[1]))
+import tensorflow as tf
+tf.function(lambda x: tf.exp(x) + 1, jit_compile=True)(tf.zeros([4]))
+assert any("xla_compile_cache" in path.name for path in folder.iterdir()), list(folder.iterdir())
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "my data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["my data"]

@@ -63,8 +63,9 @@ def command(
         overrides.append(("training.steps", None))
     overrides += [parse_override(text) for text in settings]
     continued = run_dir is not None and (pathlib.Path(run_dir) / "run.json").exists()
-    if config is None and not continued and not domain_a:
-        config = default_preset(dataset or "stripes")
+    asked = dict(overrides)
+    if config is None and not continued and not asked.get("data.domain_a"):
+        config = default_preset(str(asked.get("data.dataset", "stripes")))
 
     from cyclegan.data.sources import default_data_dir
     from cyclegan.xla_cache import enable_xla_cache, seal_xla_cache

@@ -159,7 +159,7 @@ def load_bundle(path: str | pathlib.Path) -> Bundle:
                 " Update cyclegan."
             )
         return Bundle(folder, BundleInfo.model_validate(content))
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"{folder / INFO_FILE} cannot be read: {str(error).splitlines()[0]}") from error
 
 
@@ -204,7 +204,8 @@ def save_bundle(folder: pathlib.Path, generators: dict[Direction, keras.Model], 
     info = info.model_copy(update={"weights": weights})
     write_atomically(folder / INFO_FILE, info.model_dump_json(indent=2).encode() + b"\n")
     kept = {entry.file for entry in weights.values()}
-    for path in folder.glob("generator_*.npz"):
+    # A process that was killed while it wrote leaves a temporary file.
+    for path in [*folder.glob("generator_*.npz"), *folder.glob(".*.tmp")]:
         if path.name not in kept:
             path.unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from cyclegan.errors import CycleganError
+from cyclegan.errors import CycleganError, first_line
 
 _NAME = re.compile(r"step-(\d{8,})")
 
@@ -55,7 +55,7 @@ def save_checkpoint(state: tf.train.Checkpoint, folder: pathlib.Path, step: int,
         _flush(folder)
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise CycleganError(f"Cannot write a checkpoint to {folder}: {_first_line(error)}") from error
+        raise CycleganError(f"Cannot write a checkpoint to {folder}: {first_line(error)}") from error
     for _, path in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(path, ignore_errors=True)
     return target
@@ -85,7 +85,7 @@ def restore_checkpoint(state: tf.train.Checkpoint, folder: pathlib.Path, warn: C
             status.assert_consumed()
             return step
         except (tf.errors.OpError, OSError, AssertionError, ValueError, IndexError) as error:
-            warn(f"Checkpoint {path} cannot be restored and is passed over: {_first_line(error)}")
+            warn(f"Checkpoint {path} cannot be restored and is passed over: {first_line(error)}")
     raise CycleganError(
         f"None of the {len(checkpoints)} checkpoints in {folder} can be restored."
         " Put back an intact one, or start a new run in another directory."
@@ -98,8 +98,3 @@ def _flush(path: pathlib.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return re.sub(r"\{\{.*?\}\} ?", "", lines[0])  # TensorFlow's name for the operation says nothing to a user

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from cyclegan.config import Config
-from cyclegan.errors import CycleganError
+from cyclegan.errors import CycleganError, first_line
 from cyclegan.training.state import State
 from cyclegan.training.step import Gradients, build_gradients
 
@@ -84,8 +84,7 @@ def choose_compilation(
         except tf.errors.OpError as error:
             if setting is True:
                 raise CycleganError(
-                    f"XLA cannot compile the training step: {str(error).splitlines()[0]}"
-                    " Use --set training.jit_compile=false."
+                    f"XLA cannot compile the training step: {first_line(error)} Use --set training.jit_compile=false."
                 ) from error
             return Compilation(build(False)[0], False, "compilation failed")
         return Compilation(gradients, True, "as configured" if setting is True else "deterministic runs are not timed")
@@ -99,7 +98,7 @@ def choose_compilation(
     try:
         seconds()
     except tf.errors.OpError as error:
-        return Compilation(plain, False, f"compilation failed: {str(error).splitlines()[0]}")
+        return Compilation(plain, False, f"compilation failed: {first_line(error)}")
     compiled_seconds = median(seconds)
     reason = f"{compiled_seconds:.3f} s a step compiled, {plain_seconds:.3f} s not"
     if compiled_seconds < plain_seconds:

@@ -21,7 +21,7 @@ from cyclegan.networks.bundle import (
     save_bundle,
     set_weights,
 )
-from cyclegan.training.checkpoints import restore_checkpoint, save_checkpoint
+from cyclegan.training.checkpoints import list_checkpoints, restore_checkpoint, save_checkpoint
 from cyclegan.training.compilation import choose_compilation
 from cyclegan.training.interrupts import StopSignals
 from cyclegan.training.monitor import Monitor
@@ -82,6 +82,7 @@ def run_training(
         num_train_b=len(source.train_b),
     )
     _check_same_setting(plan, record, source, strategy)
+    _check_not_shorter(plan, last_step)
 
     state = build_state(config, strategy, epoch_steps)
     if init_from:
@@ -137,10 +138,11 @@ def run_training(
                     else:
                         metrics = pacing.timed(step_many, iterator, pacing.next_length(done))
                     done += len(metrics)
-                    _check_finite(metrics, done, folder)
-                    monitor.saw(metrics, done, pacing.seconds)
+                    _check_finite(metrics, done)
+                    # Saved first: nothing that is shown may cost what was trained.
                     if done % config.training.checkpoint_every_steps == 0 and done < last_step:
                         keeper.save(done)
+                    monitor.saw(metrics, done, pacing.seconds)
                 keeper.save(done, final=True)
             finally:
                 progress.stop()
@@ -222,6 +224,15 @@ def _check_same_setting(plan: Plan, record: RunRecord, source: Source, strategy:
             )
 
 
+def _check_not_shorter(plan: Plan, last_step: int) -> None:
+    checkpoints = list_checkpoints(plan.folder / "checkpoints")
+    if plan.changes and checkpoints and checkpoints[-1][0] > last_step:
+        raise UsageError(
+            f"{plan.folder} has done {checkpoints[-1][0]} steps and cannot be made shorter."
+            f" Received: {last_step} steps."
+        )
+
+
 def check_start(config: Config, path: str) -> Bundle:
     """The bundle that the generators of a new run can start from.
 
@@ -267,12 +278,11 @@ def _describe_start(plan: Plan, first_step: int, last_step: int, epoch_steps: in
     return text + "."
 
 
-def _check_finite(metrics: np.ndarray, done: int, folder: pathlib.Path) -> None:
+def _check_finite(metrics: np.ndarray, done: int) -> None:
     bad = np.argwhere(~np.isfinite(metrics))
     if len(bad):
         row, column = bad[0]
         raise CycleganError(
             f"Training diverged: {METRICS[column]} is not finite at step {done - len(metrics) + row + 1}."
-            f" Nothing of it was saved in {folder / 'checkpoints'}. Lower `optimizer.learning_rate`,"
-            " or use `training.precision: float32`."
+            " Start a new run with a lower `optimizer.learning_rate`, or with `training.precision: float32`."
         )

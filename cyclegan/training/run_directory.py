@@ -23,6 +23,7 @@ from cyclegan.files import write_atomically
 
 CONFIG_FILE = "config.yaml"
 RECORD_FILE = "run.json"
+LOCK_FILE = ".lock"
 
 
 class RunRecord(pydantic.BaseModel):
@@ -64,7 +65,7 @@ def plan_run(
     Raises:
         UsageError: if the directory belongs to something else, or a continued run is asked to change what is not safe.
     """
-    if folder is None or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if folder is None or not folder.exists() or _is_empty(folder):
         config = _with_absolute_paths(load_config(source, overrides))
         return Plan(folder or next_run_directory(runs_dir, _dataset_name(config)), config, None, {})
 
@@ -115,10 +116,13 @@ def write_run(folder: pathlib.Path, config: Config, record: RunRecord) -> None:
     Raises:
         UsageError: if it cannot be written.
     """
+    is_new = not (folder / RECORD_FILE).exists()
     try:
-        write_atomically(folder / RECORD_FILE, record.model_dump_json(indent=2).encode() + b"\n")
         write_atomically(folder / CONFIG_FILE, dump_config(config).encode())
+        write_atomically(folder / RECORD_FILE, record.model_dump_json(indent=2).encode() + b"\n")
     except OSError as error:
+        if is_new:
+            (folder / CONFIG_FILE).unlink(missing_ok=True)  # without a record it would be no run, and not empty
         raise _unwritable(folder, error) from error
 
 
@@ -131,7 +135,7 @@ def lock_run(folder: pathlib.Path) -> IO[str]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
+        file = (folder / LOCK_FILE).open("w")
     except OSError as error:
         raise _unwritable(folder, error) from error
     try:
@@ -144,6 +148,11 @@ def lock_run(folder: pathlib.Path) -> IO[str]:
     return file
 
 
+def _is_empty(folder: pathlib.Path) -> bool:
+    # A start that failed leaves its lock, and must not keep the next one out.
+    return folder.is_dir() and all(path.name == LOCK_FILE for path in folder.iterdir())
+
+
 def _unwritable(folder: pathlib.Path, error: OSError) -> UsageError:
     return UsageError(f"The run directory {folder} cannot be written: {error.strerror}. Choose another with --run-dir.")
 
@@ -152,10 +161,14 @@ def _with_absolute_paths(config: Config) -> Config:
     """A run must find its images whatever directory it is continued from."""
     data, changes = config.data, {}
     if data.domain_a and data.domain_b:
-        changes = {"domain_a": os.path.abspath(data.domain_a), "domain_b": os.path.abspath(data.domain_b)}
-    elif data.dataset not in (STRIPES, *TFDS_NAMES) and os.path.isdir(os.path.expanduser(data.dataset)):
-        changes = {"dataset": os.path.abspath(os.path.expanduser(data.dataset))}
+        changes = {"domain_a": _absolute(data.domain_a), "domain_b": _absolute(data.domain_b)}
+    elif data.dataset not in (STRIPES, *TFDS_NAMES) and os.path.isdir(_absolute(data.dataset)):
+        changes = {"dataset": _absolute(data.dataset)}
     return config.model_copy(update={"data": data.model_copy(update=changes)})
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _dataset_name(config: Config) -> str:

@@ -1,5 +1,7 @@
 """The pictures by which a person judges a training: real | translated | back | identity."""
 
+import pathlib
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -17,15 +19,21 @@ class Samples:
     """Fixed test images of both domains, translated anew each time.
 
     Args:
-        source: test images are taken from it; where a domain has none, training images.
+        source: test images are taken from it; where a domain has no readable ones, training images.
         config: how many images, and how they are prepared.
         state: the generators.
     """
 
     def __init__(self, source: Source, config: Config, state: State):
         count, data = config.training.num_samples, config.data
-        self._a = load_views(source.test_a or source.train_a, count, data.channels_a, data)
-        self._b = load_views(source.test_b or source.train_b, count, data.channels_b, data)
+
+        def views(test: tuple[pathlib.Path, ...], train: tuple[pathlib.Path, ...], channels: int) -> np.ndarray:
+            # A header that was fine says nothing of the pixels: all test images may turn out to be broken.
+            readable = load_views(test, count, channels, data)
+            return readable if len(readable) else load_views(train, count, channels, data)
+
+        self._a = views(source.test_a, source.train_a, data.channels_a)
+        self._b = views(source.test_b, source.train_b, data.channels_b)
         same_channels = data.channels_a == data.channels_b
 
         def columns(forward: keras.Model, back: keras.Model, image: tf.Tensor) -> list[tf.Tensor]:
@@ -42,17 +50,17 @@ class Samples:
         )
 
     def grids(self) -> dict[str, np.ndarray]:
-        """A grid for each direction, one row an image: uint8 [height, width, 3]."""
+        """A grid for each direction that has images, one row an image: uint8 [height, width, 3]."""
         rows_a = [[column.numpy()[0] for column in self._columns_a(image[None])] for image in self._a]
         rows_b = [[column.numpy()[0] for column in self._columns_b(image[None])] for image in self._b]
-        return {"a_to_b": image_grid(rows_a), "b_to_a": image_grid(rows_b)}
+        return {tag: image_grid(rows) for tag, rows in (("a_to_b", rows_a), ("b_to_a", rows_b)) if rows}
 
 
 def image_grid(rows: list[list[np.ndarray]]) -> np.ndarray:
     """Images of one size as one picture, white lines between them.
 
     Args:
-        rows: float [height, width, channels] in [-1, 1] each, 1, 3 or 4 channels.
+        rows: at least one; float [height, width, channels] in [-1, 1] each, 1, 3 or 4 channels.
 
     Returns:
         uint8 [height, width, 3].

@@ -10,6 +10,7 @@ from tensorboard.plugins.hparams import api as hparams_api
 
 from cyclegan.config import Config
 from cyclegan.config_files import dump_config
+from cyclegan.errors import first_line
 
 
 class Summaries:
@@ -69,4 +70,4 @@ class Summaries:
             yield
         except (OSError, tf.errors.OpError) as error:
             self._writer = None
-            self._report(f"TensorBoard is off from here: {str(error).splitlines()[0]} Training goes on.")
+            self._report(f"TensorBoard is off from here: {first_line(error).rstrip('.')}. Training goes on.")

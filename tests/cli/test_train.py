@@ -2,12 +2,17 @@
 
 import pathlib
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from cyclegan.cli.main import main
+from cyclegan.config_files import load_config
 from cyclegan.training.checkpoints import list_checkpoints
 
 
@@ -45,6 +50,8 @@ REFUSED = [
     (["--dataset", "empty"], "must hold trainA and trainB"),
     (["--dataset", "one_sided"], "one_sided/trainB holds no images. Formats looked for: .bmp"),
     (["--domain-a", "one_sided/trainA"], "`data.domain_b` must be given together"),
+    (["--domain-a", "one_sided/trainA", "--domain-b", "nowhere"], "nowhere: no such folder"),
+    (["--domain-a", "one_sided/trainA", "--domain-b", "one_sided/trainA"], "must be different folders"),
     (["--set", "data.crop_size=64"], "`data.crop_size` must be at most `data.load_size`"),
     (["--set", "data.crop_size=30"], "`data.crop_size` must be a multiple of 4"),
     (["--set", "data.crop_size=4"], "`data.crop_size` must be at least 8"),
@@ -52,6 +59,7 @@ REFUSED = [
     (["--set", "training.batch_size=two"], "`training.batch_size` must be a valid integer"),
     (["--set", "training"], "must have the form section.key=value"),
     (["--precision", "float8"], "`training.precision` must be 'float32'"),
+    (["--steps", "0"], "0 is not in the range x>=1"),
     (["--epochs", "3", "--steps", "3"], "Give `--epochs` or `--steps`, not both"),
     (["--devices", "tpu"], "`--devices` must be one of"),
     (["--run-dir", "one_sided"], "not a run of cyclegan"),
@@ -75,13 +83,26 @@ def test_bad_input_is_one_line_and_nothing_is_written(train, tmp_path, arguments
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
+def test_a_missing_gpu_is_one_line_and_nothing_is_written(train, tmp_path):
+    result = train("--devices", "gpu")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "TensorFlow sees none" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_dry_run_says_what_would_be_trained_and_writes_nothing(train, tmp_path):
     result = train("--dry-run", "--set", "training.batch_size=3")
     assert result.exit_code == 0, result.output
     assert "  batch_size: 3\n" in result.stdout
     assert "# 167 steps per epoch, 20 steps in 1 epochs" in result.stdout
+    # 592 + 296 + 1168 in, two of 2320 in the residual block, 1160 + 292 + 591 out; 196 + 520 + 129.
+    assert "# 8,739 parameters in each generator, 845 in each discriminator" in result.stdout
     assert "GB of memory at the peak" in result.stdout
     assert not list(tmp_path.iterdir())
+    (tmp_path / "again.yaml").write_text(result.stdout[result.stdout.index("data:\n") :])
+    again = load_config(str(tmp_path / "again.yaml"))
+    assert again == load_config("smoke", [("training.batch_size", 3)])
 
 
 def test_a_run_trains_continues_starts_others_and_refuses_what_does_not_fit(train, tmp_path):
@@ -103,6 +124,10 @@ def test_a_run_trains_continues_starts_others_and_refuses_what_does_not_fit(trai
 
     again = train("--run-dir", run, config=None)
     assert again.exit_code == 0 and "All 6 steps are done" in again.stdout
+
+    shorter = train("--run-dir", run, "--steps", 5, config=None)
+    assert shorter.exit_code == 2 and "has done 6 steps and cannot be made shorter" in shorter.stderr
+    assert "steps: 6\n" in (run / "config.yaml").read_text()
 
     other_width = train("--run-dir", run, "--set", "generator.filters=8", config=None)
     assert other_width.exit_code == 2
@@ -138,3 +163,93 @@ def test_too_many_broken_files_are_refused_before_the_run_starts(train, tmp_path
     assert result.exit_code == 1
     assert "cyclegan data check" in result.stderr
     assert not pathlib.Path("runs").exists()
+
+
+def test_set_and_option_choose_the_same_preset(train, tmp_path):
+    folder = write_images(tmp_path / "photos", trainA=2, trainB=2)
+    sizes = ["--set", "generator.filters=4", "--set", "discriminator.filters=4"]
+    option = train("--dataset", folder, "--dry-run", *sizes, config=None)
+    setting = train("--set", f"data.dataset={folder}", "--dry-run", *sizes, config=None)
+    assert "  crop_size: 256\n" in option.stdout
+    assert option.stdout == setting.stdout
+
+
+def test_test_images_that_are_all_broken_cost_no_training(train, tmp_path):
+    """Truncated behind an intact header, which the scan at the start cannot see."""
+    folder = tmp_path / "photos"
+    for part in ("trainA", "trainB", "testA", "testB"):
+        (folder / part).mkdir(parents=True)
+        for number in range(2):
+            path = folder / part / f"{number}.jpg"
+            Image.effect_noise((40, 40), 50).convert("RGB").save(path)
+            if part == "testA":
+                path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    result = train("--dataset", folder, "--steps", 1, "--run-dir", "run")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "samples" / "step-00000001-a_to_b.png").exists()
+
+
+@pytest.mark.slow
+def test_a_start_without_room_can_be_repeated_in_the_same_directory(train, tmp_path):
+    photos = write_images(tmp_path / "photos", trainA=2, trainB=2)
+    program = (
+        "import resource, sys; from cyclegan.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)\n"
+        "main(sys.argv[2:])"
+    )
+    arguments = command("--dataset", photos, "--steps", 1, "--run-dir", "run")
+    for room in (10, 10_000_000):
+        done = subprocess.run([sys.executable, "-c", program, str(room), *arguments], capture_output=True, text=True)
+        assert done.returncode == (2 if room == 10 else 0), done.stdout + done.stderr
+        assert ("cannot be written" in done.stderr) == (room == 10)
+
+
+@pytest.mark.slow
+def test_a_divergence_keeps_the_checkpoint_before_it(train, tmp_path):
+    photos = write_images(tmp_path / "photos", trainA=2, trainB=2)
+    assert train("--dataset", photos, "--steps", 2, "--run-dir", "run").exit_code == 0
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("learning_rate: 0.0002", "learning_rate: 1.0e+20"))
+    result = train("--run-dir", "run", "--steps", 8, config=None)
+    assert result.exit_code == 1
+    assert "is not finite at step 4." in result.stderr and result.stderr.count("\n") == 1
+    assert [step for step, _ in list_checkpoints(tmp_path / "run" / "checkpoints")] == [2]
+
+
+def command(*arguments: object) -> list[str]:
+    return ["train", "--config", "smoke", "--set", "training.log_every_steps=1", *map(str, arguments)]
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_says_how_to_continue(train, tmp_path):
+    photos = write_images(tmp_path / "photos", trainA=2, trainB=2)
+    arguments = command("--dataset", photos, "--steps", 1_000_000, "--run-dir", "run")
+    with subprocess.Popen([sys.executable, "-m", "cyclegan", *arguments], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if "step 3/" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    step, _ = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    assert f"Stopped at step {step}. Continue with: cyclegan train --run-dir run\n" in rest
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_reported_and_costs_no_training_until_the_end(train, tmp_path):
+    """No file may grow beyond 8 kB: events reach that in the middle of the run, a checkpoint at once."""
+    program = (
+        "import resource, sys; from cyclegan.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
+        "main(sys.argv[1:])"
+    )
+    photos = write_images(tmp_path / "photos", trainA=2, trainB=2)
+    sets = ["--set", "training.sample_every_steps=2", "--set", "training.checkpoint_every_steps=4"]
+    arguments = command("--dataset", photos, "--steps", 12, "--run-dir", "run", *sets)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stdout.count("TensorBoard is off") == 1
+    assert done.stdout.count("Training goes on; the next attempt is at the next checkpoint") == 2  # steps 4 and 8
+    assert "step 12/12" in done.stdout
+    assert done.stderr.startswith("Error: The end of the run cannot be saved: ") and done.stderr.count("\n") == 1
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 
 import numpy as np
@@ -44,6 +45,9 @@ def test_weights_are_plain_arrays_named_by_layer(bundle):
     with np.load(next(folder.glob("generator_ab-*.npz")), allow_pickle=False) as arrays:
         assert arrays["residual_1_conv_1/kernel"].shape == (3, 3, 16, 16)
         assert len(arrays.files) == len(generators["ab"].weights)
+        convolutions = "first down_1 down_2 residual_1_conv_1 residual_1_conv_2 up_1 up_2 last".split()
+        layers = [name if "residual" in name else f"{name}_conv" for name in convolutions]
+        assert set(arrays.files) == {f"{layer}/{weight}" for layer in layers for weight in ("kernel", "bias")}
 
 
 def test_replacing_a_bundle_leaves_no_weights_of_the_old_one(bundle):
@@ -74,6 +78,17 @@ def test_weights_of_another_architecture_are_refused_with_the_first_difference(b
     folder, _ = bundle
     edit(folder, generator=GeneratorConfig(filters=8, num_blocks=1).model_dump())
     with pytest.raises(CycleganError, match="must have shape .* Received"):
+        cyclegan.load_generator(folder)
+
+
+def test_weights_that_would_run_code_are_refused(bundle):
+    folder, _ = bundle
+    path = next(folder.glob("generator_ab-*.npz"))
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"first_conv/bias": np.array([print], dtype=object)})
+    path.write_bytes(buffer.getvalue())
+    edit(folder, weights={"ab": {"file": path.name, "sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}})
+    with pytest.raises(CycleganError, match="holds no plain arrays"):
         cyclegan.load_generator(folder)
 
 

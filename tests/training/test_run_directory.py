@@ -46,6 +46,20 @@ def test_paths_are_stored_absolute(tmp_path, monkeypatch):
     plan = plan_run(None, tmp_path, "smoke", [("data.dataset", "photos")])
     assert plan.config.data.dataset == str(tmp_path / "photos")
     assert plan_run(None, tmp_path, "smoke", []).config.data.dataset == "stripes"
+    data = plan_run(None, tmp_path, "smoke", [("data.domain_a", "a"), ("data.domain_b", "photos")]).config.data
+    assert (data.domain_a, data.domain_b) == (str(tmp_path / "a"), str(tmp_path / "photos"))
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = plan_run(None, tmp_path, "smoke", [("data.domain_a", "~/a"), ("data.domain_b", "~/b")]).config.data
+    assert (data.domain_a, data.domain_b) == (str(tmp_path / "a"), str(tmp_path / "b"))
+
+
+def test_a_directory_with_nothing_but_a_lock_is_a_new_run(tmp_path):
+    folder = tmp_path / "run"
+    lock_run(folder).close()
+    assert plan_run(folder, tmp_path, "smoke", []).record is None
 
 
 def test_a_new_or_empty_directory_is_a_new_run_and_nothing_is_written(tmp_path):
