@@ -155,6 +155,11 @@ class TrainingConfig(_Section):
     """Test images of each domain in a grid."""
 
 
+def image_dtype(precision: str) -> str:
+    """The dtype of images, scores and losses: float64 stays, at any other precision of the networks it is float32."""
+    return "float64" if precision == "float64" else "float32"
+
+
 class Config(_Section):
     """All of a run's configuration; immutable, and valid once it exists."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.config import Config, DataConfig
+from cyclegan.config import Config, DataConfig, image_dtype
 from cyclegan.data.augmentation import augment, centre_view
 from cyclegan.data.decoding import BadImage, read_image
 from cyclegan.data.sources import Source
@@ -113,7 +113,7 @@ def build_pipeline(
     Returns:
         A data set of (real_a, real_b), float32 or float64 [global_batch, crop_size, crop_size, channels] in [-1, 1].
     """
-    dtype = tf.float64 if config.training.precision == "float64" else tf.float32
+    dtype = image_dtype(config.training.precision)
 
     def view(reader: ImageReader, sample: tf.Tensor) -> tf.Tensor:
         image = tf.numpy_function(reader, [sample], tf.float32, stateful=False)

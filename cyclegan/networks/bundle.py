@@ -124,7 +124,7 @@ class Bundle:
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise CycleganError(f"The weights {path} are damaged: their SHA-256 is not the one in {INFO_FILE}.")
         model = build_generator(self.info.generator, *self.info.channels(direction), name=f"generator_{direction}")
-        set_weights(model, data, path)
+        _set_weights(model, data, path)
         return model
 
 
@@ -195,7 +195,7 @@ def save_bundle(folder: pathlib.Path, generators: dict[Direction, keras.Model], 
     folder.mkdir(parents=True, exist_ok=True)
     weights: dict[Direction, WeightsFile] = {}
     for direction, model in generators.items():
-        data = get_weights(model)
+        data = _encode_weights(model)
         digest = hashlib.sha256(data).hexdigest()
         # Named by content, so that the weights that the old bundle.json names stay until it is replaced.
         name = f"generator_{direction}-{digest[:12]}.npz"
@@ -210,15 +210,15 @@ def save_bundle(folder: pathlib.Path, generators: dict[Direction, keras.Model], 
             path.unlink(missing_ok=True)
 
 
-def get_weights(model: keras.Model) -> bytes:
+def _encode_weights(model: keras.Model) -> bytes:
     """All weights as an uncompressed `.npz`, keyed by layer and weight, such as `residual_1_conv_1/kernel`."""
     buffer = io.BytesIO()
     np.savez(buffer, **{key: variable.numpy() for key, variable in _named_weights(model).items()})
     return buffer.getvalue()
 
 
-def set_weights(model: keras.Model, data: bytes, path: pathlib.Path) -> None:
-    """Puts weights from `get_weights` into a model of the same architecture; every one, and nothing else.
+def _set_weights(model: keras.Model, data: bytes, path: pathlib.Path) -> None:
+    """Puts weights from `_encode_weights` into a model of the same architecture; every one, and nothing else.
 
     Raises:
         CycleganError: if keys or shapes differ, or the file is not an `.npz` of plain arrays.

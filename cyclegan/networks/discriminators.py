@@ -2,9 +2,8 @@
 
 import keras
 
-from cyclegan.config import DiscriminatorConfig
+from cyclegan.config import DiscriminatorConfig, image_dtype
 from cyclegan.networks import blocks
-from cyclegan.networks.generators import output_dtype
 
 
 def build_discriminator(
@@ -26,7 +25,7 @@ def build_discriminator(
         A model from images [batch, height, width, channels] in [-1, 1] to scores [batch, h, w, 1], unbounded;
         256 x 256 pixels give 30 x 30 scores with three layers.
     """
-    image = keras.Input((None, None, channels), name="image", dtype=output_dtype(dtype))
+    image = keras.Input((None, None, channels), name="image", dtype=image_dtype(dtype))
     x = blocks.convolution(blocks.zero_pad(image, 1), config.filters, 4, stride=2, name="conv_0", dtype=dtype)
     x = blocks.leaky_relu(x)
 
@@ -37,4 +36,4 @@ def build_discriminator(
         x = blocks.leaky_relu(blocks.instance_norm(x, name=f"norm_{level}", dtype=dtype))
 
     x = blocks.convolution(blocks.zero_pad(x, 1), 1, 4, name="scores", dtype=dtype)
-    return keras.Model(image, keras.ops.cast(x, output_dtype(dtype)), name=name)
+    return keras.Model(image, keras.ops.cast(x, image_dtype(dtype)), name=name)

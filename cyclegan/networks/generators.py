@@ -2,7 +2,7 @@
 
 import keras
 
-from cyclegan.config import GeneratorConfig
+from cyclegan.config import GeneratorConfig, image_dtype
 from cyclegan.networks import blocks
 
 SIZE_MULTIPLE = 4
@@ -36,7 +36,7 @@ def build_generator(
         height and width multiples of `SIZE_MULTIPLE`, at least `MIN_SIZE`.
     """
     filters = config.filters
-    image = keras.Input((None, None, channels_in), name="image", dtype=output_dtype(dtype))
+    image = keras.Input((None, None, channels_in), name="image", dtype=image_dtype(dtype))
 
     x = blocks.convolution(blocks.reflect_pad(image, 3), filters, 7, name="first_conv", dtype=dtype)
     x = blocks.relu(blocks.instance_norm(x, name="first_norm", dtype=dtype))  # [batch, h, w, f]
@@ -57,10 +57,5 @@ def build_generator(
     # [batch, h, w, f]
 
     x = blocks.convolution(blocks.reflect_pad(x, 3), channels_out, 7, name="last_conv", dtype=dtype)
-    x = keras.layers.Activation("tanh", name="output", dtype=output_dtype(dtype))(x)
+    x = keras.layers.Activation("tanh", name="output", dtype=image_dtype(dtype))(x)
     return keras.Model(image, x, name=name)
-
-
-def output_dtype(dtype: str) -> str:
-    """The precision of images, scores and losses: float64 stays, everything else is float32."""
-    return "float64" if dtype == "float64" else "float32"

@@ -34,7 +34,7 @@ def choose_compilation(
     state: State,
     config: Config,
     strategy: tf.distribute.Strategy,
-    batch: tuple[tf.Tensor, tf.Tensor],
+    read_batch: Callable[[], tuple[tf.Tensor, tf.Tensor]],
     num_steps: int,
     setting: bool | str,
 ) -> Compilation:
@@ -46,7 +46,7 @@ def choose_compilation(
         state: the state of the run.
         config: the whole configuration.
         strategy: under which `state` was built.
-        batch: a global batch (real_a, real_b), as the strategy distributes it.
+        read_batch: gives a global batch (real_a, real_b), as the strategy distributes it; called if something is run.
         num_steps: steps still to train.
         setting: True, False, or "auto". "auto" times both, except in deterministic runs (which compile if
             compilation works) and in runs too short for it.
@@ -76,6 +76,7 @@ def choose_compilation(
 
     if setting is False:
         return Compilation(build(False)[0], False, "as configured")
+    batch = read_batch()
 
     if setting is True or config.training.deterministic:
         gradients, seconds = build(True)
@@ -84,7 +85,7 @@ def choose_compilation(
         except tf.errors.OpError as error:
             if setting is True:
                 raise CycleganError(
-                    f"XLA cannot compile the training step: {first_line(error)} Use --set training.jit_compile=false."
+                    f"XLA cannot compile the training step: {first_line(error)}. Use --set training.jit_compile=false."
                 ) from error
             return Compilation(build(False)[0], False, "compilation failed")
         return Compilation(gradients, True, "as configured" if setting is True else "deterministic runs are not timed")

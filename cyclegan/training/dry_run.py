@@ -27,5 +27,6 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
         f"# {state.generator_ab.count_params():,} parameters in each generator,"
         f" {state.discriminator_a.count_params():,} in each discriminator"
     )
-    peak = estimate_peak_bytes(state, config, num_replicas)
-    yield f"# about {peak / 1e9:.1f} GB of memory at the peak"
+    on_gpus = "GPU" in strategy.extended.worker_devices[0].upper()
+    peak = estimate_peak_bytes(state, config, 1 if on_gpus else num_replicas)
+    yield f"# about {peak / 1e9:.1f} GB of memory at the peak{' on each GPU' if on_gpus else ''}"

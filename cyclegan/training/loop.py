@@ -9,18 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.config import Config
+from cyclegan.config import Config, image_dtype
 from cyclegan.data.pipeline import ImageReader, build_pipeline, build_readers, steps_per_epoch
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.networks.bundle import (
-    Bundle,
-    bundle_info,
-    get_weights,
-    load_bundle,
-    save_bundle,
-    set_weights,
-)
+from cyclegan.networks.bundle import Bundle, bundle_info, save_bundle
 from cyclegan.training.checkpoints import list_checkpoints, restore_checkpoint, save_checkpoint
 from cyclegan.training.compilation import choose_compilation
 from cyclegan.training.interrupts import StopSignals
@@ -49,7 +42,7 @@ def run_training(
     devices: str,
     progress: Progress,
     *,
-    init_from: str | None = None,
+    init_from: Bundle | None = None,
     profile: bool = False,
 ) -> Outcome:
     """Trains a run to its end, or until it is interrupted.
@@ -60,7 +53,7 @@ def run_training(
         strategy: where to train.
         devices: the request that led to `strategy`, for the record.
         progress: what is said, and where.
-        init_from: a run or bundle whose weights the generators of a new run start from.
+        init_from: whose weights the generators of a new run start from; from `load_start`.
         profile: whether to write a trace of a few steps for TensorBoard.
 
     Returns:
@@ -86,7 +79,7 @@ def run_training(
 
     state = build_state(config, strategy, epoch_steps)
     if init_from:
-        _start_from_bundle(state, config, init_from, progress)
+        _start_from_bundle(state, init_from, progress)
     with lock_run(folder), StopSignals(progress) as stop:
         write_run(folder, config, record)
         progress.log_file = folder / "log.txt"
@@ -105,7 +98,7 @@ def run_training(
                 state,
                 config,
                 strategy,
-                _one_batch(readers, config, global_batch, strategy),
+                lambda: next(_batches(readers, config, 0, 1, global_batch, strategy)),
                 last_step - first_step,
                 setting,
             )
@@ -120,7 +113,7 @@ def run_training(
             progress.line(f"XLA {'on' if compilation.jit_compile else 'off'}: {record.jit_compile_reason}.")
 
             step = build_step(state, strategy, compilation.gradients)
-            step_many = build_steps(step, tf.float64 if config.training.precision == "float64" else tf.float32)
+            step_many = build_steps(step, image_dtype(config.training.precision))
             keeper = _Keeper(state, trackable, plan, progress)
             monitor = Monitor(state, source, plan, progress, first_step, last_step, epoch_steps, global_batch)
             done = first_step
@@ -183,15 +176,6 @@ def _batches(
     return iter(strategy.experimental_distribute_dataset(pipeline))
 
 
-def _one_batch(
-    readers: tuple[ImageReader, ImageReader],
-    config: Config,
-    global_batch: int,
-    strategy: tf.distribute.Strategy,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    return next(_batches(readers, config, 0, 1, global_batch, strategy))
-
-
 @contextlib.contextmanager
 def _named_failures(readers: tuple[ImageReader, ImageReader]) -> Iterator[None]:
     """Says which files are broken, where TensorFlow only says that its input failed."""
@@ -226,37 +210,19 @@ def _check_same_setting(plan: Plan, record: RunRecord, source: Source, strategy:
 
 def _check_not_shorter(plan: Plan, last_step: int) -> None:
     checkpoints = list_checkpoints(plan.folder / "checkpoints")
-    if plan.changes and checkpoints and checkpoints[-1][0] > last_step:
+    if checkpoints and checkpoints[-1][0] > last_step:
         raise UsageError(
             f"{plan.folder} has done {checkpoints[-1][0]} steps and cannot be made shorter."
             f" Received: {last_step} steps."
         )
 
 
-def check_start(config: Config, path: str) -> Bundle:
-    """The bundle that the generators of a new run can start from.
-
-    Raises:
-        UsageError: if `path` holds no bundle, or generators of another architecture.
-    """
-    bundle = load_bundle(path)
+def _start_from_bundle(state: State, bundle: Bundle, progress: Progress) -> None:
     info = bundle.info
-    wanted = (config.generator, config.data.channels_a, config.data.channels_b)
-    if (info.generator, info.channels_a, info.channels_b) != wanted:
-        raise UsageError(
-            f"`--init-from {path}` holds another generator: {info.generator.model_dump()},"
-            f" channels {info.channels_a} and {info.channels_b}. The configuration asks for"
-            f" {config.generator.model_dump()}, channels {wanted[1]} and {wanted[2]}."
-        )
-    return bundle
-
-
-def _start_from_bundle(state: State, config: Config, path: str, progress: Progress) -> None:
-    bundle = check_start(config, path)
-    info = bundle.info
-    for direction, model in (("ab", state.generator_ab), ("ba", state.generator_ba)):
-        if direction in info.weights:
-            set_weights(model, get_weights(bundle.generator(direction)), bundle.folder)
+    if "ab" in info.weights:
+        state.generator_ab.set_weights(bundle.generator("ab").get_weights())
+    if "ba" in info.weights:
+        state.generator_ba.set_weights(bundle.generator("ba").get_weights())
     progress.line(
         f"Generators ({', '.join(sorted(info.weights))}) start from {bundle.folder}, step {info.provenance.step};"
         " discriminators and optimizers start fresh."

@@ -58,12 +58,12 @@ def peak_live_bytes(graph: tf.Graph) -> int:
     Tensors of unknown shape count as nothing.
     """
     operations = graph.get_operations()
-    outputs = {id(owner(tensor)) for tensor in getattr(graph, "outputs", ())}
+    outputs = {id(_owner(tensor)) for tensor in getattr(graph, "outputs", ())}
     last_use: dict[int, int] = {}
     sizes: dict[int, int] = {}
     for index, operation in enumerate(operations):
         for tensor in operation.inputs:
-            last_use[id(owner(tensor))] = index
+            last_use[id(_owner(tensor))] = index
     freed_at: dict[int, list[int]] = {}
     for key, index in last_use.items():
         if key not in outputs:
@@ -72,19 +72,19 @@ def peak_live_bytes(graph: tf.Graph) -> int:
     live = peak = 0
     for index, operation in enumerate(operations):
         for tensor in operation.outputs:
-            if owner(tensor) is tensor:
+            if _owner(tensor) is tensor:
                 sizes[id(tensor)] = _size(tensor)
                 live += sizes[id(tensor)]
         peak = max(peak, live)
         for key in freed_at.get(index, ()):
             live -= sizes.get(key, 0)
         for tensor in operation.outputs:
-            if owner(tensor) is tensor and id(tensor) not in last_use and id(tensor) not in outputs:
+            if _owner(tensor) is tensor and id(tensor) not in last_use and id(tensor) not in outputs:
                 live -= sizes[id(tensor)]
     return peak
 
 
-def owner(tensor: tf.Tensor) -> tf.Tensor:
+def _owner(tensor: tf.Tensor) -> tf.Tensor:
     """The tensor whose memory this one shows."""
     while tensor.op.type in _ALIASES and tensor.op.inputs and tensor.dtype == tensor.op.inputs[0].dtype:
         tensor = tensor.op.inputs[0]

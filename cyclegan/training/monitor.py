@@ -54,7 +54,7 @@ class Monitor:
         """Takes in the metrics [steps, len(METRICS)] of one call that took `seconds` and ended at step `done`."""
         training = self._plan.config.training
         self._window.append(metrics)
-        if not self._first_call or len(self._window) > 1 or done == self._last_step:
+        if not self._first_call:  # which traces and compiles
             self._window_seconds.append(seconds / len(metrics))
         self._first_call = False
         step_seconds = float(np.median(self._window_seconds or [seconds / len(metrics)]))

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import rich.console
 import tensorflow as tf
 
+from cyclegan.config import Config
 from cyclegan.data.sources import default_data_dir, resolve_source, scan_headers
 from cyclegan.distribution import choose_devices
 from cyclegan.errors import UsageError
+from cyclegan.networks.bundle import Bundle, load_bundle
 from cyclegan.training.dry_run import describe_run
-from cyclegan.training.loop import Outcome, check_start, run_training
+from cyclegan.training.loop import Outcome, run_training
 from cyclegan.training.progress import Progress
 from cyclegan.training.run_directory import plan_run
 
@@ -74,18 +76,27 @@ def train(
     )
     if not source.test_a or not source.test_b:
         progress.line("No test images of both domains: samples come from the training images where they are missing.")
-    if init_from:
-        check_start(plan.config, str(init_from))
+    start = load_start(plan.config, init_from) if init_from else None
     if dry_run:
         for line in describe_run(plan.config, source, strategy):
             progress.line(line)
         return Outcome(plan.folder, 0, False)
-    return run_training(
-        plan,
-        source,
-        strategy,
-        request,
-        progress,
-        init_from=str(init_from) if init_from else None,
-        profile=profile,
-    )
+    return run_training(plan, source, strategy, request, progress, init_from=start, profile=profile)
+
+
+def load_start(config: Config, path: str | pathlib.Path) -> Bundle:
+    """The bundle that the generators of a new run can start from.
+
+    Raises:
+        UsageError: if `path` holds no bundle, or generators of another architecture.
+    """
+    bundle = load_bundle(path)
+    info = bundle.info
+    wanted = (config.generator, config.data.channels_a, config.data.channels_b)
+    if (info.generator, info.channels_a, info.channels_b) != wanted:
+        raise UsageError(
+            f"`--init-from {path}` holds another generator: {info.generator.model_dump()},"
+            f" channels {info.channels_a} and {info.channels_b}. The configuration asks for"
+            f" {config.generator.model_dump()}, channels {wanted[1]} and {wanted[2]}."
+        )
+    return bundle

@@ -5,9 +5,9 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from cyclegan.config import Config
+from cyclegan.config import Config, image_dtype
 from cyclegan.networks.discriminators import build_discriminator
-from cyclegan.networks.generators import build_generator, output_dtype
+from cyclegan.networks.generators import build_generator
 from cyclegan.training.image_pool import ImagePool
 from cyclegan.training.optimizers import build_optimizer
 from cyclegan.training.schedules import build_schedule
@@ -95,8 +95,8 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoc
                 build_schedule(config.optimizer, steps_per_epoch, epochs, decay_epochs),
                 name="discriminator_optimizer",
             ),
-            pool_a=ImagePool(config.training.pool_size, (size, size, channels_a), output_dtype(dtype)),
-            pool_b=ImagePool(config.training.pool_size, (size, size, channels_b), output_dtype(dtype)),
+            pool_a=ImagePool(config.training.pool_size, (size, size, channels_a), image_dtype(dtype)),
+            pool_b=ImagePool(config.training.pool_size, (size, size, channels_b), image_dtype(dtype)),
             step=tf.Variable(
                 0,
                 dtype=tf.int64,

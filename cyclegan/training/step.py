@@ -201,7 +201,7 @@ def build_step(
 
 
 def build_steps(
-    step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], dtype: tf.DType
+    step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], dtype: str
 ) -> Callable[[tf.data.Iterator, tf.Tensor], tf.Tensor]:
     """Many steps in one call from Python.
 
