@@ -48,7 +48,9 @@ def main(size: int, batch: int, blocks: int, filters: int, rounds: int) -> None:
     steps = {}
     for name, jit_compile in (("compiled", True), ("uncompiled", False)):
         state = build_state(config, strategy, 100)
-        steps[name] = tf.function(build_step(state, strategy, build_gradients(state, config, strategy, jit_compile)))
+        steps[name] = tf.function(
+            build_step(state, config, strategy, build_gradients(state, config, strategy, jit_compile))
+        )
     steps["plain port"] = build_plain_step(config)
 
     for name, step in steps.items():

@@ -23,6 +23,7 @@ LAYERS = [
         "cyclegan.training.loop",
         "cyclegan.inference",
         "cyclegan.evaluation",
+        "cyclegan.interop",
     ],
     ["cyclegan.training"],
     ["cyclegan.data"],

@@ -12,6 +12,8 @@ from cyclegan.errors import CycleganError
 COMMANDS = {
     "train": "Train a model, or continue a run.",
     "translate": "Translate a folder of images with a trained model.",
+    "export": "Write a trained generator for another program.",
+    "import-pytorch": "Make a bundle of generators that PyTorch trained.",
     "data": "List, prepare and check data sets.",
     "version": "Show versions and devices, for bug reports.",
 }
@@ -26,7 +28,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        return importlib.import_module(f"cyclegan.cli.{cmd_name}").command
+        return importlib.import_module(f"cyclegan.cli.{cmd_name.replace('-', '_')}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

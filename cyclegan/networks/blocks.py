@@ -1,95 +1,292 @@
-"""The blocks that generators and discriminators are built from.
+"""The blocks that generators and discriminators are built from; each value of the configuration is one entry here.
 
 Each block takes and returns a tensor [batch, height, width, channels] of a Keras functional graph. Padding is always
 written out, as PyTorch does it: Keras' `same` pads a strided convolution at one side only, which shifts
 the image and changes the size of the score map.
 """
 
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import keras
+
+from cyclegan.config import DiscriminatorConfig, GeneratorConfig
+from cyclegan.networks.layers import BlurPooling, SpectralConv2D, StochasticPooling
 
 LEAKY_SLOPE = 0.2
 """Negative slope of every leaky ReLU (Radford et al. 2016)."""
 
-INSTANCE_NORM_EPSILON = 1e-5
+NORM_EPSILON = 1e-5
+
+NORM_GROUPS = 32
+"""Groups of group normalization (Wu and He 2018, section 4.1), or as many as divide the channels."""
 
 
-def weight_initializer() -> keras.initializers.Initializer:
-    """Normal(0, 0.02), the initialisation of every kernel (Zhu et al. 2017, section 7.2); biases start at zero."""
-    return keras.initializers.RandomNormal(mean=0.0, stddev=0.02)
+class Style(NamedTuple):
+    """What all layers of a network have in common, see `cyclegan.config`."""
+
+    normalization: str
+    affine: bool
+    initializer: Callable[[], keras.initializers.Initializer]  # a new one for each layer
+    downsampling: str
+    padding: str
+    dropout: float
+    spectral_norm: bool
+    dtype: str
 
 
-def reflect_pad(x: keras.KerasTensor, size: int) -> keras.KerasTensor:
-    """Mirrors `size` pixels at each border, without repeating the border itself."""
-    return keras.ops.pad(x, [[0, 0], [size, size], [size, size], [0, 0]], mode="reflect")
+def style_of(
+    config: GeneratorConfig | DiscriminatorConfig, dtype: str, *, padding: str = "zero", spectral_norm: bool = False
+) -> Style:
+    """The style that a section of the configuration describes.
+
+    Args:
+        config: of the generators or of the discriminators.
+        dtype: Keras dtype policy of every layer, such as "float32" or "mixed_bfloat16".
+        padding: of convolutions that keep the size.
+        spectral_norm: whether kernels are divided by their largest singular value.
+    """
+    gain = config.initializer_gain or (0.02 if config.initializer == "normal" else 1.0)
+    return Style(
+        normalization=config.normalization,
+        affine=config.normalization != "instance" if config.affine is None else config.affine,
+        initializer=lambda: INITIALIZERS[config.initializer](gain),
+        downsampling=config.downsampling,
+        padding=padding,
+        dropout=config.dropout,
+        spectral_norm=spectral_norm,
+        dtype=dtype,
+    )
 
 
-def zero_pad(x: keras.KerasTensor, size: int) -> keras.KerasTensor:
-    """Adds `size` rows and columns of zeros at each border."""
-    return keras.ops.pad(x, [[0, 0], [size, size], [size, size], [0, 0]])
+# Kernels. Biases start at zero.
+
+INITIALIZERS: dict[str, Callable[[float], keras.initializers.Initializer]] = {
+    # Zhu et al. 2017, section 7.2, with gain 0.02.
+    "normal": lambda gain: keras.initializers.RandomNormal(mean=0.0, stddev=gain),
+    # Glorot and Bengio 2010, eq. 16, as a normal distribution.
+    "glorot": lambda gain: keras.initializers.VarianceScaling(gain**2, "fan_avg", "untruncated_normal"),
+    # He et al. 2015, eq. 10.
+    "he": lambda gain: keras.initializers.VarianceScaling(2 * gain**2, "fan_in", "untruncated_normal"),
+    # Saxe et al. 2014.
+    "orthogonal": lambda gain: keras.initializers.Orthogonal(gain),
+}
+"""Distributions of the kernels, each from its gain."""
+
+
+# Activations.
+
+ACTIVATIONS: dict[str, Callable[..., keras.KerasTensor]] = {
+    "relu": lambda x, name, dtype: keras.ops.relu(x),
+    "leaky_relu": lambda x, name, dtype: keras.ops.leaky_relu(x, negative_slope=LEAKY_SLOPE),
+    # One slope for each channel, 0.25 at first (He et al. 2015, section 2.1).
+    "prelu": lambda x, name, dtype: keras.layers.PReLU(
+        keras.initializers.Constant(0.25), shared_axes=[1, 2], name=name, dtype=dtype
+    )(x),
+    "elu": lambda x, name, dtype: keras.ops.elu(x),  # Clevert et al. 2016
+    "gelu": lambda x, name, dtype: keras.ops.gelu(x, approximate=False),  # Hendrycks and Gimpel 2016
+    "sigmoid": lambda x, name, dtype: keras.ops.sigmoid(x),
+    "tanh": lambda x, name, dtype: keras.ops.tanh(x),
+}
+"""Activation functions of (x, name, dtype); the name is for those with weights."""
+
+
+# Normalization. Computed in float32 at least, whatever the precision of the network.
+
+
+def _group_norm(num_groups: Callable[[int], int]) -> Callable[..., keras.KerasTensor]:
+    """Zero mean and unit variance over each image and group of channels."""
+
+    def normalize(x: keras.KerasTensor, **options: Any) -> keras.KerasTensor:
+        return keras.layers.GroupNormalization(groups=num_groups(x.shape[-1]), epsilon=NORM_EPSILON, **options)(x)
+
+    return normalize
+
+
+NORMALIZATIONS: dict[str, Callable[..., keras.KerasTensor]] = {
+    # Ulyanov et al. 2016, eq. 4; without running statistics.
+    "instance": _group_norm(lambda channels: -1),
+    # Ioffe and Szegedy 2015; over the batch of all replicas. Keras' momentum 0.9 is PyTorch's 0.1.
+    "batch": lambda x, **options: keras.layers.BatchNormalization(
+        momentum=0.9, epsilon=NORM_EPSILON, synchronized=True, **options
+    )(x),
+    # Wu and He 2018.
+    "group": _group_norm(lambda channels: math.gcd(NORM_GROUPS, channels)),
+    # Ba et al. 2016, over height, width and channels.
+    "layer": _group_norm(lambda channels: 1),
+    "none": lambda x, **options: x,
+}
+"""Normalizations of (x, options of the Keras layer)."""
+
+
+def normalization(x: keras.KerasTensor, style: Style, *, name: str) -> keras.KerasTensor:
+    """The normalization of the style, its scale drawn from normal(1, 0.02) where it has one."""
+    return NORMALIZATIONS[style.normalization](
+        x,
+        center=style.affine,
+        scale=style.affine,
+        gamma_initializer=keras.initializers.RandomNormal(mean=1.0, stddev=0.02) if style.affine else "ones",
+        name=name,
+        dtype=style.dtype,
+    )
+
+
+# Padding.
+
+
+def _pad(mode: str) -> Callable[[keras.KerasTensor, int], keras.KerasTensor]:
+    return lambda x, size: keras.ops.pad(x, [[0, 0], [size, size], [size, size], [0, 0]], mode=mode)
+
+
+def _replicate_pad(x: keras.KerasTensor, size: int) -> keras.KerasTensor:
+    for _ in range(size):
+        x = _pad("symmetric")(x, 1)  # mirrors the border with itself, which repeats it as long as it is one pixel
+    return x
+
+
+PADDINGS: dict[str, Callable[[keras.KerasTensor, int], keras.KerasTensor]] = {
+    "reflect": _pad("reflect"),  # without repeating the border itself
+    "replicate": _replicate_pad,
+    "zero": _pad("constant"),
+}
+"""Paddings of (x, pixels at each border)."""
+
+
+# Convolutions.
 
 
 def convolution(
-    x: keras.KerasTensor, filters: int, kernel_size: int, *, stride: int = 1, name: str, dtype: str
+    x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, *, stride: int = 1, bias: bool = True, name: str
 ) -> keras.KerasTensor:
-    """Convolution with bias and no padding of its own."""
-    layer = keras.layers.Conv2D(
+    """Convolution without padding of its own."""
+    layer = (SpectralConv2D if style.spectral_norm else keras.layers.Conv2D)(
         filters,
         kernel_size,
         strides=stride,
         padding="valid",
-        kernel_initializer=weight_initializer(),
+        use_bias=bias,
+        kernel_initializer=style.initializer(),
         name=name,
-        dtype=dtype,
+        dtype=style.dtype,
     )
     return layer(x)
 
 
-def upsampling_convolution(x: keras.KerasTensor, filters: int, *, name: str, dtype: str) -> keras.KerasTensor:
-    """3x3 transposed convolution with stride 2: exactly twice the height and width.
+def same_convolution(
+    x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, *, bias: bool = True, name: str
+) -> keras.KerasTensor:
+    """Convolution with an odd kernel size, padded so that it keeps height and width."""
+    x = PADDINGS[style.padding](x, kernel_size // 2)
+    return convolution(x, filters, kernel_size, style, bias=bias, name=name)
 
-    Equals PyTorch's ConvTranspose2d(kernel 3, stride 2, padding 1, output_padding 1): the full result without its
-    first row and column. Keras' `same` would drop the last ones.
+
+def has_bias(style: Style) -> bool:
+    """Whether convolutions in front of a normalization have one: batch normalization would take it off again."""
+    return style.normalization != "batch"
+
+
+# Half the size: a strided convolution sees zeros around, whatever the padding of the style.
+
+POOLINGS: dict[str, Callable[..., keras.KerasTensor]] = {
+    "max": lambda x, name, dtype: keras.layers.MaxPooling2D(2, name=name, dtype=dtype)(x),
+    "average": lambda x, name, dtype: keras.layers.AveragePooling2D(2, name=name, dtype=dtype)(x),
+    # Zeiler and Fergus 2013.
+    "stochastic": lambda x, name, dtype: StochasticPooling(name=name, dtype=dtype)(x),
+    # Zhang 2019.
+    "blur": lambda x, name, dtype: BlurPooling(name=name, dtype=dtype)(x),
+}
+"""Poolings of (x, name, dtype) from windows of 2x2 pixels, or around them, to one pixel."""
+
+
+def halving_convolution(
+    x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, *, bias: bool = True, name: str
+) -> keras.KerasTensor:
+    """The convolution of a layer that halves height and width.
+
+    Strided, with kernel size 3 or 4; with a pooling a 3x3 one that keeps the size, which `pool` halves.
+    """
+    if style.downsampling != "strided":
+        return same_convolution(x, filters, 3, style, bias=bias, name=name)
+    return convolution(PADDINGS["zero"](x, 1), filters, kernel_size, style, stride=2, bias=bias, name=name)
+
+
+def pool(x: keras.KerasTensor, style: Style, *, name: str) -> keras.KerasTensor:
+    """The end of a layer that halves height and width, after the activation; nothing after a strided convolution."""
+    return x if style.downsampling == "strided" else POOLINGS[style.downsampling](x, name=name, dtype=style.dtype)
+
+
+# Twice the size.
+
+
+def _transposed_convolution(
+    x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, bias: bool, name: str
+) -> keras.KerasTensor:
+    """Transposed convolution with stride 2, cropped to exactly twice the height and width.
+
+    Equals PyTorch's ConvTranspose2d(stride=2, padding=1) with kernel size 4, or 3 and output_padding=1: the full result
+    without its first row and column, and without its last ones with kernel size 4. Keras' `same` would drop others.
     """
     layer = keras.layers.Conv2DTranspose(
         filters,
-        3,
+        kernel_size,
         strides=2,
         padding="valid",
-        kernel_initializer=weight_initializer(),
+        use_bias=bias,
+        kernel_initializer=style.initializer(),
         name=name,
-        dtype=dtype,
+        dtype=style.dtype,
     )
-    return layer(x)[:, 1:, 1:, :]
+    full = layer(x)
+    return full[:, 1:, 1:, :] if kernel_size == 3 else full[:, 1:-1, 1:-1, :]
 
 
-def instance_norm(x: keras.KerasTensor, *, name: str, dtype: str) -> keras.KerasTensor:
-    """Zero mean and unit variance per image and channel, without scale, offset or running statistics.
+def _resize_convolution(interpolation: str) -> Callable[..., keras.KerasTensor]:
+    """Resize to twice the size, then a 3x3 convolution (Odena et al. 2016)."""
 
-    Source: Ulyanov et al. 2016, eq. 4. Computed in float32 at least, whatever the precision of the network.
-    """
-    layer = keras.layers.GroupNormalization(
-        groups=-1, epsilon=INSTANCE_NORM_EPSILON, center=False, scale=False, name=name, dtype=dtype
-    )
-    return layer(x)
+    def upsample(
+        x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, bias: bool, name: str
+    ) -> keras.KerasTensor:
+        if interpolation == "nearest":
+            # XLA does not compile the gradient of a resize by nearest neighbours.
+            x = keras.ops.repeat(keras.ops.repeat(x, 2, axis=1), 2, axis=2)
+        else:
+            x = keras.layers.UpSampling2D(2, interpolation=interpolation, name=f"{name}_resize", dtype=style.dtype)(x)
+        return same_convolution(x, filters, 3, style, bias=bias, name=name)
 
-
-def relu(x: keras.KerasTensor) -> keras.KerasTensor:
-    """max(x, 0)."""
-    return keras.ops.relu(x)
-
-
-def leaky_relu(x: keras.KerasTensor) -> keras.KerasTensor:
-    """max(x, 0.2 x)."""
-    return keras.ops.leaky_relu(x, negative_slope=LEAKY_SLOPE)
+    return upsample
 
 
-def residual_block(x: keras.KerasTensor, *, name: str, dtype: str) -> keras.KerasTensor:
-    """X + f(x) with f two reflect-padded 3x3 convolutions, each instance-normalised, a ReLU between them.
+def _subpixel_convolution(
+    x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, bias: bool, name: str
+) -> keras.KerasTensor:
+    """A 3x3 convolution to four times the channels, which become 2x2 pixels (Shi et al. 2016, eq. 4)."""
+    return keras.ops.depth_to_space(same_convolution(x, 4 * filters, 3, style, bias=bias, name=name), 2)
+
+
+UPSAMPLINGS: dict[str, Callable[..., keras.KerasTensor]] = {
+    "transposed": _transposed_convolution,
+    "nearest": _resize_convolution("nearest"),
+    "bilinear": _resize_convolution("bilinear"),
+    "subpixel": _subpixel_convolution,
+}
+"""Layers of (x, filters, kernel size of a transposed convolution, style, bias, name) that double height and width."""
+
+
+def dropout(x: keras.KerasTensor, style: Style, *, name: str) -> keras.KerasTensor:
+    """Sets values to zero at random in training, at the rate of the style (Srivastava et al. 2014)."""
+    return keras.layers.Dropout(style.dropout, name=name, dtype=style.dtype)(x) if style.dropout else x
+
+
+def residual_block(x: keras.KerasTensor, style: Style, activation: str, *, name: str) -> keras.KerasTensor:
+    """X + f(x) with f two padded 3x3 convolutions, each normalized, an activation between them.
 
     Source: Johnson et al. 2016; without an activation after the sum.
     """
-    filters = x.shape[-1]
-    y = convolution(reflect_pad(x, 1), filters, 3, name=f"{name}_conv_1", dtype=dtype)
-    y = relu(instance_norm(y, name=f"{name}_norm_1", dtype=dtype))
-    y = convolution(reflect_pad(y, 1), filters, 3, name=f"{name}_conv_2", dtype=dtype)
-    return x + instance_norm(y, name=f"{name}_norm_2", dtype=dtype)
+    filters, bias = x.shape[-1], has_bias(style)
+    y = same_convolution(x, filters, 3, style, bias=bias, name=f"{name}_conv_1")
+    y = normalization(y, style, name=f"{name}_norm_1")
+    y = ACTIVATIONS[activation](y, name=f"{name}_activation", dtype=style.dtype)
+    y = dropout(y, style, name=f"{name}_dropout")
+    y = same_convolution(y, filters, 3, style, bias=bias, name=f"{name}_conv_2")
+    return x + normalization(y, style, name=f"{name}_norm_2")

@@ -18,7 +18,7 @@ import pydantic
 from cyclegan.config import Config, GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.files import write_atomically
-from cyclegan.networks.generators import MIN_SIZE, SIZE_MULTIPLE, build_generator
+from cyclegan.networks.generators import build_generator
 
 FORMAT_VERSION = 1
 INFO_FILE = "bundle.json"
@@ -40,6 +40,7 @@ class Provenance(pydantic.BaseModel):
     step: int
     config: dict
     versions: dict[str, str]
+    imported_from: dict[str, str] = {}  # names of files of another implementation, with their SHA-256
 
 
 class BundleInfo(pydantic.BaseModel):
@@ -54,9 +55,8 @@ class BundleInfo(pydantic.BaseModel):
     max_pixels: int
     provenance: Provenance
     weights: dict[Direction, WeightsFile] = {}
-
-    size_multiple: int = SIZE_MULTIPLE
-    min_size: int = MIN_SIZE
+    size_multiple: int
+    min_size: int
 
     def channels(self, direction: Direction) -> tuple[int, int]:
         """(channels in, channels out) of one direction."""
@@ -81,6 +81,8 @@ def bundle_info(config: Config, step: int) -> BundleInfo:
         crop_size=config.data.crop_size,
         value_range=config.data.value_range,
         max_pixels=config.data.max_pixels,
+        size_multiple=config.generator.size_multiple,
+        min_size=config.generator.min_size,
         provenance=Provenance(
             dataset=config.data.dataset,
             step=step,
@@ -171,8 +173,8 @@ def load_generator(path: str | pathlib.Path, direction: Direction = "ab") -> ker
         direction: "ab" for A to B, "ba" for B to A.
 
     Returns:
-        A model from float32 [batch, height, width, channels] in [-1, 1] to the same, height and width multiples of 4,
-        at least 8.
+        A model from float32 [batch, height, width, channels] in [-1, 1] to the same; height and width multiples of the
+        bundle's `size_multiple` and at least its `min_size`, which are 4 and 8 for a resnet.
 
     Raises:
         UsageError: if `path` holds no bundle, or the bundle no such direction.
@@ -213,7 +215,7 @@ def save_bundle(folder: pathlib.Path, generators: dict[Direction, keras.Model], 
 def _encode_weights(model: keras.Model) -> bytes:
     """All weights as an uncompressed `.npz`, keyed by layer and weight, such as `residual_1_conv_1/kernel`."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{key: variable.numpy() for key, variable in _named_weights(model).items()})
+    np.savez(buffer, **{key: variable.numpy() for key, variable in named_weights(model).items()})
     return buffer.getvalue()
 
 
@@ -223,7 +225,7 @@ def _set_weights(model: keras.Model, data: bytes, path: pathlib.Path) -> None:
     Raises:
         CycleganError: if keys or shapes differ, or the file is not an `.npz` of plain arrays.
     """
-    variables = _named_weights(model)
+    variables = named_weights(model)
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             values = {key: arrays[key] for key in arrays.files}
@@ -241,5 +243,6 @@ def _set_weights(model: keras.Model, data: bytes, path: pathlib.Path) -> None:
         variable.assign(values[key])
 
 
-def _named_weights(model: keras.Model) -> dict[str, keras.Variable]:
+def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
+    """All weights of a network by layer and weight, such as `residual_1_conv_1/kernel`."""
     return {"/".join(variable.path.split("/")[-2:]): variable for variable in model.weights}

@@ -1,9 +1,12 @@
 """Discriminators: a map of scores, each judging one patch of the image."""
 
+from collections.abc import Callable
+
 import keras
 
 from cyclegan.config import DiscriminatorConfig, image_dtype
 from cyclegan.networks import blocks
+from cyclegan.networks.blocks import Style
 
 
 def build_discriminator(
@@ -13,27 +16,74 @@ def build_discriminator(
     name: str = "discriminator",
     dtype: str = "float32",
 ) -> keras.Model:
-    """PatchGAN of Isola et al. 2017, section 6.1.2; with three layers each score sees 70x70 pixels.
+    """The discriminator that `config.architecture` names.
 
     Args:
-        config: width (`filters`) and number of strided layers (`num_layers`).
+        config: the architecture and its parts.
         channels: channels of the images to judge.
         name: name of the model.
         dtype: Keras dtype policy. The scores are never below float32.
 
     Returns:
         A model from images [batch, height, width, channels] in [-1, 1] to scores [batch, h, w, 1], unbounded;
-        256 x 256 pixels give 30 x 30 scores with three layers.
+        256 x 256 pixels give 30 x 30 scores with three layers. "multiscale" gives a list of such maps.
     """
+    style = blocks.style_of(config, dtype, spectral_norm=config.spectral_norm)
     image = keras.Input((None, None, channels), name="image", dtype=image_dtype(dtype))
-    x = blocks.convolution(blocks.zero_pad(image, 1), config.filters, 4, stride=2, name="conv_0", dtype=dtype)
-    x = blocks.leaky_relu(x)
+    maps = [keras.ops.cast(x, image_dtype(dtype)) for x in ARCHITECTURES[config.architecture](image, config, style)]
+    return keras.Model(image, maps if len(maps) > 1 else maps[0], name=name)
+
+
+def _hidden_end(
+    x: keras.KerasTensor, config: DiscriminatorConfig, style: Style, name: str, suffix: object
+) -> keras.KerasTensor:
+    """What follows the convolution of a hidden layer: activation and dropout."""
+    x = blocks.ACTIVATIONS[config.activation or "leaky_relu"](x, name=f"{name}activation_{suffix}", dtype=style.dtype)
+    return blocks.dropout(x, style, name=f"{name}dropout_{suffix}")
+
+
+def _patch(
+    x: keras.KerasTensor, config: DiscriminatorConfig, style: Style, prefix: str = ""
+) -> list[keras.KerasTensor]:
+    """PatchGAN of Isola et al. 2017, section 6.1.2; with three layers each score sees 70x70 pixels."""
+    x = blocks.halving_convolution(x, config.filters, 4, style, name=f"{prefix}conv_0")
+    x = blocks.pool(_hidden_end(x, config, style, prefix, 0), style, name=f"{prefix}pool_0")
 
     for level in range(1, config.num_layers + 1):
-        filters = config.filters * min(2**level, 8)
-        stride = 2 if level < config.num_layers else 1
-        x = blocks.convolution(blocks.zero_pad(x, 1), filters, 4, stride=stride, name=f"conv_{level}", dtype=dtype)
-        x = blocks.leaky_relu(blocks.instance_norm(x, name=f"norm_{level}", dtype=dtype))
+        filters, bias, name = config.filters * min(2**level, 8), blocks.has_bias(style), f"{prefix}conv_{level}"
+        halves = level < config.num_layers
+        if halves:
+            x = blocks.halving_convolution(x, filters, 4, style, bias=bias, name=name)
+        else:
+            x = blocks.convolution(blocks.PADDINGS["zero"](x, 1), filters, 4, style, bias=bias, name=name)
+        x = blocks.normalization(x, style, name=f"{prefix}norm_{level}")
+        x = _hidden_end(x, config, style, prefix, level)
+        x = blocks.pool(x, style, name=f"{prefix}pool_{level}") if halves else x
 
-    x = blocks.convolution(blocks.zero_pad(x, 1), 1, 4, name="scores", dtype=dtype)
-    return keras.Model(image, keras.ops.cast(x, image_dtype(dtype)), name=name)
+    return [blocks.convolution(blocks.PADDINGS["zero"](x, 1), 1, 4, style, name=f"{prefix}scores")]
+
+
+def _pixel(x: keras.KerasTensor, config: DiscriminatorConfig, style: Style) -> list[keras.KerasTensor]:
+    """Pixel discriminator of Isola et al. 2017, section 6.1.2: 1x1 convolutions, each score sees one pixel."""
+    bias = blocks.has_bias(style)
+    x = _hidden_end(blocks.convolution(x, config.filters, 1, style, name="conv_0"), config, style, "", 0)
+    x = blocks.convolution(x, 2 * config.filters, 1, style, bias=bias, name="conv_1")
+    x = _hidden_end(blocks.normalization(x, style, name="norm_1"), config, style, "", 1)
+    return [blocks.convolution(x, 1, 1, style, bias=bias, name="scores")]
+
+
+def _multiscale(x: keras.KerasTensor, config: DiscriminatorConfig, style: Style) -> list[keras.KerasTensor]:
+    """A PatchGAN for the image and one for each of its halves, the means of 2x2 pixels (Wang et al. 2018, sec. 3.2)."""
+    maps = []
+    for scale in range(1, config.num_scales + 1):
+        maps += _patch(x, config, style, prefix=f"scale_{scale}_")
+        x = keras.ops.average_pool(x, 2)
+    return maps
+
+
+ARCHITECTURES: dict[str, Callable[[keras.KerasTensor, DiscriminatorConfig, Style], list[keras.KerasTensor]]] = {
+    "patch": _patch,
+    "pixel": _pixel,
+    "multiscale": _multiscale,
+}
+"""Networks of (image, config, style) to a list of maps of scores."""

@@ -1,15 +1,12 @@
 """Generators: an image of one domain in, an image of the other domain out."""
 
+from collections.abc import Callable
+
 import keras
 
-from cyclegan.config import GeneratorConfig, image_dtype
+from cyclegan.config import UNET_INNER_LEVEL, GeneratorConfig, image_dtype
 from cyclegan.networks import blocks
-
-SIZE_MULTIPLE = 4
-"""Height and width that the ResNet generator takes are multiples of this: it halves them twice."""
-
-MIN_SIZE = 8
-"""Smallest height and width: the residual blocks reflect one pixel of a quarter of the size."""
+from cyclegan.networks.blocks import Style
 
 
 def build_generator(
@@ -20,12 +17,12 @@ def build_generator(
     name: str = "generator",
     dtype: str = "float32",
 ) -> keras.Model:
-    """ResNet generator of Zhu et al. 2017, section 7.2, with the padding of its PyTorch implementation.
+    """The generator that `config.architecture` names.
 
     Weights are drawn from Keras' global random state: call `keras.utils.set_random_seed` before for repeatable ones.
 
     Args:
-        config: width (`filters`) and number of residual blocks.
+        config: the architecture and its parts.
         channels_in: channels of the images to translate.
         channels_out: channels of the translated images.
         name: name of the model.
@@ -33,29 +30,83 @@ def build_generator(
 
     Returns:
         A model from [batch, height, width, channels_in] in [-1, 1] to [batch, height, width, channels_out] in (-1, 1);
-        height and width multiples of `SIZE_MULTIPLE`, at least `MIN_SIZE`.
+        height and width multiples of `config.size_multiple`, at least `config.min_size`.
     """
-    filters = config.filters
+    padding = config.padding if config.architecture == "resnet" else "zero"
+    style = blocks.style_of(config, dtype, padding=padding)
     image = keras.Input((None, None, channels_in), name="image", dtype=image_dtype(dtype))
+    # With a sigmoid at the end the network works in [0, 1] at both ends, its surroundings in [-1, 1] as ever.
+    x = (image + 1) / 2 if config.output == "sigmoid" else image
+    x = ARCHITECTURES[config.architecture](x, config, channels_out, style)
+    x = keras.layers.Activation(config.output, name="output", dtype=image_dtype(dtype))(x)
+    return keras.Model(image, 2 * x - 1 if config.output == "sigmoid" else x, name=name)
 
-    x = blocks.convolution(blocks.reflect_pad(image, 3), filters, 7, name="first_conv", dtype=dtype)
-    x = blocks.relu(blocks.instance_norm(x, name="first_norm", dtype=dtype))  # [batch, h, w, f]
+
+def _resnet(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
+    """ResNet generator of Zhu et al. 2017, section 7.2, with the padding of its PyTorch implementation."""
+    filters, bias = config.filters, blocks.has_bias(style)
+    activation = config.activation or "relu"
+
+    def finish(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        x = blocks.normalization(x, style, name=f"{name}_norm")
+        return blocks.ACTIVATIONS[activation](x, name=f"{name}_activation", dtype=style.dtype)
+
+    x = finish(blocks.same_convolution(x, filters, 7, style, bias=bias, name="first_conv"), "first")
+    # [batch, h, w, f]
 
     for level in (1, 2):
-        x = blocks.convolution(
-            blocks.zero_pad(x, 1), filters * 2**level, 3, stride=2, name=f"down_{level}_conv", dtype=dtype
-        )
-        x = blocks.relu(blocks.instance_norm(x, name=f"down_{level}_norm", dtype=dtype))
+        x = blocks.halving_convolution(x, filters * 2**level, 3, style, bias=bias, name=f"down_{level}_conv")
+        x = blocks.pool(finish(x, f"down_{level}"), style, name=f"down_{level}_pool")
     # [batch, h/4, w/4, 4f]
 
     for index in range(1, config.num_blocks + 1):
-        x = blocks.residual_block(x, name=f"residual_{index}", dtype=dtype)
+        x = blocks.residual_block(x, style, activation, name=f"residual_{index}")
 
     for level in (1, 2):
-        x = blocks.upsampling_convolution(x, filters * 2 ** (2 - level), name=f"up_{level}_conv", dtype=dtype)
-        x = blocks.relu(blocks.instance_norm(x, name=f"up_{level}_norm", dtype=dtype))
+        upsample = blocks.UPSAMPLINGS[config.upsampling]
+        x = finish(upsample(x, filters * 2 ** (2 - level), 3, style, bias, f"up_{level}_conv"), f"up_{level}")
     # [batch, h, w, f]
 
-    x = blocks.convolution(blocks.reflect_pad(x, 3), channels_out, 7, name="last_conv", dtype=dtype)
-    x = keras.layers.Activation("tanh", name="output", dtype=image_dtype(dtype))(x)
-    return keras.Model(image, x, name=name)
+    return blocks.same_convolution(x, channels_out, 7, style, name="last_conv")
+
+
+def _unet(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
+    """U-Net of Isola et al. 2017, section 6.1.1, as its PyTorch implementation has it.
+
+    Level 1 is the outermost. There is no normalization at the outermost level, nor on the way down at the innermost.
+    What a skip connection carries is the activated output of its level.
+    """
+    depth, bias = config.num_levels, blocks.has_bias(style)
+    widths = [config.filters * min(2 ** (level - 1), 8) for level in range(1, depth + 1)]
+
+    def activate(x: keras.KerasTensor, default: str, name: str) -> keras.KerasTensor:
+        return blocks.ACTIVATIONS[config.activation or default](x, name=f"{name}_activation", dtype=style.dtype)
+
+    skips = []
+    for level, width in enumerate(widths, start=1):
+        name = f"down_{level}"
+        x = blocks.halving_convolution(x, width, 4, style, bias=bias, name=f"{name}_conv")
+        if 1 < level < depth:
+            x = blocks.normalization(x, style, name=f"{name}_norm")
+        x = activate(x, "leaky_relu" if level < depth else "relu", name)
+        x = blocks.pool(x, style, name=f"{name}_pool")  # [batch, h / 2^level, w / 2^level, width]
+        skips.append(x)
+
+    upsample = blocks.UPSAMPLINGS[config.upsampling]
+    for level in range(depth, 1, -1):
+        name = f"up_{level}"
+        if level < depth:
+            x = activate(keras.ops.concatenate([skips[level - 1], x], axis=-1), "relu", name)
+        x = upsample(x, widths[level - 2], 4, style, bias, f"{name}_conv")
+        x = blocks.normalization(x, style, name=f"{name}_norm")
+        if UNET_INNER_LEVEL <= level < depth:
+            x = blocks.dropout(x, style, name=f"{name}_dropout")
+    x = activate(keras.ops.concatenate([skips[0], x], axis=-1), "relu", "up_1")
+    return upsample(x, channels_out, 4, style, True, "up_1_conv")
+
+
+ARCHITECTURES: dict[str, Callable[[keras.KerasTensor, GeneratorConfig, int, Style], keras.KerasTensor]] = {
+    "resnet": _resnet,
+    "unet": _unet,
+}
+"""Networks of (image, config, channels out, style), up to but not including the last function."""

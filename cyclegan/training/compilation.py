@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from cyclegan.config import Config
 from cyclegan.errors import CycleganError, first_line
+from cyclegan.training.gradients import Gradients
 from cyclegan.training.state import State
-from cyclegan.training.step import Gradients, build_gradients
+from cyclegan.training.step import build_gradients, synchronises_replicas
 
 SHORT_RUN_SECONDS = 60.0
 """A run that takes less than this uncompiled would not earn back the time of a compilation."""
@@ -74,6 +75,12 @@ def choose_compilation(
     def median(seconds: Callable[[], float]) -> float:
         return sorted(seconds() for _ in range(TIMED_RUNS))[TIMED_RUNS // 2]
 
+    if synchronises_replicas(config, strategy):
+        if setting is True:
+            raise CycleganError(
+                "XLA cannot compile batch normalization over several replicas. Use --set training.jit_compile=false."
+            )
+        return Compilation(build(False)[0], False, "batch normalization over several replicas cannot be compiled")
     if setting is False:
         return Compilation(build(False)[0], False, "as configured")
     batch = read_batch()

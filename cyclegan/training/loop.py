@@ -16,13 +16,14 @@ from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.bundle import Bundle, bundle_info, save_bundle
 from cyclegan.training.checkpoints import list_checkpoints, restore_checkpoint, save_checkpoint
 from cyclegan.training.compilation import choose_compilation
+from cyclegan.training.gradients import METRICS
 from cyclegan.training.interrupts import StopSignals
 from cyclegan.training.monitor import Monitor
 from cyclegan.training.pacing import Pacing
 from cyclegan.training.progress import Progress
 from cyclegan.training.run_directory import Plan, RunRecord, lock_run, write_run
-from cyclegan.training.state import State, build_state, run_epochs, run_steps
-from cyclegan.training.step import METRICS, build_step, build_steps
+from cyclegan.training.state import State, build_state, run_epochs, run_steps, set_averages
+from cyclegan.training.step import build_step, build_steps
 
 PROFILED_STEPS = 5
 
@@ -112,7 +113,7 @@ def run_training(
                 write_run(folder, config, record)
             progress.line(f"XLA {'on' if compilation.jit_compile else 'off'}: {record.jit_compile_reason}.")
 
-            step = build_step(state, strategy, compilation.gradients)
+            step = build_step(state, config, strategy, compilation.gradients)
             step_many = build_steps(step, image_dtype(config.training.precision))
             keeper = _Keeper(state, trackable, plan, progress)
             monitor = Monitor(state, source, plan, progress, first_step, last_step, epoch_steps, global_batch)
@@ -155,7 +156,7 @@ class _Keeper:
             save_checkpoint(self._trackable, folder / "checkpoints", step, config.training.keep_checkpoints)
             save_bundle(
                 folder / "bundle" / "last",
-                {"ab": self._state.generator_ab, "ba": self._state.generator_ba},
+                dict(zip(("ab", "ba"), self._state.translators, strict=True)),
                 bundle_info(config, step),
             )
         except (CycleganError, OSError) as error:
@@ -223,6 +224,7 @@ def _start_from_bundle(state: State, bundle: Bundle, progress: Progress) -> None
         state.generator_ab.set_weights(bundle.generator("ab").get_weights())
     if "ba" in info.weights:
         state.generator_ba.set_weights(bundle.generator("ba").get_weights())
+    set_averages(state)
     progress.line(
         f"Generators ({', '.join(sorted(info.weights))}) start from {bundle.folder}, step {info.provenance.step};"
         " discriminators and optimizers start fresh."
@@ -234,7 +236,7 @@ def _describe_start(plan: Plan, first_step: int, last_step: int, epoch_steps: in
     epochs, decay_epochs = run_epochs(config, epoch_steps)
     text = f"{'Continuing' if plan.record else 'New run'} {plan.folder}: steps {first_step} to {last_step}"
     text += f", {epoch_steps} steps per epoch"
-    if config.optimizer.schedule == "linear" and decay_epochs:
+    if config.optimizer.schedule in ("linear", "cosine") and decay_epochs:
         text += (
             f"; the learning rate is {config.optimizer.learning_rate:g} for {epochs - decay_epochs} epochs,"
             f" then decays over {decay_epochs}"

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from cyclegan.config import Config
+from cyclegan.training.gradients import compute_gradients
 from cyclegan.training.state import State
-from cyclegan.training.step import compute_gradients
 
 PROGRAM_BYTES = 850e6
 """What a process with TensorFlow, Keras and the traced step takes before it holds a single image."""

@@ -7,11 +7,11 @@ import PIL.Image
 
 from cyclegan.data.sources import Source
 from cyclegan.files import write_atomically
+from cyclegan.training.gradients import METRICS
 from cyclegan.training.progress import Progress
 from cyclegan.training.run_directory import Plan
 from cyclegan.training.samples import Samples
 from cyclegan.training.state import State
-from cyclegan.training.step import METRICS
 from cyclegan.training.summaries import Summaries
 
 
@@ -67,7 +67,8 @@ class Monitor:
             learning_rate = float(self._state.generator_optimizer.learning_rate.numpy())
             self._summaries.scalars(
                 done,
-                means
+                # Penalties that are off would only be flat lines.
+                {tag: mean for tag, mean in means.items() if mean or not tag.startswith("penalty/")}
                 | {
                     "learning_rate": learning_rate,
                     "speed/images_per_second": rate,

@@ -1,6 +1,8 @@
-"""Optimizers: Adam with the epsilon where PyTorch has it."""
+"""Optimizers: Keras', and Adam with the epsilon where PyTorch has it."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -36,14 +38,31 @@ class Adam(keras.optimizers.Adam):
         self.assign_sub(variable, learning_rate * (m / correction_1) / denominator)
 
 
+def _adam(config: OptimizerConfig, **options: Any) -> keras.optimizers.Optimizer:
+    return Adam(beta_1=config.beta_1, beta_2=config.beta_2, epsilon=config.epsilon, **options)
+
+
+OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
+    "adam": _adam,
+    # Loshchilov and Hutter 2019, algorithm 2: the weights lose learning_rate * weight_decay of themselves.
+    "adamw": lambda config, **options: _adam(config, weight_decay=config.weight_decay, **options),
+    "sgd": lambda config, **options: keras.optimizers.SGD(**options),
+    # Polyak 1964.
+    "momentum": lambda config, **options: keras.optimizers.SGD(momentum=config.momentum, **options),
+    # Sutskever et al. 2013, eq. 3 and 4.
+    "nesterov": lambda config, **options: keras.optimizers.SGD(momentum=config.momentum, nesterov=True, **options),
+    # Duchi et al. 2011, with sums that start at 0.1 as Keras has them.
+    "adagrad": lambda config, **options: keras.optimizers.Adagrad(epsilon=config.epsilon, **options),
+    # Tieleman and Hinton 2012; squared gradients decay by 0.9.
+    "rmsprop": lambda config, **options: keras.optimizers.RMSprop(rho=0.9, epsilon=config.epsilon, **options),
+    # Zeiler 2012, algorithm 1; squares decay by 0.95. Its own learning rate is 1.
+    "adadelta": lambda config, **options: keras.optimizers.Adadelta(rho=0.95, epsilon=config.epsilon, **options),
+}
+"""The optimizers that `optimizer.name` names, from the configuration and options of the Keras optimizer."""
+
+
 def build_optimizer(
     config: OptimizerConfig, learning_rate: keras.optimizers.schedules.LearningRateSchedule, name: str
 ) -> keras.optimizers.Optimizer:
     """The optimizer that `optimizer.name` names, not yet built for any variables."""
-    return Adam(
-        learning_rate=learning_rate,
-        beta_1=config.beta_1,
-        beta_2=config.beta_2,
-        epsilon=config.epsilon,
-        name=name,
-    )
+    return OPTIMIZERS[config.name](config, learning_rate=learning_rate, name=name)

@@ -42,12 +42,9 @@ class Samples:
             return [*shown, back(image)] if same_channels else shown
 
         # One image a call keeps the memory at that of one image, whatever `num_samples` is.
-        self._columns_a = tf.function(
-            lambda image: columns(state.generator_ab, state.generator_ba, image), autograph=False
-        )
-        self._columns_b = tf.function(
-            lambda image: columns(state.generator_ba, state.generator_ab, image), autograph=False
-        )
+        generator_ab, generator_ba = state.translators
+        self._columns_a = tf.function(lambda image: columns(generator_ab, generator_ba, image), autograph=False)
+        self._columns_b = tf.function(lambda image: columns(generator_ba, generator_ab, image), autograph=False)
 
     def grids(self) -> dict[str, np.ndarray]:
         """A grid for each direction that has images, one row an image: uint8 [height, width, 3]."""

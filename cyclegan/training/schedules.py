@@ -1,48 +1,69 @@
 """Learning rates as functions of the step."""
 
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
 import keras
 
 from cyclegan.config import OptimizerConfig
 
 
-class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Constant at first, then a linear decay, in steps of whole epochs.
+class Epochs(NamedTuple):
+    """What a schedule knows of the run, in epochs."""
 
-        rate(epoch) = learning_rate * (1 - max(0, epoch + 1 - constant_epochs) / (decay_epochs + 1))
+    constant: int  # before the decay, for "linear" and "cosine"
+    decay: int
+    step: int  # between two steps, for "step"
 
-    with epochs counted from 0: the first decaying epoch is already below the full rate, the last one above zero.
 
-    Source: Zhu et al. 2017, section 4 of the supplement, as its PyTorch implementation counts epochs.
+def _decayed(epoch: keras.KerasTensor, epochs: Epochs) -> keras.KerasTensor:
+    """Part of the decay that is behind: above 0 in the first decaying epoch, below 1 in the last one."""
+    decayed = keras.ops.maximum(0.0, epoch + 1 - epochs.constant) / (epochs.decay + 1)
+    # A run that is continued past its last epoch must not climb back through negative rates.
+    return keras.ops.minimum(decayed, 1.0)
+
+
+SCHEDULES: dict[str, Callable[[keras.KerasTensor, Epochs], keras.KerasTensor]] = {
+    "constant": lambda epoch, epochs: keras.ops.ones_like(epoch),
+    # Zhu et al. 2017, section 4 of the supplement, as the PyTorch implementation counts epochs.
+    "linear": lambda epoch, epochs: 1.0 - _decayed(epoch, epochs),
+    # Loshchilov and Hutter 2017, eq. 5, without restarts, over the decaying epochs.
+    "cosine": lambda epoch, epochs: (1.0 + keras.ops.cos(math.pi * _decayed(epoch, epochs))) / 2,
+    # A tenth after each so many epochs, as the policy "step" of the PyTorch implementation.
+    "step": lambda epoch, epochs: keras.ops.exp(math.log(0.1) * (epoch // epochs.step)),
+}
+"""Multipliers of the learning rate as functions of (epoch counted from 0, float64; Epochs)."""
+
+
+class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that changes in steps of whole epochs: learning_rate * multiplier(epoch).
 
     Args:
-        learning_rate: rate of the constant epochs.
+        learning_rate: full rate.
         steps_per_epoch: number of updates in an epoch.
-        constant_epochs: number of epochs before the decay.
-        decay_epochs: number of decaying epochs; 0 keeps the rate constant.
+        name: one of `SCHEDULES`.
+        epochs: what the multiplier needs to know.
     """
 
-    def __init__(self, learning_rate: float, steps_per_epoch: int, constant_epochs: int, decay_epochs: int):
+    def __init__(self, learning_rate: float, steps_per_epoch: int, name: str, epochs: Epochs):
         self.learning_rate = learning_rate
         self.steps_per_epoch = steps_per_epoch
-        self.constant_epochs = constant_epochs
-        self.decay_epochs = decay_epochs
+        self.name = name
+        self.epochs = Epochs(*epochs)
 
     def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
         """The rate of the update that follows `step` completed ones."""
-        if not self.decay_epochs:
-            return keras.ops.convert_to_tensor(self.learning_rate, "float64")
         epoch = keras.ops.cast(step // self.steps_per_epoch, "float64")
-        decayed = keras.ops.maximum(0.0, epoch + 1 - self.constant_epochs) / (self.decay_epochs + 1)
-        # A run that is continued past its last epoch must not climb back through negative rates.
-        return self.learning_rate * keras.ops.maximum(0.0, 1.0 - decayed)
+        return self.learning_rate * SCHEDULES[self.name](epoch, self.epochs)
 
     def get_config(self) -> dict:
         """The arguments, for Keras."""
         return {
             "learning_rate": self.learning_rate,
             "steps_per_epoch": self.steps_per_epoch,
-            "constant_epochs": self.constant_epochs,
-            "decay_epochs": self.decay_epochs,
+            "name": self.name,
+            "epochs": tuple(self.epochs),
         }
 
 
@@ -55,8 +76,11 @@ def build_schedule(
         config: learning rate and name of the schedule.
         steps_per_epoch: number of updates in an epoch.
         epochs: length of the run.
-        decay_epochs: how many of these decay, for "linear".
+        decay_epochs: how many of these decay, for "linear" and "cosine".
     """
-    if config.schedule == "constant":
-        decay_epochs = 0
-    return LinearDecay(config.learning_rate, steps_per_epoch, epochs - decay_epochs, decay_epochs)
+    return EpochSchedule(
+        config.learning_rate,
+        steps_per_epoch,
+        config.schedule,
+        Epochs(epochs - decay_epochs, decay_epochs, config.step_epochs),
+    )

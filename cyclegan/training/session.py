@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import rich.console
 import tensorflow as tf
 
-from cyclegan.config import Config
+from cyclegan.config import Config, GeneratorConfig
 from cyclegan.data.sources import default_data_dir, resolve_source, scan_headers
 from cyclegan.distribution import choose_devices
 from cyclegan.errors import UsageError
@@ -92,11 +92,19 @@ def load_start(config: Config, path: str | pathlib.Path) -> Bundle:
     """
     bundle = load_bundle(path)
     info = bundle.info
-    wanted = (config.generator, config.data.channels_a, config.data.channels_b)
-    if (info.generator, info.channels_a, info.channels_b) != wanted:
+
+    def described(generator: GeneratorConfig, channels_a: int, channels_b: int) -> dict[str, object]:
+        keys = {f"generator.{key}": value for key, value in generator.structure().items()}
+        return keys | {"data.channels_a": channels_a, "data.channels_b": channels_b}
+
+    wanted = described(config.generator, config.data.channels_a, config.data.channels_b)
+    held = described(info.generator, info.channels_a, info.channels_b)
+    different = [key for key in held if held[key] != wanted.get(key)]
+    if different:
+        listed = ", ".join(f"{key}={wanted.get(key)}" for key in different)
+        settings = " ".join(f"--set {key}={held[key]}" for key in different)
         raise UsageError(
-            f"`--init-from {path}` holds another generator: {info.generator.model_dump()},"
-            f" channels {info.channels_a} and {info.channels_b}. The configuration asks for"
-            f" {config.generator.model_dump()}, channels {wanted[1]} and {wanted[2]}."
+            f"`--init-from {path}` holds other generators than the configuration asks for. To start from them:"
+            f" {settings}. Received: {listed}."
         )
     return bundle

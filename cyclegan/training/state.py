@@ -18,17 +18,43 @@ class State:
     """Networks, optimizers, image pools and the step counter of a run.
 
     `generator_ab` maps domain A to B; `discriminator_a` judges images of domain A; `pool_a` holds fakes of domain A.
+    `averages` are the generators with running averages of their weights, ab and ba, if the run keeps them.
+    `num_steps` is the length of the run.
     """
 
     generator_ab: keras.Model
     generator_ba: keras.Model
     discriminator_a: keras.Model
     discriminator_b: keras.Model
+    averages: tuple[keras.Model, ...]
     generator_optimizer: keras.optimizers.Optimizer
     discriminator_optimizer: keras.optimizers.Optimizer
     pool_a: ImagePool
     pool_b: ImagePool
     step: tf.Variable
+    num_steps: int
+
+    @property
+    def translators(self) -> tuple[keras.Model, keras.Model]:
+        """The generators to be used after training, ab and ba: the averages, if there are any."""
+        generator_ab, generator_ba = self.averages or (self.generator_ab, self.generator_ba)
+        return generator_ab, generator_ba
+
+    @property
+    def networks(self) -> tuple[keras.Model, ...]:
+        """All that is trained."""
+        return (self.generator_ab, self.generator_ba, self.discriminator_a, self.discriminator_b)
+
+    @property
+    def statistics(self) -> list[keras.Variable]:
+        """Weights that change in a step, but not by an optimizer: moving averages, singular vectors."""
+        return [variable for network in self.networks for variable in network.non_trainable_weights]
+
+    @property
+    def random_states(self) -> list[keras.Variable]:
+        """States of the random generators in the networks; a step decides them, so they are never changed."""
+        weights = {id(variable) for network in self.networks for variable in network.weights}
+        return [variable for network in self.networks for variable in network.variables if id(variable) not in weights]
 
     @property
     def generator_variables(self) -> list[keras.Variable]:
@@ -57,6 +83,7 @@ class State:
             discriminator_b=self.discriminator_b,
             generator_optimizer=self.generator_optimizer,
             discriminator_optimizer=self.discriminator_optimizer,
+            **({"averages": list(self.averages)} if self.averages else {}),
             pools={
                 "a": {"images": local(self.pool_a.images), "count": local(self.pool_a.count)},
                 "b": {"images": local(self.pool_b.images), "count": local(self.pool_b.count)},
@@ -80,11 +107,20 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoc
     epochs, decay_epochs = run_epochs(config, steps_per_epoch)
 
     with strategy.scope():
+
+        def generators() -> tuple[keras.Model, keras.Model]:
+            return (
+                build_generator(config.generator, channels_a, channels_b, name="generator_ab", dtype=dtype),
+                build_generator(config.generator, channels_b, channels_a, name="generator_ba", dtype=dtype),
+            )
+
+        generator_ab, generator_ba = generators()
         state = State(
-            generator_ab=build_generator(config.generator, channels_a, channels_b, name="generator_ab", dtype=dtype),
-            generator_ba=build_generator(config.generator, channels_b, channels_a, name="generator_ba", dtype=dtype),
+            generator_ab=generator_ab,
+            generator_ba=generator_ba,
             discriminator_a=build_discriminator(config.discriminator, channels_a, name="discriminator_a", dtype=dtype),
             discriminator_b=build_discriminator(config.discriminator, channels_b, name="discriminator_b", dtype=dtype),
+            averages=generators() if config.training.ema_decay else (),
             generator_optimizer=build_optimizer(
                 config.optimizer,
                 build_schedule(config.optimizer, steps_per_epoch, epochs, decay_epochs),
@@ -103,11 +139,19 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoc
                 trainable=False,
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             ),
+            num_steps=run_steps(config, steps_per_epoch),
         )
+        set_averages(state)
         # A restore into an optimizer without slots would lose them in silence.
         state.generator_optimizer.build(state.generator_variables)
         state.discriminator_optimizer.build(state.discriminator_variables)
     return state
+
+
+def set_averages(state: State) -> None:
+    """Lets the averages, if there are any, start at the present weights of the generators."""
+    for average, generator in zip(state.averages, (state.generator_ab, state.generator_ba), strict=False):
+        average.set_weights(generator.get_weights())
 
 
 def run_steps(config: Config, steps_per_epoch: int) -> int:

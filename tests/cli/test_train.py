@@ -54,7 +54,34 @@ REFUSED = [
     (["--domain-a", "one_sided/trainA", "--domain-b", "one_sided/trainA"], "must be different folders"),
     (["--set", "data.crop_size=64"], "`data.crop_size` must be at most `data.load_size`"),
     (["--set", "data.crop_size=30"], "`data.crop_size` must be a multiple of 4"),
-    (["--set", "data.crop_size=4"], "`data.crop_size` must be at least 8"),
+    (["--set", "data.crop_size=4"], "`data.crop_size` must be a multiple of 4, at least 8"),
+    (
+        ["--set", "generator.architecture=unet", "--set", "generator.num_levels=6"],
+        "must be a multiple of 64, at least 64, because the unet generator halves it 6 times",
+    ),
+    (["--set", "generator.architecture=vnet"], "`generator.architecture` must be 'resnet' or 'unet'"),
+    (["--set", "discriminator.num_layers=6"], "`discriminator.num_layers` must be less than or equal to 5"),
+    (["--set", "discriminator.architecture=multiscale", "--set", "discriminator.num_layers=3"], "layers at 2 scales"),
+    (
+        ["--set", "discriminator.architecture=pixel", "--set", "discriminator.downsampling=max"],
+        "must be strided for the pixel architecture",
+    ),
+    (
+        ["--set", "losses.adversarial=hinge", "--set", "losses.label_smoothing=0.1"],
+        "needs `losses.adversarial` lsgan or vanilla",
+    ),
+    (["--set", "losses.adversarial=wgan_gp", "--set", "losses.r1_weight=1"], "`losses.r1_weight` must be 0"),
+    (
+        ["--set", "losses.r1_weight=1", "--set", "discriminator.normalization=batch"],
+        "`discriminator.normalization` must not be batch",
+    ),
+    (
+        [
+            *("--set", "generator.architecture=unet", "--set", "generator.num_levels=5"),
+            *("--set", "generator.dropout=0.5"),
+        ],
+        "needs `generator.num_levels` of at least 6",
+    ),
     (["--set", "training.epoch=3"], "did you mean `training.epochs`?"),
     (["--set", "training.batch_size=two"], "`training.batch_size` must be a valid integer"),
     (["--set", "training"], "must have the form section.key=value"),

@@ -31,6 +31,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         crop_size=64,
         value_range=None,
         max_pixels=100_000_000,
+        size_multiple=4,
+        min_size=8,
         provenance=Provenance(dataset="none", step=0, config={}, versions={}),
     )
     folder = tmp_path_factory.mktemp("run")

@@ -28,6 +28,8 @@ def _save_bundle(folder: Path, channels_a: int = 3, channels_b: int = 3, **chang
         crop_size=64,
         value_range=changes.pop("value_range", None),
         max_pixels=changes.pop("max_pixels", 100_000_000),
+        size_multiple=4,
+        min_size=8,
         provenance=Provenance(dataset="none", step=0, config={}, versions={}),
     )
     save_bundle(folder, generators, info)

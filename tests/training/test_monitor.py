@@ -12,11 +12,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cyclegan.config_files import load_config
 from cyclegan.data.sources import Source
+from cyclegan.training.gradients import METRICS
 from cyclegan.training.monitor import Monitor
 from cyclegan.training.progress import Progress
 from cyclegan.training.run_directory import Plan
 from cyclegan.training.state import build_state
-from cyclegan.training.step import METRICS
 
 CONFIG = load_config("smoke", [("training.log_every_steps", 2), ("training.sample_every_steps", 4)])
 

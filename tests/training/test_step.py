@@ -1,10 +1,15 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from cyclegan.config import Config
 from cyclegan.config_files import load_config
+from cyclegan.errors import UsageError
+from cyclegan.training.gradients import METRICS, compute_gradients
 from cyclegan.training.state import build_state
-from cyclegan.training.step import METRICS, build_gradients, build_step, build_steps, compute_gradients
+from cyclegan.training.step import build_gradients, build_step, build_steps
 
 STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
 RNG = np.random.default_rng(0)
@@ -37,7 +42,7 @@ def test_gradients_change_nothing_and_a_step_changes_everything_once():
         np.testing.assert_array_equal(one, other)
     assert int(state.step) == int(state.pool_a.count) == 0
 
-    build_step(state, STRATEGY, gradients)(images(), images())
+    build_step(state, config, STRATEGY, gradients)(images(), images())
     assert all(np.any(one != other) for one, other in zip(before, weights(state), strict=True))
     assert int(state.step) == int(state.pool_a.count) == 1
 
@@ -69,6 +74,10 @@ def test_losses_are_those_of_the_paper_computed_with_numpy():
         "score/discriminator_a/fake": state.discriminator_a(fake_a).numpy().mean(),
         "score/discriminator_b/real": state.discriminator_b(real_b).numpy().mean(),
         "score/discriminator_b/fake": state.discriminator_b(fake_b).numpy().mean(),
+        "penalty/discriminator_a/gradient": 0,
+        "penalty/discriminator_b/gradient": 0,
+        "penalty/generators/weights": 0,
+        "penalty/discriminators/weights": 0,
     }
     received = metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(0), 1))
     assert received == pytest.approx(expected, rel=1e-9)
@@ -100,7 +109,7 @@ def test_the_bits_do_not_depend_on_how_many_steps_a_call_makes():
         config = small_config()
         state = build_state(config, STRATEGY, 10)
         run = build_steps(
-            build_step(state, STRATEGY, build_gradients(state, config, STRATEGY, jit_compile=False)),
+            build_step(state, config, STRATEGY, build_gradients(state, config, STRATEGY, jit_compile=False)),
             tf.float32,
         )
         iterator = iter(STRATEGY.experimental_distribute_dataset(batches))
@@ -121,5 +130,272 @@ def test_every_precision_keeps_images_and_losses_in_float32(precision):
     gradients = compute_gradients(state, config, images(), images(), tf.constant(0), 1)
     assert gradients.metrics.dtype == gradients.pool_a.fakes.dtype == tf.float32
     assert np.isfinite(gradients.metrics).all()
-    build_step(state, STRATEGY, build_gradients(state, config, STRATEGY, False))(images(), images())
+    build_step(state, config, STRATEGY, build_gradients(state, config, STRATEGY, False))(images(), images())
     assert all(variable.value.dtype == tf.float32 for variable in state.generator_variables)
+
+
+# One value of each building block at a time, and groups of those that meet in the code.
+UNET = {"generator__architecture": "unet", "generator__num_levels": 3}
+LARGER = {"data__load_size": 48, "data__crop_size": 48}
+BLOCKS = [
+    *({"generator__normalization": name} for name in ("batch", "group", "layer", "none")),
+    *({"discriminator__normalization": name} for name in ("batch", "group", "layer", "none")),
+    {"generator__affine": True, "discriminator__affine": True},
+    *(
+        {"generator__activation": name, "discriminator__activation": name}
+        for name in ("relu", "leaky_relu", "prelu", "elu", "gelu", "sigmoid", "tanh")
+    ),
+    *(
+        {"generator__downsampling": name, "discriminator__downsampling": name, "discriminator__num_layers": 2}
+        for name in ("max", "average", "stochastic", "blur")
+    ),
+    *({"generator__upsampling": name} for name in ("nearest", "bilinear", "subpixel")),
+    *({"generator__padding": name} for name in ("replicate", "zero")),
+    {"generator__output": "sigmoid"},
+    *(
+        {"generator__initializer": name, "discriminator__initializer": name, "generator__initializer_gain": 0.5}
+        for name in ("glorot", "he", "orthogonal")
+    ),
+    {"generator__dropout": 0.5, "discriminator__dropout": 0.3},
+    {"generator__l1": 1e-4, "generator__l2": 1e-4, "discriminator__l1": 1e-4, "discriminator__l2": 1e-4},
+    UNET,
+    {"generator__architecture": "unet", "generator__num_levels": 5, "generator__normalization": "batch"},
+    {**UNET, "generator__downsampling": "blur", "generator__upsampling": "bilinear"},
+    {**UNET, "generator__downsampling": "stochastic", "generator__upsampling": "subpixel"},
+    {"data__channels_a": 1, "data__channels_b": 4, "losses__identity_weight": 0.0},
+    {**UNET, "data__channels_a": 4, "data__channels_b": 1, "losses__identity_weight": 0.0},
+    {"discriminator__architecture": "pixel"},
+    {"discriminator__architecture": "multiscale"},
+    {"discriminator__architecture": "multiscale", "discriminator__num_scales": 3, "discriminator__spectral_norm": True},
+    {"discriminator__spectral_norm": True, "discriminator__normalization": "none", "losses__adversarial": "hinge"},
+    *({"discriminator__num_layers": number, **LARGER} for number in (2, 3, 4)),
+    *({"losses__adversarial": name} for name in ("vanilla", "hinge", "wgan_gp")),
+    {"losses__r1_weight": 1.0, "losses__r1_every_steps": 2, "discriminator__architecture": "multiscale"},
+    {"losses__label_smoothing": 0.1, "losses__adversarial": "vanilla"},
+    {"losses__identity_every_steps": 2, "generator__normalization": "batch", "generator__dropout": 0.5},
+    {"losses__identity_fading": True},
+    {"training__ema_decay": 0.9},
+    *({"optimizer__name": name} for name in ("adamw", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta")),
+    *({"optimizer__schedule": name} for name in ("constant", "cosine", "step")),
+]
+
+
+def trained_two_steps(config):
+    """State after two steps of two images, the metrics of both, and the weights before."""
+    state = build_state(config, STRATEGY, 10)
+    before, metrics = weights(state), []
+    gradients = build_gradients(state, config, STRATEGY, jit_compile=False)
+    for _ in range(2):
+        size, channels = config.data.crop_size, (config.data.channels_a, config.data.channels_b)
+        real_a, real_b = (tf.constant(RNG.uniform(-1, 1, (2, size, size, c)), tf.float32) for c in channels)
+        metrics.append(build_step(state, config, STRATEGY, gradients)(real_a, real_b).numpy())
+    return state, np.array(metrics), before
+
+
+def assert_trains(config):
+    state, metrics, before = trained_two_steps(config)
+    assert np.isfinite(metrics).all()
+    variables = [*state.generator_variables, *state.discriminator_variables]
+    unchanged = {v.path for v, old in zip(variables, before, strict=True) if np.array_equal(v.numpy(), old)}
+    # Real images pull at the last bias as hard as fakes, with these two as long as no score is beyond its margin.
+    if config.losses.adversarial in ("hinge", "wgan_gp"):
+        unchanged = {path for path in unchanged if not path.endswith("scores/bias")}
+    assert not unchanged
+
+
+@pytest.fixture
+def eager():
+    """Two steps of tiny networks take less time than their graph."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("options", BLOCKS, ids=lambda options: ",".join(f"{k}={v}" for k, v in options.items()))
+def test_every_block_trains_every_weight(options, eager):
+    assert_trains(small_config(**options))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_random_combinations_train_every_weight(seed, eager):
+    """Each from all blocks at once, those left out that contradict each other."""
+    chosen = {}
+    for index in np.random.default_rng(seed).permutation(len(BLOCKS)):
+        try:
+            small_config(**chosen, **{key: value for key, value in BLOCKS[index].items() if key not in chosen})
+        except UsageError:
+            continue
+        chosen = {**BLOCKS[index], **chosen}
+    assert len(chosen) > 20
+    assert_trains(small_config(**chosen))
+
+
+def test_every_block_that_can_be_configured_is_among_those_that_are_trained():
+    """A new value is one line in a table and one in `BLOCKS`."""
+    for section, keys in (
+        ("generator", "architecture normalization activation downsampling upsampling padding output initializer"),
+        ("discriminator", "architecture normalization activation downsampling initializer"),
+        ("losses", "adversarial"),
+        ("optimizer", "name schedule"),
+    ):
+        for key in keys.split():
+            annotation = type(getattr(Config(), section)).model_fields[key].annotation
+            values = set(re.findall(r"'(\w+)'", str(annotation)))
+            trained = {options.get(f"{section}__{key}", getattr(getattr(Config(), section), key)) for options in BLOCKS}
+            assert values <= trained, f"{section}.{key}"
+
+
+NOISY = {
+    "generator__normalization": "batch",
+    "generator__dropout": 0.5,
+    "discriminator__spectral_norm": True,
+    "discriminator__dropout": 0.3,
+    "discriminator__downsampling": "stochastic",
+    "losses__adversarial": "wgan_gp",
+}
+
+
+def test_gradients_with_statistics_and_random_numbers_are_pure_and_differ_from_step_to_step_and_replica_to_replica():
+    config = small_config(**NOISY)
+    state = build_state(config, STRATEGY, 10)
+    real_a, real_b = images(), images()
+
+    def metrics(replica=0):
+        return compute_gradients(state, config, real_a, real_b, tf.constant(replica), 1).metrics.numpy()
+
+    everything = [*state.statistics, *state.random_states]
+    before = [variable.numpy() for variable in everything]
+    first = metrics()
+    np.testing.assert_array_equal(metrics(), first)
+    for variable, value in zip(everything, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    assert np.any(metrics(replica=1) != first)
+    state.step.assign_add(1)
+    assert np.any(metrics() != first)
+
+
+def test_a_step_updates_the_statistics():
+    state, _, _ = trained_two_steps(small_config(**NOISY))
+    named = {variable.path: variable.numpy() for variable in state.statistics}
+    assert {path.rpartition("/")[2] for path in named} == {"moving_mean", "moving_variance", "vector"}
+    assert all(np.any(value != 0) for path, value in named.items() if path.endswith("moving_mean"))
+
+
+def test_batch_norm_never_mixes_domains_nor_real_images_with_fakes():
+    config = small_config(
+        generator__normalization="batch", discriminator__normalization="batch", training__precision="float64"
+    )
+    state = build_state(config, STRATEGY, 10)
+    real_a, real_b = (tf.cast(images(2), tf.float64) for _ in range(2))
+    received = metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(0), 1))
+    same_b = state.generator_ab(real_b, training=True)
+    assert received["loss/generator_ab/identity"] == pytest.approx(5 * np.abs(same_b - real_b).mean(), rel=1e-9)
+    scores = state.discriminator_a(real_a, training=True)
+    assert received["score/discriminator_a/real"] == pytest.approx(float(np.mean(scores)), rel=1e-9)
+
+
+def metrics_of_steps(number, **options):
+    """The metrics of the first steps, nothing updated but the counter."""
+    config = small_config(**options)
+    state = build_state(config, STRATEGY, 10)
+    real_a, real_b = images(), images()
+    found = []
+    for step in range(number):
+        state.step.assign(step)
+        found.append(metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(0), 1)))
+    return found
+
+
+@pytest.mark.parametrize(
+    "tag,options,every",
+    [
+        ("loss/generator_ab/identity", {}, "losses__identity_every_steps"),
+        ("penalty/discriminator_a/gradient", {"losses__r1_weight": 2.0}, "losses__r1_every_steps"),
+    ],
+)
+def test_every_kth_step_has_k_times_the_loss_and_the_others_none(tag, options, every):
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+    (always,) = metrics_of_steps(1, **options)
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+    seldom = [metrics[tag] for metrics in metrics_of_steps(4, **options, **{every: 3})]
+    assert always[tag] > 0
+    assert seldom == pytest.approx([3 * always[tag], 0, 0, 3 * always[tag]], rel=1e-5)
+
+
+def test_a_fading_identity_weight_falls_linearly_to_zero_at_the_end_of_the_run():
+    values = [m["loss/generator_ba/identity"] for m in metrics_of_steps(20, losses__identity_fading=True)]
+    np.testing.assert_allclose(values, values[0] * (1 - np.arange(20) / 20), rtol=1e-5)  # the preset has 20 steps
+
+
+def test_label_smoothing_moves_the_target_of_real_images_alone():
+    config = small_config(losses__label_smoothing=0.2, training__precision="float64", training__pool_size=0)
+    state = build_state(config, STRATEGY, 10)
+    real_a, real_b = (tf.cast(images(2), tf.float64) for _ in range(2))
+    received = metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(0), 1))
+    real, fake = state.discriminator_a(real_a), state.discriminator_a(state.generator_ba(real_b))
+    expected = 0.5 * (np.mean((real - 0.8) ** 2) + np.mean(fake**2))
+    assert received["loss/discriminator_a"] == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_the_r1_penalty_is_that_of_finite_differences():
+    config = small_config(losses__r1_weight=3.0, training__precision="float64", discriminator__normalization="none")
+    state = build_state(config, STRATEGY, 10)
+    real_a, real_b = (tf.cast(images(), tf.float64) for _ in range(2))
+    received = metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(0), 1))
+
+    def mean_score(image):
+        return float(np.mean(state.discriminator_a(image)))
+
+    # Along its own direction the gradient's length is the directional derivative.
+    with tf.GradientTape() as tape:
+        tape.watch(real_a)
+        score = tf.reduce_mean(state.discriminator_a(real_a))
+    direction = tape.gradient(score, real_a)
+    direction /= tf.norm(direction)
+    length = (mean_score(real_a + 1e-5 * direction) - mean_score(real_a - 1e-5 * direction)) / 2e-5
+    assert received["penalty/discriminator_a/gradient"] == pytest.approx(3.0 * length**2 / 2, rel=1e-4)
+
+
+def test_weight_penalties_add_their_gradient_to_that_of_the_kernels_alone():
+    real_a, real_b = images(), images()
+
+    def gradients_of(**options):
+        config = small_config(**options)
+        state = build_state(config, STRATEGY, 10)
+        return state, compute_gradients(state, config, real_a, real_b, tf.constant(0), 1)
+
+    state, penalised = gradients_of(generator__l1=0.1, generator__l2=0.01)
+    _, plain = gradients_of()
+    for variable, with_, without in zip(state.generator_variables, penalised.generators, plain.generators, strict=True):
+        w = variable.numpy()
+        expected = 0.1 * np.sign(w) + 0.02 * w if variable.name == "kernel" else np.zeros_like(w)
+        np.testing.assert_allclose(with_ - without, expected, atol=2e-5)
+    for with_, without in zip(penalised.discriminators, plain.discriminators, strict=True):
+        np.testing.assert_allclose(with_, without, atol=1e-6)
+    kernels = [v.numpy() for v in state.generator_variables if v.name == "kernel"]
+    expected = sum(0.1 * np.abs(w).sum() + 0.01 * (w**2).sum() for w in kernels)
+    assert metrics_of(penalised)["penalty/generators/weights"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_averages_follow_the_generators_and_are_what_is_used_after_training():
+    config = small_config(training__ema_decay=0.3)
+    state = build_state(config, STRATEGY, 10)
+    step = build_step(state, config, STRATEGY, build_gradients(state, config, STRATEGY, jit_compile=False))
+    expected = [weight.numpy() for weight in state.generator_ab.weights]
+    for number in range(1, 5):
+        step(images(), images())
+        decay = min(0.3, (1 + number) / (10 + number))  # 2/11, 3/12, 4/13, then 0.3
+        expected = [
+            decay * mean + (1 - decay) * weight.numpy()
+            for mean, weight in zip(expected, state.generator_ab.weights, strict=True)
+        ]
+    for mean, value in zip(state.translators[0].weights, expected, strict=True):
+        np.testing.assert_allclose(mean, value, atol=1e-7)
+    assert np.any(state.averages[1].weights[0].numpy() != state.generator_ba.weights[0].numpy())
+
+
+def test_without_averages_the_generators_are_what_is_used_after_training():
+    state = build_state(small_config(), STRATEGY, 10)
+    assert state.translators == (state.generator_ab, state.generator_ba)
+    assert "averages" not in dict(state.trackable(STRATEGY)._trackable_children())

@@ -1,0 +1,208 @@
+"""How the PyTorch implementation of Zhu et al. names its layers, and what its names say of a network.
+
+Its networks are numbered sequences of modules: weights are called after the place of their layer, `model.4.weight`.
+Names and shapes decide the whole architecture, so a file of weights needs no description beside it. Arrays only here:
+nothing in this module needs PyTorch.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from cyclegan.config import DiscriminatorConfig, GeneratorConfig
+from cyclegan.errors import UsageError
+
+Arrays = Mapping[str, np.ndarray]
+"""Weights of the reference by their names there."""
+
+DROPOUT_RATE = 0.5
+"""The only rate that the reference has."""
+
+MAX_NAMES = 20
+"""Weights that one message lists."""
+
+
+class LayerNames(NamedTuple):
+    """One layer with weights: its name in the reference, and its name here."""
+
+    reference: str
+    ours: str
+
+
+class GeneratorDescription(NamedTuple):
+    """What the names and shapes of a generator's weights say."""
+
+    config: GeneratorConfig
+    channels_in: int
+    channels_out: int
+
+    def summary(self) -> str:
+        """All of it in a few words."""
+        config = self.config
+        depth = f"{config.num_levels} levels" if config.architecture == "unet" else f"{config.num_blocks} blocks"
+        return (
+            f"{config.architecture}, {depth}, {config.filters} filters, {config.normalization} norm"
+            f"{' (affine)' if config.affine else ''}{', dropout' if config.dropout else ''},"
+            f" {self.channels_in} channels in, {self.channels_out} out"
+        )
+
+
+WEIGHTS = (
+    ("weight", "kernel"),
+    ("weight", "gamma"),
+    ("bias", "bias"),
+    ("bias", "beta"),
+    ("running_mean", "moving_mean"),
+    ("running_var", "moving_variance"),
+)
+"""Weights of a layer: their names in the reference, and here.
+
+A kernel is [out, in, height, width] there and [height, width, in, out] here; that of a transposed convolution
+[in, out, height, width] there and [height, width, out, in] here.
+"""
+
+
+def layers_of(config: GeneratorConfig | DiscriminatorConfig) -> list[LayerNames]:
+    """The layers of a network in the order of the reference."""
+    return [LayerNames(*names) for names in _LAYERS[config.architecture](config)]
+
+
+def _resnet(config: GeneratorConfig) -> Iterable[tuple[str, str]]:
+    """Modules: padding; three of convolution, norm, ReLU; blocks; two of those again; padding, convolution."""
+    yield from (("model.1", "first_conv"), ("model.2", "first_norm"))
+    for level in (1, 2):
+        yield from ((f"model.{3 * level + 1}", f"down_{level}_conv"), (f"model.{3 * level + 2}", f"down_{level}_norm"))
+    second = 6 if config.dropout else 5  # padding, convolution, norm, ReLU, perhaps dropout, padding, convolution, norm
+    for index in range(1, config.num_blocks + 1):
+        block, name = f"model.{9 + index}.conv_block", f"residual_{index}"
+        yield from ((f"{block}.1", f"{name}_conv_1"), (f"{block}.2", f"{name}_norm_1"))
+        yield from ((f"{block}.{second}", f"{name}_conv_2"), (f"{block}.{second + 1}", f"{name}_norm_2"))
+    end = 10 + config.num_blocks
+    for level, place in ((1, end), (2, end + 3)):
+        yield from ((f"model.{place}", f"up_{level}_conv"), (f"model.{place + 1}", f"up_{level}_norm"))
+    yield (f"model.{end + 7}", "last_conv")
+
+
+def _unet(config: GeneratorConfig) -> Iterable[tuple[str, str]]:
+    """Levels in each other: (ReLU), convolution, (norm), the next level, ReLU, transposed convolution, (norm)."""
+    place, ends = "model.model", []
+    for level in range(1, config.num_levels + 1):
+        is_outermost, is_innermost = level == 1, level == config.num_levels
+        down, up = (0, 3) if is_outermost else (1, 3 if is_innermost else 5)
+        yield (f"{place}.{down}", f"down_{level}_conv")
+        if not is_outermost and not is_innermost:
+            yield (f"{place}.{down + 1}", f"down_{level}_norm")
+        ends.append((f"{place}.{up + 1}", f"up_{level}_norm"))
+        ends.append((f"{place}.{up}", f"up_{level}_conv"))
+        place = f"{place}.{1 if is_outermost else 3}.model"
+    yield from reversed(ends[1:])  # from the innermost outwards; the outermost has no norm
+
+
+def _patch(config: DiscriminatorConfig) -> Iterable[tuple[str, str]]:
+    """Modules: convolution, LeakyReLU; then convolution, norm, LeakyReLU each; convolution."""
+    yield ("model.0", "conv_0")
+    for level in range(1, config.num_layers + 1):
+        yield from ((f"model.{3 * level - 1}", f"conv_{level}"), (f"model.{3 * level}", f"norm_{level}"))
+    yield (f"model.{3 * config.num_layers + 2}", "scores")
+
+
+def _pixel(config: DiscriminatorConfig) -> Iterable[tuple[str, str]]:
+    """Modules: convolution, LeakyReLU, convolution, norm, LeakyReLU, convolution."""
+    yield from (("net.0", "conv_0"), ("net.2", "conv_1"), ("net.3", "norm_1"), ("net.5", "scores"))
+
+
+_LAYERS: dict[str, Callable[..., Iterable[tuple[str, str]]]] = {
+    "resnet": _resnet,
+    "unet": _unet,
+    "patch": _patch,
+    "pixel": _pixel,
+}
+
+
+def describe_generator(arrays: Arrays, source: str) -> GeneratorDescription:
+    """Architecture, width, depth, normalization, dropout and channels of a generator.
+
+    Args:
+        arrays: its weights.
+        source: what to call them in an error.
+
+    Raises:
+        UsageError: if they are not those of a generator that can be built here.
+    """
+    blocks = {int(match[1]) for name in arrays if (match := re.match(r"model\.(\d+)\.conv_block\.", name))}
+    if blocks:
+        places = sorted(
+            {
+                int(match[1])
+                for name in arrays
+                if (match := re.search(r"conv_block\.(\d+)\.weight", name)) and arrays[name].ndim == 4
+            }
+        )
+        if places not in ([1, 5], [1, 6]):
+            raise UsageError(
+                f"{source}: the convolutions of the residual blocks are number {' and '.join(map(str, places))}; they"
+                " must be 1 and 5, or 1 and 6 with dropout. Blocks padded with zeros cannot be read."
+            )
+        first, last, hidden = "model.1", f"model.{17 + len(blocks)}", ("model.1", "model.2")
+        options: dict[str, object] = {"num_blocks": len(blocks), "dropout": DROPOUT_RATE if places == [1, 6] else 0.0}
+        out_axis = 0
+    elif "model.model.0.weight" in arrays:
+        first, last, hidden = "model.model.0", "model.model.3", ("model.model.1.model.1", "model.model.1.model.2")
+        num_levels = sum(array.ndim == 4 for array in arrays.values()) // 2
+        options = {"architecture": "unet", "num_levels": num_levels}
+        if (
+            num_levels == 2
+        ):  # no level but the outermost, which has none, and the innermost, which has one on its way up
+            hidden = ("model.model.1.model.3", "model.model.1.model.4")
+        out_axis = 1
+    else:
+        raise UsageError(f"{source} is no generator of the PyTorch implementation: {_what_it_is(arrays)}.")
+
+    for name in (f"{first}.weight", f"{last}.weight"):
+        if name not in arrays or arrays[name].ndim != 4:
+            raise UsageError(f"{source} has no convolution `{name}`, which a generator of its kind must have.")
+    config = GeneratorConfig.model_validate(
+        {**options, "filters": arrays[f"{first}.weight"].shape[0], **_normalization(arrays, *hidden)}
+    )
+    return GeneratorDescription(config, arrays[f"{first}.weight"].shape[1], arrays[f"{last}.weight"].shape[out_axis])
+
+
+def describe_discriminator(arrays: Arrays) -> tuple[DiscriminatorConfig, int] | None:
+    """Configuration and channels of a discriminator; None if it is none."""
+    options: dict[str, object]
+    if "net.0.weight" in arrays:
+        kernel, options, hidden = arrays["net.0.weight"], {"architecture": "pixel"}, ("net.2", "net.3")
+    else:
+        layers = [
+            name for name, array in arrays.items() if re.fullmatch(r"model\.\d+\.weight", name) and array.ndim == 4
+        ]
+        if "model.0.weight" not in arrays or len(layers) < 3:
+            return None
+        kernel, options, hidden = arrays["model.0.weight"], {"num_layers": len(layers) - 2}, ("model.2", "model.3")
+    filters, channels = kernel.shape[:2]
+    config = {**options, "filters": filters, **_normalization(arrays, *hidden)}
+    return DiscriminatorConfig.model_validate(config), channels
+
+
+def _normalization(arrays: Arrays, convolution: str, norm: str) -> dict[str, object]:
+    """The normalization that follows a convolution. Only in front of instance norm does the reference have a bias."""
+    affine = f"{norm}.weight" in arrays
+    if f"{convolution}.bias" in arrays:
+        return {"normalization": "instance", "affine": affine or None}
+    return {"normalization": "batch" if affine else "none"}
+
+
+def _what_it_is(arrays: Arrays) -> str:
+    description = describe_discriminator(arrays)
+    if description:
+        return f"it is a discriminator ({description[0].architecture}), and bundles hold generators"
+    return f"it has neither residual blocks nor the levels of a unet, but {listed(f'`{name}`' for name in arrays)}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """All of them in one line, or as many as a reader can bear."""
+    items = list(items)
+    more = [f"{len(items) - MAX_NAMES} more"] if len(items) > MAX_NAMES else []
+    return "; ".join(items[:MAX_NAMES] + more)

@@ -1,0 +1,87 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cyclegan.networks.layers import BlurPooling, SpectralConv2D, StochasticPooling
+
+RNG = np.random.default_rng(0)
+
+
+def spectral_convolution():
+    keras.utils.set_random_seed(0)
+    layer = SpectralConv2D(5, 3, name="c", dtype="float64")
+    layer.build((None, None, None, 2))
+    return layer
+
+
+def test_spectral_convolution_divides_its_kernel_by_the_largest_singular_value():
+    layer, x = spectral_convolution(), RNG.normal(size=(1, 6, 6, 2))
+    kernel = layer.kernel.numpy()
+    for _ in range(200):
+        y = layer(x, training=True)
+    np.testing.assert_array_equal(layer.kernel.numpy(), kernel)
+    largest = np.linalg.svd(kernel.reshape(-1, 5), compute_uv=False)[0]
+    np.testing.assert_allclose(y, keras.ops.conv(x, kernel / largest), atol=1e-9)
+    np.testing.assert_allclose(layer(x), y, atol=1e-12)
+
+
+def test_one_call_in_training_is_one_power_iteration_and_others_are_none():
+    layer, x = spectral_convolution(), RNG.normal(size=(1, 6, 6, 2))
+    matrix, vector = layer.kernel.numpy().reshape(-1, 5), layer.vector.numpy()
+    layer(x)
+    np.testing.assert_array_equal(layer.vector.numpy(), vector)
+    layer(x, training=True)
+    expected = (matrix @ vector) @ matrix
+    np.testing.assert_allclose(layer.vector.numpy(), expected / np.linalg.norm(expected), atol=1e-12)
+
+
+def test_the_gradient_goes_through_the_singular_value():
+    """A kernel times two is the same convolution, so the gradient along the kernel itself is zero."""
+    layer, x = spectral_convolution(), RNG.normal(size=(1, 6, 6, 2))
+    for _ in range(200):
+        layer(x, training=True)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x) ** 3)
+    gradient = tape.gradient(loss, layer.kernel.value).numpy()
+    assert abs((gradient * layer.kernel.numpy()).sum()) < 1e-6 * np.abs(gradient * layer.kernel.numpy()).sum()
+
+
+def test_stochastic_pooling_draws_each_value_as_often_as_its_share():
+    x = np.tile(np.array([[1.0, 0.0], [2.0, 5.0]])[None, :, :, None], (1, 100, 100, 1))
+    keras.utils.set_random_seed(0)
+    drawn = np.array(StochasticPooling()(x, training=True)).ravel()
+    for value, share in ((0, 0), (1, 1 / 8), (2, 2 / 8), (5, 5 / 8)):
+        assert abs((drawn == value).mean() - share) < 5 * 0.5 / 50  # five standard deviations of 2500 draws, at most
+
+
+def test_stochastic_pooling_after_training_weighs_each_value_by_its_share():
+    x = np.array([[1.0, 0.0, -1.0, -3.0], [2.0, 5.0, 3.0, -2.0]])[None, :, :, None]
+    expected = [(1 + 4 + 25) / 8, 3.0]  # negative values have no share
+    np.testing.assert_allclose(np.array(StochasticPooling()(x)).ravel(), expected)
+
+
+def test_stochastic_pooling_draws_alike_where_nothing_is_positive():
+    x = np.tile(np.array([[-1.0, -2.0], [-3.0, 0.0]])[None, :, :, None], (1, 50, 50, 1))
+    np.testing.assert_allclose(np.array(StochasticPooling()(x)), -1.5)
+    drawn = np.array(StochasticPooling()(x, training=True))
+    assert set(np.unique(drawn)) == {-3, -2, -1, 0}
+
+
+def test_stochastic_pooling_drops_an_odd_row_and_passes_the_gradient_to_what_it_drew():
+    x = tf.constant(RNG.uniform(1, 2, (1, 5, 4, 3)))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = StochasticPooling(dtype="float64")(x, training=True)
+    assert y.shape == (1, 2, 2, 3)
+    gradient = tape.gradient(y, x).numpy()
+    assert set(np.unique(gradient)) == {0.0, 1.0} and gradient.sum() == 12
+
+
+def test_blur_pooling_is_every_second_pixel_of_the_blurred_image():
+    x = RNG.normal(size=(1, 5, 6, 2))
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    blurred = sum(
+        weight * padded[:, i : i + 5, j : j + 6]
+        for (i, j), weight in np.ndenumerate(np.outer([1, 2, 1], [1, 2, 1]) / 16)
+    )
+    np.testing.assert_allclose(BlurPooling(dtype="float64")(x), blurred[:, ::2, ::2], atol=1e-12)
