@@ -5,11 +5,13 @@
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& echo $$python && break; done)
+# What to install beside the package, such as EXTRAS=dev,pytorch
+EXTRAS ?= dev
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all check format clean
+.PHONY: help install train test test-all parity check format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -24,6 +26,9 @@ test: $(INSTALLED) ## Run the fast tests
 
 test-all: $(INSTALLED) ## Run what `make test` leaves out: faults, end to end, installation
 	$(BIN)/python -m pytest -ra -m slow
+
+parity: $(INSTALLED) ## Repeat the golden values of the PyTorch reference, print the largest differences
+	$(BIN)/python -m pytest -q tests/parity
 
 check: $(INSTALLED) ## Check format, lint and types
 	$(BIN)/ruff format --check .
@@ -41,5 +46,5 @@ clean: ## Remove .venv, builds and caches; data and runs stay
 $(INSTALLED): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@

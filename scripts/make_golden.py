@@ -14,6 +14,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import numpy as np
@@ -210,6 +211,11 @@ def load(path: pathlib.Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
+def save(path: pathlib.Path, arrays: dict[str, Any]) -> None:
+    """Writes arrays to a file."""
+    np.savez_compressed(path, **arrays)
+
+
 def trajectory(folder: pathlib.Path, golden: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What `steps.npz` holds beside the real images."""
     settings = json.loads((folder / "settings.json").read_text())
@@ -260,12 +266,14 @@ NETWORKS = {
     "patchgan_ndf4_n3": (lambda: PatchGan(3, 4, 3), (2, 32, 48, 3)),
     "pixel_ndf4": (lambda: Pixel(3, 4), (2, 16, 24, 3)),
 }
-TRAJECTORIES = {
+TRAJECTORIES: dict[str, dict[str, Any]] = {
     "step_identity": {"batch": 1, "n_layers_D": 2, "lambda_A": 10.0, "lambda_B": 10.0, "lambda_identity": 0.5},
     "step_unequal_batch2": {"batch": 2, "n_layers_D": 1, "lambda_A": 7.0, "lambda_B": 12.0, "lambda_identity": 0.5},
 }
-COMMON = {"size": 16, "ngf": 2, "ndf": 2, "generator": "resnet_6blocks", "lr": 2e-4, "beta1": 0.5, "beta2": 0.999,
-          "eps": 1e-8, "pool_size": 0, "steps": 5}  # fmt: skip
+COMMON: dict[str, Any] = {
+    **{"size": 16, "steps": 5, "ngf": 2, "ndf": 2, "generator": "resnet_6blocks", "pool_size": 0},
+    **{"lr": 2e-4, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8},
+}
 
 
 def drawn_weights(network: nn.Module, random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -298,23 +306,22 @@ def make(folder: pathlib.Path) -> None:
         x = drawn_images(shape, random)
         y = run(build(weights), x)
         click.echo(f"{name:<28} standard deviation of the output {y.std():.2f}")
-        np.savez_compressed(folder / f"{name}.weights.npz", **weights)
-        np.savez_compressed(folder / f"{name}.npz", x=x, y=y.astype(np.float32))
+        save(folder / f"{name}.weights.npz", weights)
+        save(folder / f"{name}.npz", {"x": x, "y": y.astype(np.float32)})
     for name, own in TRAJECTORIES.items():
-        case, settings = folder / name, {**COMMON, **own}
+        case, settings = folder / name, COMMON | own
         case.mkdir(exist_ok=True)
         (case / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
         for net in ("G_A", "G_B", "D_A", "D_B"):
-            network = PatchGan(3, 2, own["n_layers_D"]) if net[0] == "D" else Resnet((3, 3), 2, 6, "instance")
-            np.savez_compressed(case / f"0_net_{net}.weights.npz", **drawn_weights(network, random))
-        shape = (settings["steps"], settings["batch"], settings["size"], settings["size"], 3)
-        golden = {"real_a": drawn_images(shape, random), "real_b": drawn_images(shape, random)}
+            network = PatchGan(3, 2, settings["n_layers_D"]) if net[0] == "D" else Resnet((3, 3), 2, 6, "instance")
+            save(case / f"0_net_{net}.weights.npz", drawn_weights(network, random))
+        images = (settings["steps"], settings["batch"], settings["size"], settings["size"], 3)
+        golden = {"real_a": drawn_images(images, random), "real_b": drawn_images(images, random)}
         found = trajectory(case, golden)
         click.echo(f"{name:<28} losses of the last step {found['losses'][-1].round(3).tolist()}")
         after = {key: value.astype(np.float32) for key, value in found.items() if key != "losses"}
-        np.savez_compressed(
-            case / "steps.npz", **golden, losses=found["losses"], loss_names=np.array(LOSS_NAMES), **after
-        )
+        losses = {"losses": found["losses"], "loss_names": np.array(LOSS_NAMES)}
+        save(case / "steps.npz", golden | losses | after)
 
 
 if __name__ == "__main__":

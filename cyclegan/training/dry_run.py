@@ -8,6 +8,7 @@ from cyclegan.config import Config
 from cyclegan.config_files import dump_config
 from cyclegan.data.pipeline import steps_per_epoch
 from cyclegan.data.sources import Source
+from cyclegan.networks.complexity import multiply_adds
 from cyclegan.training.memory import estimate_peak_bytes
 from cyclegan.training.state import build_state, run_epochs, run_steps
 
@@ -26,6 +27,14 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
     yield (
         f"# {state.generator_ab.count_params():,} parameters in each generator,"
         f" {state.discriminator_a.count_params():,} in each discriminator"
+    )
+    size = config.data.crop_size
+    gmac_generator, gmac_discriminator = (
+        multiply_adds(network, size, size) / 1e9 for network in (state.generator_ab, state.discriminator_a)
+    )
+    yield (
+        f"# {gmac_generator:.3g} GMAC (10^9 multiply-adds) for an image through a generator,"
+        f" {gmac_discriminator:.3g} through a discriminator"
     )
     on_gpus = "GPU" in strategy.extended.worker_devices[0].upper()
     peak = estimate_peak_bytes(state, config, 1 if on_gpus else num_replicas)

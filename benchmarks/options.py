@@ -1,0 +1,86 @@
+"""Seconds of a training step with the dearer options, as ratios to the default, in turn in one process.
+
+python benchmarks/options.py                                   128 px, batch 1, 6 blocks, 32 filters
+python benchmarks/options.py --size 64 --rounds 9 generator.upsampling=nearest losses.adversarial=wgan_gp
+"""
+
+import statistics
+import time
+
+import click
+
+OPTIONS = [
+    "generator.architecture=unet,generator.num_levels=7",
+    "generator.normalization=batch",
+    "generator.normalization=group",
+    "generator.upsampling=nearest",
+    "generator.upsampling=bilinear",
+    "generator.upsampling=subpixel",
+    "generator.downsampling=max",
+    "generator.downsampling=blur",
+    "generator.downsampling=stochastic",
+    "generator.dropout=0.5",
+    "discriminator.architecture=pixel",
+    "discriminator.architecture=multiscale",
+    "discriminator.spectral_norm=true",
+    "losses.adversarial=wgan_gp",
+    "losses.r1_weight=1",
+    "losses.r1_weight=1,losses.r1_every_steps=16",
+    "losses.identity_weight=0",
+    "losses.identity_every_steps=4",
+    "training.ema_decay=0.999",
+]
+
+
+@click.command()
+@click.argument("options", nargs=-1)
+@click.option("--size", default=128, help="Pixels of a side.")
+@click.option("--blocks", default=6, help="Residual blocks of the generators.")
+@click.option("--filters", default=32, help="Filters of all networks.")
+@click.option("--rounds", default=32, help="Timed steps of each kind.")
+def main(options: tuple[str, ...], size: int, blocks: int, filters: int, rounds: int) -> None:
+    """Times a step for each of OPTIONS, each one or more KEY=VALUE with commas between."""
+    import numpy as np
+    import tensorflow as tf
+
+    from cyclegan.config_files import load_config, parse_override
+    from cyclegan.training.state import build_state
+    from cyclegan.training.step import build_gradients, build_step
+
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    base = [
+        ("data.load_size", size),
+        ("data.crop_size", size),
+        ("generator.num_blocks", blocks),
+        ("generator.filters", filters),
+        ("discriminator.filters", filters),
+    ]
+    strategy = tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
+    random = np.random.default_rng(0)
+    images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
+
+    steps = {}
+    for name in ("default", *(options or OPTIONS)):
+        overrides = [] if name == "default" else [parse_override(text) for text in name.split(",")]
+        config = load_config(None, base + overrides)
+        state = build_state(config, strategy, 100)
+        gradients = build_gradients(state, config, strategy, jit_compile=False)
+        steps[name] = tf.function(build_step(state, config, strategy, gradients))
+        steps[name](*images)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step(*images).numpy()
+            seconds[name].append(time.perf_counter() - start)
+    # Means, because some do more in every so manieth step only; a multiple of 16 rounds has all kinds of steps.
+    default = statistics.mean(seconds["default"])
+    click.echo(f"default: {default:.3f} s a step")
+    for name, values in seconds.items():
+        click.echo(
+            f"{name}: {statistics.mean(values) / default:.2f} (median {statistics.median(values) / default:.2f})"
+        )
+
+
+if __name__ == "__main__":
+    main()
