@@ -1,4 +1,4 @@
-"""Pictures and table of costs for docs/networks.md: the networks of a preset with their shapes, the costs of all presets.
+"""Pictures and table of costs for docs/networks.md: a preset's networks with their shapes, the costs of all presets.
 
 python scripts/draw_networks.py docs/images
 """

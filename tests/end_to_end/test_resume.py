@@ -80,14 +80,40 @@ def assert_same_state(one: pathlib.Path, other: pathlib.Path) -> None:
     assert not different
 
 
-@pytest.mark.parametrize("devices,jit", [("cpu", "false"), ("cpu:2", "false"), ("cpu", "true")])
-def test_killed_and_interrupted_runs_end_in_the_bits_of_the_uninterrupted_run(folder, devices, jit):
-    name = f"{devices.replace(':', '')}-{jit}"
-    compiling = f"--set=training.jit_compile={jit}"
-    whole, broken = folder / f"whole-{name}", folder / f"broken-{name}"
-    finish(command(folder, devices, "--run-dir", str(whole), compiling, "--set=training.steps_per_call=5"))
+# All that remembers, draws at random, or acts in some steps only.
+BLOCKS = [
+    "--set=generator.normalization=batch",
+    "--set=generator.dropout=0.5",
+    "--set=generator.downsampling=stochastic",
+    "--set=discriminator.spectral_norm=true",
+    "--set=losses.r1_weight=1",
+    "--set=losses.r1_every_steps=3",
+    "--set=losses.identity_every_steps=2",
+    "--set=losses.identity_fading=true",
+    "--set=optimizer.name=momentum",
+    "--set=optimizer.schedule=cosine",
+    "--set=training.ema_decay=0.9",
+]
 
-    arguments = command(folder, devices, "--run-dir", str(broken), compiling, "--set=training.steps_per_call=1")
+
+@pytest.mark.parametrize(
+    "devices,jit,blocks",
+    [
+        ("cpu", "false", []),
+        ("cpu:2", "false", []),
+        ("cpu", "true", []),
+        ("cpu", "true", BLOCKS),
+        ("cpu:2", "false", BLOCKS),
+    ],
+    ids=["cpu", "cpu:2", "compiled", "blocks compiled", "blocks on cpu:2"],
+)
+def test_killed_and_interrupted_runs_end_in_the_bits_of_the_uninterrupted_run(folder, devices, jit, blocks):
+    name = f"{devices.replace(':', '')}-{jit}-{len(blocks)}"
+    options = [f"--set=training.jit_compile={jit}", *blocks]
+    whole, broken = folder / f"whole-{name}", folder / f"broken-{name}"
+    finish(command(folder, devices, "--run-dir", str(whole), *options, "--set=training.steps_per_call=5"))
+
+    arguments = command(folder, devices, "--run-dir", str(broken), *options, "--set=training.steps_per_call=1")
     killed = stop_at(arguments, 7, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
     assert max((broken / "checkpoints").glob("step-*")).name == "step-00000005"
