@@ -110,7 +110,7 @@ class GeneratorConfig(_NetworkConfig):
     upsampling: Literal["transposed", "nearest", "bilinear", "subpixel"] = "transposed"
     """Transposed convolution, resize and convolution, or convolution and rearranged channels."""
     padding: Literal["reflect", "replicate", "zero"] = "reflect"
-    """Of convolutions that keep the size; those that halve it see zeros, as in the reference."""
+    """Of a resnet's convolutions that keep the size; all others see zeros, as in the reference."""
     output: Literal["tanh", "sigmoid"] = "tanh"
     """Last function; with sigmoid the network sees and makes values in [0, 1], everything around it stays the same."""
 
