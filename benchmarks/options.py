@@ -66,7 +66,8 @@ def main(options: tuple[str, ...], size: int, blocks: int, filters: int, rounds:
         state = build_state(config, strategy, 100)
         gradients = build_gradients(state, config, strategy, jit_compile=False)
         steps[name] = tf.function(build_step(state, config, strategy, gradients))
-        steps[name](*images)
+    for step in steps.values():
+        step(*images)  # traces; after all are built, because the seed of the next state would undo it
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():

@@ -185,9 +185,11 @@ def _translate(
                     same_b, same_a = generator_ab(real_b, training=True), generator_ba(real_a, training=True)
                 return tf.stack([identity_loss(real_b, same_b), identity_loss(real_a, same_a)])
 
-            identity_ab, identity_ba = tf.unstack(
-                _every(losses.identity_every_steps, state.step, identities, tf.stack([identity_ab, identity_ba]))
-            )
+            # Replicas cannot meet in a branch, as they do in batch normalization.
+            in_branch = config.generator.normalization != "batch"
+            none = tf.stack([identity_ab, identity_ba])
+            found = _every(losses.identity_every_steps, state.step, identities, none, in_branch=in_branch)
+            identity_ab, identity_ba = tf.unstack(found)
     cycled_a = generator_ba(fake_b, training=True)
     cycled_b = generator_ab(fake_a, training=True)
     ((scores_fake_a,), (scores_fake_b,)) = (
@@ -260,11 +262,15 @@ def _scores(discriminator: keras.Model, *batches: tf.Tensor, apart: bool = False
     return [tf.nest.flatten(maps) for maps in _each(discriminator, *batches, apart=apart)]
 
 
-def _every(num_steps: int, step: tf.Tensor, compute: Callable[[], tf.Tensor], otherwise: tf.Tensor) -> tf.Tensor:
-    """What `compute` returns, in every so many steps only, and that many times as large."""
+def _every(
+    num_steps: int, step: tf.Tensor, compute: Callable[[], tf.Tensor], otherwise: tf.Tensor, *, in_branch: bool = True
+) -> tf.Tensor:
+    """What `compute` returns, in every so many steps only, and that many times as large; in a branch it saves time."""
     if num_steps == 1:
         return compute()
-    return tf.cond(step % num_steps == 0, lambda: num_steps * compute(), lambda: otherwise)
+    if in_branch:
+        return tf.cond(step % num_steps == 0, lambda: num_steps * compute(), lambda: otherwise)
+    return tf.where(step % num_steps == 0, num_steps * compute(), otherwise)
 
 
 def _seed(seed: int, purpose: int, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
