@@ -1,5 +1,6 @@
 """How much memory a training step needs, estimated from its graph before anything is computed."""
 
+import keras
 import tensorflow as tf
 
 from cyclegan.config import Config
@@ -41,15 +42,19 @@ def estimate_peak_bytes(state: State, config: Config, num_replicas: int) -> floa
         )
         .graph
     )
-    weights = [*state.generator_variables, *state.discriminator_variables]
-    weight_bytes = sum(int(tf.size(variable)) * variable.value.dtype.size for variable in weights)
+
+    def bytes_of(variables: list[keras.Variable]) -> int:
+        return sum(int(tf.size(variable)) * variable.value.dtype.size for variable in variables)
+
+    weight_bytes = bytes_of([*state.generator_variables, *state.discriminator_variables])
+    average_bytes = bytes_of([weight for average in state.averages for weight in average.weights])
     pool_bytes = sum(
         config.training.pool_size * data.crop_size**2 * channels * dtype.size
         for channels in (data.channels_a, data.channels_b)
     )
     # Weights and two moments stay; the gradients are outputs of the graph and so part of its peak.
     program_bytes = PROGRAM_BYTES + (COMPILER_BYTES if config.training.jit_compile else 0)
-    return program_bytes + num_replicas * (3 * weight_bytes + pool_bytes + peak_live_bytes(graph))
+    return program_bytes + num_replicas * (3 * weight_bytes + average_bytes + pool_bytes + peak_live_bytes(graph))
 
 
 def peak_live_bytes(graph: tf.Graph) -> int:

@@ -175,7 +175,7 @@ def test_a_run_trains_continues_starts_others_and_refuses_what_does_not_fit(trai
     assert {path.name for path in pathlib.Path("warm/bundle/last").glob("*.npz")} == weights
 
     unfit = train("--dataset", folder, "--init-from", run, "--set", "generator.filters=8")
-    assert unfit.exit_code == 2 and "holds another generator" in unfit.stderr
+    assert unfit.exit_code == 2 and "holds other generators" in unfit.stderr
     assert not pathlib.Path("runs/photos-2").exists()
 
 
