@@ -20,6 +20,8 @@ Arrays = Mapping[str, np.ndarray]
 DROPOUT_RATE = 0.5
 """The only rate that the reference has."""
 
+MIN_LEVELS, MAX_LEVELS = 2, 16
+
 MAX_NAMES = 20
 """Weights that one message lists."""
 
@@ -145,18 +147,15 @@ def describe_generator(arrays: Arrays, source: str) -> GeneratorDescription:
                 f"{source}: the convolutions of the residual blocks are number {' and '.join(map(str, places))}; they"
                 " must be 1 and 5, or 1 and 6 with dropout. Blocks padded with zeros cannot be read."
             )
-        first, last, hidden = "model.1", f"model.{17 + len(blocks)}", ("model.1", "model.2")
+        first, last = "model.1", f"model.{17 + len(blocks)}"
         options: dict[str, object] = {"num_blocks": len(blocks), "dropout": DROPOUT_RATE if places == [1, 6] else 0.0}
         out_axis = 0
     elif "model.model.0.weight" in arrays:
-        first, last, hidden = "model.model.0", "model.model.3", ("model.model.1.model.1", "model.model.1.model.2")
-        num_levels = sum(array.ndim == 4 for array in arrays.values()) // 2
+        first, last, out_axis = "model.model.0", "model.model.3", 1
+        num_levels = len(_convolutions(arrays)) // 2
         options = {"architecture": "unet", "num_levels": num_levels}
-        if (
-            num_levels == 2
-        ):  # no level but the outermost, which has none, and the innermost, which has one on its way up
-            hidden = ("model.model.1.model.3", "model.model.1.model.4")
-        out_axis = 1
+        if not MIN_LEVELS <= num_levels <= MAX_LEVELS:
+            raise UsageError(f"{source} must be a unet of {MIN_LEVELS} to {MAX_LEVELS} levels. Received: {num_levels}.")
     else:
         raise UsageError(f"{source} is no generator of the PyTorch implementation: {_what_it_is(arrays)}.")
 
@@ -164,32 +163,36 @@ def describe_generator(arrays: Arrays, source: str) -> GeneratorDescription:
         if name not in arrays or arrays[name].ndim != 4:
             raise UsageError(f"{source} has no convolution `{name}`, which a generator of its kind must have.")
     config = GeneratorConfig.model_validate(
-        {**options, "filters": arrays[f"{first}.weight"].shape[0], **_normalization(arrays, *hidden)}
+        {**options, "filters": arrays[f"{first}.weight"].shape[0], **_normalization(arrays, {last})}
     )
     return GeneratorDescription(config, arrays[f"{first}.weight"].shape[1], arrays[f"{last}.weight"].shape[out_axis])
 
 
 def describe_discriminator(arrays: Arrays) -> tuple[DiscriminatorConfig, int] | None:
     """Configuration and channels of a discriminator; None if it is none."""
+    convolutions = _convolutions(arrays)
     options: dict[str, object]
-    if "net.0.weight" in arrays:
-        kernel, options, hidden = arrays["net.0.weight"], {"architecture": "pixel"}, ("net.2", "net.3")
+    if convolutions == ["net.0", "net.2", "net.5"]:
+        options = {"architecture": "pixel"}
+    elif convolutions in [["model.0", *(f"model.{3 * n - 1}" for n in range(1, layers + 2))] for layers in range(1, 6)]:
+        options = {"num_layers": len(convolutions) - 2}
     else:
-        layers = [
-            name for name, array in arrays.items() if re.fullmatch(r"model\.\d+\.weight", name) and array.ndim == 4
-        ]
-        if "model.0.weight" not in arrays or len(layers) < 3:
-            return None
-        kernel, options, hidden = arrays["model.0.weight"], {"num_layers": len(layers) - 2}, ("model.2", "model.3")
-    filters, channels = kernel.shape[:2]
-    config = {**options, "filters": filters, **_normalization(arrays, *hidden)}
+        return None
+    filters, channels = arrays[f"{convolutions[0]}.weight"].shape[:2]
+    config = {**options, "filters": filters, **_normalization(arrays, {convolutions[0], convolutions[-1]})}
     return DiscriminatorConfig.model_validate(config), channels
 
 
-def _normalization(arrays: Arrays, convolution: str, norm: str) -> dict[str, object]:
-    """The normalization that follows a convolution. Only in front of instance norm does the reference have a bias."""
-    affine = f"{norm}.weight" in arrays
-    if f"{convolution}.bias" in arrays:
+def _convolutions(arrays: Arrays) -> list[str]:
+    """Layers with kernels, in the order of the file."""
+    return [name.removesuffix(".weight") for name, array in arrays.items() if array.ndim == 4]
+
+
+def _normalization(arrays: Arrays, not_normalized: set[str]) -> dict[str, object]:
+    """The normalization, from the layers that it concerns. Only in front of instance norm the reference has biases."""
+    hidden = [name for name in _convolutions(arrays) if name not in not_normalized]
+    affine = any(array.ndim == 1 and re.fullmatch(r"(model|net)\..*\d\.weight", name) for name, array in arrays.items())
+    if any(f"{name}.bias" in arrays for name in hidden):
         return {"normalization": "instance", "affine": affine or None}
     return {"normalization": "batch" if affine else "none"}
 

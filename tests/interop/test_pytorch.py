@@ -140,12 +140,15 @@ def write_bad_files(torch, folder):
     (folder / "text.pth").write_text("weights")
     (folder / "code.pth").write_bytes(pickle.dumps(Code(), protocol=2))
     torch.save({"model.1.weight": Code()}, folder / "code_inside.pth")
+    vgg = {f"model.{place}.weight": np.zeros((4, 4, 3, 3), "float32") for place in range(0, 26, 2)}
+    save(torch, folder / "vgg.pth", vgg)
+    save(torch, folder / "flat.pth", {"model.model.0.weight": np.zeros(3, "float32")})
     torch.save([1, 2], folder / "list.pth")
     torch.save({"epoch": 3, "net": {}}, folder / "checkpoint.pth")
     with np.load(GOLDEN / "patchgan_ndf4_n3.weights.npz") as arrays:
         save(torch, folder / "discriminator.pth", dict(arrays))
     odd = {**good, "model.7.weight": np.zeros((3, 3, 3, 3), "float32"), "attention.weight": np.zeros(1, "float32")}
-    del odd["model.4.bias"]
+    del odd["model.4.bias"], odd["model.1.bias"]
     save(torch, folder / "odd.pth", odd)
 
 
@@ -156,12 +159,14 @@ BAD = [
     ("text.pth", "is refused: it is no file of PyTorch"),
     ("code.pth", "which could run code"),
     ("code_inside.pth", "which could run code"),
+    ("vgg.pth", "it has neither residual blocks nor the levels of a unet, but `model.0.weight`; `model.2.weight`"),
+    ("flat.pth", "must be a unet of 2 to 16 levels. Received: 0"),
     ("list.pth", "must hold a state_dict. Received: list"),
     ("checkpoint.pth", "Not tensors: `epoch`; `net`"),
     ("discriminator.pth", "it is a discriminator (patch)"),
     (
         "odd.pth",
-        "cannot be mapped: `attention.weight` has no place; `model.4.bias` is missing;"
+        "cannot be mapped: `attention.weight` has no place; `model.1.bias` is missing; `model.4.bias` is missing;"
         " `model.7.weight` must have shape (4, 2, 3, 3). Received: (3, 3, 3, 3).",
     ),
 ]

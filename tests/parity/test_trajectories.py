@@ -132,12 +132,14 @@ def repeat_each_step_in_float32(case, strategy, jit_compile):
     return losses
 
 
-CPU = tf.distribute.OneDeviceStrategy("/cpu:0")
+def one_cpu():
+    """Not at the import: a process that is to have two must ask for them before anything else."""
+    return tf.distribute.OneDeviceStrategy("/cpu:0")
 
 
 @COMPILED_AND_NOT
 def test_trajectory_in_float64(trajectory, jit_compile, figure):
-    losses, after = repeat(trajectory, CPU, jit_compile=jit_compile)
+    losses, after = repeat(trajectory, one_cpu(), jit_compile=jit_compile)
     figure("losses, relative, float64", max(losses), limit=1e-6)
     figure("fakes and scores after, float64", after, limit=1e-5)
 
@@ -150,13 +152,13 @@ def test_first_steps_in_float32(trajectory, jit_compile, figure):
     depends on the order of additions, and so on the processor, whether it happens. Then each step for itself, from the
     weights that float64 has come to, must agree the better.
     """
-    losses, _ = repeat(trajectory, CPU, "float32", jit_compile)
+    losses, _ = repeat(trajectory, one_cpu(), "float32", jit_compile)
     difference, what = max(losses[:5]), "losses of 5 steps, relative, float32"
     if difference <= 1e-3:
         figure(what, difference, limit=1e-3)
         return
     figure(f"{what}, at a kink", difference, limit=1e-2)
-    each = repeat_each_step_in_float32(trajectory, CPU, jit_compile)
+    each = repeat_each_step_in_float32(trajectory, one_cpu(), jit_compile)
     figure("losses of each step alone, relative, float32", max(each[:5]), limit=1e-4)
 
 
