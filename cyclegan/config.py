@@ -97,6 +97,11 @@ class _NetworkConfig(_Section):
     initializer_gain: Positive | None = None
     """Standard deviation of normal, factor of the others; null: 0.02 and 1."""
 
+    @property
+    def is_affine(self) -> bool:
+        """What `affine` means where it is null."""
+        return self.normalization not in ("instance", "none") if self.affine is None else self.affine
+
 
 class GeneratorConfig(_NetworkConfig):
     """The network that translates an image into the other domain; both directions are built alike."""
@@ -118,8 +123,9 @@ class GeneratorConfig(_NetworkConfig):
         """What decides the shapes of the weights and what the network computes from them after training."""
         unused = {"l1", "l2", "dropout", "initializer", "initializer_gain"}
         unused |= {"num_blocks", "padding"} if self.architecture == "unet" else {"num_levels"}
-        affine = self.normalization not in ("instance", "none") if self.affine is None else self.affine
-        return {key: value for key, value in self.model_dump().items() if key not in unused} | {"affine": affine}
+        return {key: value for key, value in self.model_dump().items() if key not in unused} | {
+            "affine": self.is_affine
+        }
 
     @property
     def num_halvings(self) -> int:

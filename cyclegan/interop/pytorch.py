@@ -23,7 +23,7 @@ from cyclegan.interop.reference_names import (
     layers_of,
     listed,
 )
-from cyclegan.networks.bundle import Bundle, Direction, bundle_info, named_weights, save_bundle
+from cyclegan.networks.bundle import Bundle, Direction, WeightsFile, bundle_info, named_weights, save_bundle
 from cyclegan.networks.generators import build_generator
 
 COUNTER = "num_batches_tracked"
@@ -64,7 +64,8 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
     info = bundle_info(_config_of(descriptions[0], files, crop_size), step=0)
     info.provenance.config = {}  # how they were trained is not known
     info.provenance.imported_from = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.values()
+        direction: WeightsFile(file=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        for direction, path in files.items()
     }
     try:
         save_bundle(output, models, info)

@@ -50,7 +50,7 @@ def style_of(
     gain = config.initializer_gain or (0.02 if config.initializer == "normal" else 1.0)
     return Style(
         normalization=config.normalization,
-        affine=config.normalization != "instance" if config.affine is None else config.affine,
+        affine=config.is_affine,
         initializer=lambda: INITIALIZERS[config.initializer](gain),
         downsampling=config.downsampling,
         padding=padding,

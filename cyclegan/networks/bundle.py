@@ -40,7 +40,7 @@ class Provenance(pydantic.BaseModel):
     step: int
     config: dict
     versions: dict[str, str]
-    imported_from: dict[str, str] = {}  # names of files of another implementation, with their SHA-256
+    imported_from: dict[Direction, WeightsFile] = {}  # files of another implementation
 
 
 class BundleInfo(pydantic.BaseModel):
