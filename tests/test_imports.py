@@ -34,7 +34,7 @@ LAYERS = [
         "cyclegan.training.schedules",
         "cyclegan.training.optimizers",
     ],
-    ["cyclegan.distribution", "cyclegan.tensorflow_import", "cyclegan.xla_cache"],
+    ["cyclegan.distribution", "cyclegan.memory", "cyclegan.tensorflow_import", "cyclegan.xla_cache"],
     ["cyclegan.config_files"],
     ["cyclegan.config"],
     ["cyclegan.errors", "cyclegan.files"],
@@ -51,6 +51,7 @@ LIGHT = [
     "cyclegan.errors",
     "cyclegan.data.check",
     "cyclegan.data.decoding",
+    "cyclegan.data.listing",
     "cyclegan.data.sources",
     "cyclegan.data.stripes",
 ]

@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from cyclegan.data.decoding import MAX_PIXELS, SUFFIXES, BadImage, list_images, read_header, read_pixels
+from cyclegan.data.decoding import MAX_PIXELS, BadImage, read_header, read_pixels
+from cyclegan.data.listing import SUFFIXES, list_images
 from cyclegan.errors import UsageError
 
 # folder: (split, domain)

@@ -1,23 +1,25 @@
-"""Image files to arrays and back, with Pillow and NumPy only.
+"""Image files to arrays, with Pillow and NumPy only.
 
 A file is recognised by its first bytes, whatever its name says. Its size is checked in the header, before any
-pixel is decoded. Colour profiles are not applied.
+pixel is decoded. 8-bit colours are brought to sRGB by the colour profile of the file; profiles of grey images are
+not applied.
 
 Pillow reduces 16-bit colour (RGB, CMYK, grey with alpha) to 8 bits; 16-bit grey is exact.
 """
 
+import dataclasses
+import functools
 import io
 import os
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -30,7 +32,6 @@ from cyclegan.errors import CycleganError, UsageError
 
 BadKind = Literal["unreadable", "truncated", "over-large"]
 ValueRange = tuple[float, float]
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 MAX_PIXELS = 100_000_000  # 10,000 x 10,000: 1.2 GB as float32 RGB
 
 # Readers are called directly, not through Image.open: that has its own, global limit on the size, and would
@@ -67,7 +68,7 @@ class BadImage(CycleganError):
         self.kind = kind
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Header:
     """What the header of an image file says.
 
@@ -76,41 +77,14 @@ class Header:
         height: in pixels, after the EXIF rotation.
         mode: Pillow's name for the kind of pixels, such as "RGB", "L" or "I;16".
         bits: per channel, in the file: 1, 8, 12, 16 or 32. Fewer than 8 are widened to 8, except 1.
+        has_frames: whether more frames or pages follow the first; only `read_header` looks for them.
     """
 
     width: int
     height: int
     mode: str
     bits: int
-
-
-def list_images(folder: Path) -> list[Path]:
-    """All image files in `folder` and the folders within, by suffix.
-
-    Hidden files and folders and other suffixes are passed over. Links to folders are followed, each folder
-    is visited once.
-
-    Returns:
-        `folder / ...`, sorted by the POSIX form of the path below `folder`.
-
-    Raises:
-        UsageError: if `folder` is no folder.
-        CycleganError: if a folder cannot be listed.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder.")
-    images: list[Path] = []
-    visited: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
-        real_parent = os.path.realpath(parent)
-        if real_parent in visited:  # a link back to where we have been
-            folders.clear()
-            continue
-        visited.add(real_parent)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files = (Path(parent, name) for name in names if not name.startswith("."))
-        images += [path for path in files if path.suffix.lower() in SUFFIXES]
-    return sorted(images, key=lambda path: path.relative_to(folder).as_posix())
+    has_frames: bool = False
 
 
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
@@ -119,8 +93,8 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     Raises:
         BadImage: if the file cannot be read, is empty, no image, or has more than `max_pixels` pixels.
     """
-    with _opened(path, max_pixels) as (_, header):
-        return header
+    with _opened(path, max_pixels) as (image, header):
+        return dataclasses.replace(header, has_frames=_has_frames(image))
 
 
 def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -139,6 +113,18 @@ def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 def read_image(path: Path, channels: int, value_range: ValueRange | None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Like `decode`, of a file. `BadImage` carries its path."""
+    return _decode(path, channels, value_range, max_pixels)[0]
+
+
+def read_image_and_alpha(
+    path: Path, channels: int, value_range: ValueRange | None, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Like `read_image`, with the alpha that it drops.
+
+    Returns:
+        The image and its alpha, float32 [height, width, 1] in [-1, 1]. None where the file has none, and where
+        `channels` is 4: it is then in the image.
+    """
     return _decode(path, channels, value_range, max_pixels)
 
 
@@ -165,32 +151,7 @@ def decode(
             type without a natural range (floating-point, signed or 32-bit TIFF) and `value_range` is None.
         UsageError: if `channels` or `value_range` is not allowed.
     """
-    return _decode(data, channels, value_range, max_pixels)
-
-
-def encode_png(image: np.ndarray) -> bytes:
-    """Encode an image as 8-bit PNG.
-
-    Args:
-        image: float [height, width, 1, 3 or 4] in [-1, 1]; values beyond are clipped, NaN becomes -1.
-
-    Returns:
-        The bytes of a PNG file, values rounded to the nearest of 256 levels.
-
-    Raises:
-        ValueError: if the shape is another.
-    """
-    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4):
-        raise ValueError(f"`image` must be [height, width, 1, 3 or 4]. Received: shape {list(image.shape)}.")
-    levels = np.nan_to_num((np.asarray(image, np.float32) + 1) * 127.5, nan=0.0)
-    pixels = np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _cannot_list(error: OSError) -> NoReturn:
-    raise CycleganError(f"{error.filename}: cannot be listed: {error.strerror}.") from error
+    return _decode(data, channels, value_range, max_pixels)[0]
 
 
 @contextmanager
@@ -249,6 +210,13 @@ def _orientation(image: ImageFile) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
+def _has_frames(image: ImageFile) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # damage behind the first frame does not make that one bad
+        return True
+
+
 def _bits(image: ImageFile, start: bytes) -> int:
     if image.mode == "1":
         return 1
@@ -283,14 +251,39 @@ def _load(image: ImageFile, header: Header) -> np.ndarray:
 
 
 def _plain(image: Image.Image, header: Header) -> Image.Image:
-    """To grey or RGB, perhaps with alpha."""
+    """To grey or RGB in sRGB, perhaps with alpha."""
+    profile = image.info.get("icc_profile")
     if image.mode in ("L", "RGB") and header.bits == 8 and "transparency" in image.info:
-        return image.convert("RGBA")  # one grey or colour stands for transparent
-    converted = {"P": "RGBA", "PA": "RGBA", "La": "LA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB"}
-    return image.convert(converted[image.mode]) if image.mode in converted else image
+        image = image.convert("RGBA")  # one grey or colour stands for transparent
+    elif image.mode in ("P", "PA", "La"):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    if profile and image.mode in ("RGB", "RGBA", "CMYK"):
+        image = _to_srgb(image, profile)
+    return image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB") else image
 
 
-def _decode(source: Path | bytes, channels: int, value_range: ValueRange | None, max_pixels: int) -> np.ndarray:
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        transform = _srgb_transform(profile, image.mode)
+        return ImageCms.applyTransform(image, transform) or image if transform else image
+    except (ImageCms.PyCMSError, ValueError):  # a damaged profile, or one of another kind of image
+        return image
+
+
+@functools.lru_cache(maxsize=16)
+def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From the colours of a profile to sRGB; None where they are the same."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if "sRGB" in ImageCms.getProfileDescription(source):
+        return None
+    target = ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(source, target, mode, "RGBA" if mode == "RGBA" else "RGB")
+
+
+def _decode(
+    source: Path | bytes, channels: int, value_range: ValueRange | None, max_pixels: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The image, and its alpha if it has one that is not a channel of the image."""
     if channels not in (1, 3, 4):
         raise UsageError(f"`channels` must be 1, 3 or 4. Received: {channels}.")
     if value_range and not value_range[0] < value_range[1]:
@@ -308,16 +301,16 @@ def _decode(source: Path | bytes, channels: int, value_range: ValueRange | None,
     values: np.ndarray = pixels.astype(np.float64 if pixels.dtype == np.int32 else np.float32)
     if header.bits == 16 and pixels.dtype == np.uint8:
         values = values * 257  # back to the units of the file, which are those of `value_range`
-    colours, alpha = np.split(values, [3 if values.shape[-1] >= 3 else 1], axis=-1)
+    colours, rest = np.split(values, [3 if values.shape[-1] >= 3 else 1], axis=-1)
     if channels == 1 and colours.shape[-1] == 3:
         colours = np.dot(colours, _LUMA)[:, :, np.newaxis]
     colours = _scale(colours, value_range or type_range)
     if channels >= 3 and colours.shape[-1] == 1:
         colours = np.repeat(colours, 3, axis=-1)
+    alpha = _scale(rest, type_range) if rest.size else None
     if channels < 4:
-        return colours
-    alpha = _scale(alpha, type_range) if alpha.size else np.ones_like(colours[:, :, :1])
-    return np.concatenate([colours, alpha], axis=-1)
+        return colours, alpha
+    return np.concatenate([colours, np.ones_like(colours[:, :, :1]) if alpha is None else alpha], axis=-1), None
 
 
 def _scale(values: np.ndarray, value_range: ValueRange) -> np.ndarray:

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from cyclegan.config import DataConfig
-from cyclegan.data.decoding import SUFFIXES, BadImage, list_images, read_header
+from cyclegan.data.decoding import BadImage, read_header
+from cyclegan.data.listing import SUFFIXES, list_images
 from cyclegan.data.stripes import ensure_stripes, read_marker, stripes_folder
 from cyclegan.errors import CycleganError, UsageError
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.data.decoding import SUFFIXES, BadImage, encode_png, list_images, read_image
+from cyclegan.data.decoding import BadImage, read_image
+from cyclegan.data.encoding import encode
+from cyclegan.data.listing import SUFFIXES, list_images
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.files import write_atomically
 from cyclegan.networks.bundle import Bundle, Direction
@@ -84,7 +86,7 @@ def translate_folder(
             try:
                 translated = _translate(translate, image.result(), bundle.info.size_multiple, bundle.info.min_size)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(target, encode_png(translated))
+                write_atomically(target, encode(translated))
             except BadImage as error:
                 reason = error.reason
             except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import keras
 
 from cyclegan.config import DiscriminatorConfig, GeneratorConfig
-from cyclegan.networks.layers import BlurPooling, SpectralConv2D, StochasticPooling
+from cyclegan.networks.layers import BilinearUpsampling, BlurPooling, SpectralConv2D, StochasticPooling
 
 LEAKY_SLOPE = 0.2
 """Negative slope of every leaky ReLU (Radford et al. 2016)."""
@@ -33,11 +33,17 @@ class Style(NamedTuple):
     padding: str
     dropout: float
     spectral_norm: bool
+    given_statistics: bool
     dtype: str
 
 
 def style_of(
-    config: GeneratorConfig | DiscriminatorConfig, dtype: str, *, padding: str = "zero", spectral_norm: bool = False
+    config: GeneratorConfig | DiscriminatorConfig,
+    dtype: str,
+    *,
+    padding: str = "zero",
+    spectral_norm: bool = False,
+    given_statistics: bool = False,
 ) -> Style:
     """The style that a section of the configuration describes.
 
@@ -46,6 +52,7 @@ def style_of(
         dtype: Keras dtype policy of every layer, such as "float32" or "mixed_bfloat16".
         padding: of convolutions that keep the size.
         spectral_norm: whether kernels are divided by their largest singular value.
+        given_statistics: whether normalizations over parts of an image take mean and variance from their weights.
     """
     gain = config.initializer_gain or (0.02 if config.initializer == "normal" else 1.0)
     return Style(
@@ -56,6 +63,7 @@ def style_of(
         padding=padding,
         dropout=config.dropout,
         spectral_norm=spectral_norm,
+        given_statistics=given_statistics,
         dtype=dtype,
     )
 
@@ -121,8 +129,12 @@ NORMALIZATIONS: dict[str, Callable[..., keras.KerasTensor]] = {
 
 
 def normalization(x: keras.KerasTensor, style: Style, *, name: str) -> keras.KerasTensor:
-    """The normalization of the style, its scale drawn from normal(1, 0.02) where it has one."""
-    return NORMALIZATIONS[style.normalization](
+    """The normalization of the style, its scale drawn from normal(1, 0.02) where it has one.
+
+    With given statistics it is a batch norm, whose moving mean and variance take the place of those of the image.
+    """
+    given = style.given_statistics and style.normalization != "none"
+    return NORMALIZATIONS["batch" if given else style.normalization](
         x,
         center=style.affine,
         scale=style.affine,
@@ -251,7 +263,7 @@ def _resize_convolution(interpolation: str) -> Callable[..., keras.KerasTensor]:
             # XLA does not compile the gradient of a resize by nearest neighbours.
             x = keras.ops.repeat(keras.ops.repeat(x, 2, axis=1), 2, axis=2)
         else:
-            x = keras.layers.UpSampling2D(2, interpolation=interpolation, name=f"{name}_resize", dtype=style.dtype)(x)
+            x = BilinearUpsampling(name=f"{name}_resize", dtype=style.dtype)(x)
         return same_convolution(x, filters, 3, style, bias=bias, name=name)
 
     return upsample

@@ -16,6 +16,8 @@ def build_generator(
     *,
     name: str = "generator",
     dtype: str = "float32",
+    image_size: tuple[int | None, int | None] = (None, None),
+    given_statistics: bool = False,
 ) -> keras.Model:
     """The generator that `config.architecture` names.
 
@@ -27,14 +29,16 @@ def build_generator(
         channels_out: channels of the translated images.
         name: name of the model.
         dtype: Keras dtype policy, such as "float32" or "mixed_bfloat16". The output is never below float32.
+        image_size: height and width of all images, if they are to be fixed.
+        given_statistics: normalize by mean and variance from the weights, not by those of each image.
 
     Returns:
         A model from [batch, height, width, channels_in] in [-1, 1] to [batch, height, width, channels_out] in (-1, 1);
         height and width multiples of `config.size_multiple`, at least `config.min_size`.
     """
     padding = config.padding if config.architecture == "resnet" else "zero"
-    style = blocks.style_of(config, dtype, padding=padding)
-    image = keras.Input((None, None, channels_in), name="image", dtype=image_dtype(dtype))
+    style = blocks.style_of(config, dtype, padding=padding, given_statistics=given_statistics)
+    image = keras.Input((*image_size, channels_in), name="image", dtype=image_dtype(dtype))
     # With a sigmoid at the end the network works in [0, 1] at both ends, its surroundings in [-1, 1] as ever.
     x = (image + 1) / 2 if config.output == "sigmoid" else image
     x = ARCHITECTURES[config.architecture](x, config, channels_out, style)

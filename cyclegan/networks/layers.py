@@ -92,6 +92,24 @@ class BlurPooling(keras.layers.Layer):
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """[batch, height, width, channels] to half the height and width, rounded up."""
         padded = keras.ops.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
-        row = np.array([1.0, 2.0, 1.0]) / 4
-        kernel = np.tile(np.outer(row, row)[:, :, None, None], (1, 1, inputs.shape[-1], 1))
-        return keras.ops.depthwise_conv(padded, keras.ops.cast(kernel, inputs.dtype), strides=2, padding="valid")
+        return _blur(padded, strides=2)
+
+
+class BilinearUpsampling(keras.layers.Layer):
+    """Twice the height and width by linear interpolation between the centres of the pixels.
+
+    Each pixel four times, then blurred by [1, 2, 1] / 4, which mixes neighbours 3 to 1. Keras' own resize asks for a
+    known size in a graph.
+    """
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """[batch, height, width, channels] to twice the height and width."""
+        repeated = keras.ops.repeat(keras.ops.repeat(inputs, 2, axis=1), 2, axis=2)
+        return _blur(keras.ops.pad(repeated, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="symmetric"), strides=1)
+
+
+def _blur(x: keras.KerasTensor, strides: int) -> keras.KerasTensor:
+    """Convolves each channel with [1, 2, 1] / 4 in both directions, without padding."""
+    row = np.array([1.0, 2.0, 1.0]) / 4
+    kernel = np.tile(np.outer(row, row)[:, :, None, None], (1, 1, x.shape[-1], 1))
+    return keras.ops.depthwise_conv(x, keras.ops.cast(kernel, x.dtype), strides=strides, padding="valid")

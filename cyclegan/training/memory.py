@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan.config import Config
+from cyclegan.memory import peak_live_bytes
 from cyclegan.training.gradients import compute_gradients
 from cyclegan.training.state import State
 
@@ -12,9 +13,6 @@ PROGRAM_BYTES = 850e6
 
 COMPILER_BYTES = 500e6
 """What XLA adds by compiling the step; `jit_compile: auto` compiles it too, to time it."""
-
-_ALIASES = frozenset({"Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "ReadVariableOp"})
-"""Operations whose output is their input's memory."""
 
 
 def estimate_peak_bytes(state: State, config: Config, num_replicas: int) -> float:
@@ -55,47 +53,3 @@ def estimate_peak_bytes(state: State, config: Config, num_replicas: int) -> floa
     # Weights and two moments stay; the gradients are outputs of the graph and so part of its peak.
     program_bytes = PROGRAM_BYTES + (COMPILER_BYTES if config.training.jit_compile else 0)
     return program_bytes + num_replicas * (3 * weight_bytes + average_bytes + pool_bytes + peak_live_bytes(graph))
-
-
-def peak_live_bytes(graph: tf.Graph) -> int:
-    """Largest sum of the sizes of tensors alive at once, when the operations run in the order of the graph.
-
-    Tensors of unknown shape count as nothing.
-    """
-    operations = graph.get_operations()
-    outputs = {id(_owner(tensor)) for tensor in getattr(graph, "outputs", ())}
-    last_use: dict[int, int] = {}
-    sizes: dict[int, int] = {}
-    for index, operation in enumerate(operations):
-        for tensor in operation.inputs:
-            last_use[id(_owner(tensor))] = index
-    freed_at: dict[int, list[int]] = {}
-    for key, index in last_use.items():
-        if key not in outputs:
-            freed_at.setdefault(index, []).append(key)
-
-    live = peak = 0
-    for index, operation in enumerate(operations):
-        for tensor in operation.outputs:
-            if _owner(tensor) is tensor:
-                sizes[id(tensor)] = _size(tensor)
-                live += sizes[id(tensor)]
-        peak = max(peak, live)
-        for key in freed_at.get(index, ()):
-            live -= sizes.get(key, 0)
-        for tensor in operation.outputs:
-            if _owner(tensor) is tensor and id(tensor) not in last_use and id(tensor) not in outputs:
-                live -= sizes[id(tensor)]
-    return peak
-
-
-def _owner(tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor whose memory this one shows."""
-    while tensor.op.type in _ALIASES and tensor.op.inputs and tensor.dtype == tensor.op.inputs[0].dtype:
-        tensor = tensor.op.inputs[0]
-    return tensor
-
-
-def _size(tensor: tf.Tensor) -> int:
-    count = tensor.shape.num_elements()
-    return 0 if count is None or tensor.dtype == tf.resource else count * tensor.dtype.size

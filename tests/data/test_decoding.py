@@ -10,12 +10,11 @@ from cyclegan.data.decoding import (
     BadImage,
     Header,
     decode,
-    encode_png,
-    list_images,
     read_header,
     read_image,
     read_pixels,
 )
+from cyclegan.data.listing import list_images
 from cyclegan.errors import UsageError
 
 TOLERANCE = 1e-6
@@ -309,56 +308,6 @@ def test_random_damage_ends_in_an_image_or_a_bad_image():
             except BadImage:
                 continue
             assert image.shape[-1] == 3 and np.isfinite(image).all()
-
-
-# Folders
-
-
-def test_images_are_listed_by_suffix_sorted_and_without_hidden_ones(tmp_path):
-    names = ["b.jpg", "a/z.PNG", "a-1.tiff", "a/deep er/ü.webp"]
-    others = [".hidden.jpg", ".cache/x.png", "notes.txt", "jpg", "a/._b.jpg"]
-    for name in names + others:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    listed = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
-    assert listed == ["a-1.tiff", "a/deep er/ü.webp", "a/z.PNG", "b.jpg"]
-
-
-def test_linked_folders_are_followed_once(tmp_path):
-    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "folder"
-    elsewhere.mkdir()
-    folder.mkdir()
-    (elsewhere / "x.png").touch()
-    (folder / "link").symlink_to(elsewhere)
-    (elsewhere / "back").symlink_to(folder)
-    assert list_images(folder) == [folder / "link" / "x.png"]
-
-
-def test_listing_a_missing_folder_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match="no such folder"):
-        list_images(tmp_path / "missing")
-
-
-# Encoding
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_encoded_png_decodes_to_the_same_levels(channels):
-    pixels = noise(6, 5, channels)
-    image = (pixels / 127.5 - 1).astype(np.float32)
-    np.testing.assert_allclose(decode(encode_png(image), channels), image, atol=TOLERANCE)
-
-
-def test_encoding_rounds_clips_and_makes_nan_black(tmp_path):
-    image = np.array([[-3, -1, 100.4 / 127.5 - 1, 100.6 / 127.5 - 1, 1, np.inf, np.nan]])[..., np.newaxis]
-    (tmp_path / "x.png").write_bytes(encode_png(image))
-    assert read_pixels(tmp_path / "x.png")[0, :, 0].tolist() == [0, 0, 100, 101, 255, 255, 0]
-
-
-def test_encoding_refuses_a_batch():
-    with pytest.raises(ValueError, match=r"Received: shape \[1, 4, 4, 3\]"):
-        encode_png(np.zeros((1, 4, 4, 3)))
 
 
 # Files from real folders

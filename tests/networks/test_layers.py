@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.networks.layers import BlurPooling, SpectralConv2D, StochasticPooling
+from cyclegan.networks.layers import BilinearUpsampling, BlurPooling, SpectralConv2D, StochasticPooling
 
 RNG = np.random.default_rng(0)
 
@@ -85,3 +85,12 @@ def test_blur_pooling_is_every_second_pixel_of_the_blurred_image():
         for (i, j), weight in np.ndenumerate(np.outer([1, 2, 1], [1, 2, 1]) / 16)
     )
     np.testing.assert_allclose(BlurPooling(dtype="float64")(x), blurred[:, ::2, ::2], atol=1e-12)
+
+
+def test_bilinear_upsampling_mixes_neighbours_three_to_one_at_any_size():
+    row = np.array([0.0, 4.0, 8.0])
+    layer = BilinearUpsampling(dtype="float64")
+    any_size = tf.function(layer, input_signature=[tf.TensorSpec([None, None, None, 1], tf.float64)])
+    upsampled = any_size(np.stack([row, row + 40])[np.newaxis, :, :, np.newaxis])[0, :, :, 0]
+    expected = np.array([0, 1, 3, 5, 7, 8])
+    assert np.array_equal(upsampled, [expected, expected + 10, expected + 30, expected + 40])

@@ -1,0 +1,42 @@
+"""Which files of a folder are images."""
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from cyclegan.errors import CycleganError, UsageError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+
+
+def list_images(folder: Path) -> list[Path]:
+    """All image files in `folder` and the folders within, by suffix.
+
+    Hidden files and folders and other suffixes are passed over. Links to folders are followed, each folder
+    is visited once.
+
+    Returns:
+        `folder / ...`, sorted by the POSIX form of the path below `folder`.
+
+    Raises:
+        UsageError: if `folder` is no folder.
+        CycleganError: if a folder cannot be listed.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder.")
+    images: list[Path] = []
+    visited: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
+        real_parent = os.path.realpath(parent)
+        if real_parent in visited:  # a link back to where we have been
+            folders.clear()
+            continue
+        visited.add(real_parent)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = (Path(parent, name) for name in names if not name.startswith("."))
+        images += [path for path in files if path.suffix.lower() in SUFFIXES]
+    return sorted(images, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _cannot_list(error: OSError) -> NoReturn:
+    raise CycleganError(f"{error.filename}: cannot be listed: {error.strerror}.") from error

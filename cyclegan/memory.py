@@ -1,0 +1,66 @@
+"""How much memory there is, and how much a graph needs."""
+
+import pathlib
+
+import psutil
+import tensorflow as tf
+
+_ALIASES = frozenset({"Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "ReadVariableOp"})
+"""Operations whose output is their input's memory."""
+
+
+_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
+_CURRENT = pathlib.Path("/sys/fs/cgroup/memory.current")
+
+
+def free_bytes() -> int:
+    """Memory that can still be used without swapping, in bytes; in a container what its limit leaves."""
+    free = psutil.virtual_memory().available
+    try:
+        return max(0, min(free, int(_LIMIT.read_text()) - int(_CURRENT.read_text())))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return free
+
+
+def peak_live_bytes(graph: tf.Graph) -> int:
+    """Largest sum of the sizes of tensors alive at once, when the operations run in the order of the graph.
+
+    Tensors of unknown shape count as nothing.
+    """
+    operations = graph.get_operations()
+    outputs = {id(_owner(tensor)) for tensor in getattr(graph, "outputs", ())}
+    last_use: dict[int, int] = {}
+    sizes: dict[int, int] = {}
+    for index, operation in enumerate(operations):
+        for tensor in operation.inputs:
+            last_use[id(_owner(tensor))] = index
+    freed_at: dict[int, list[int]] = {}
+    for key, index in last_use.items():
+        if key not in outputs:
+            freed_at.setdefault(index, []).append(key)
+
+    live = peak = 0
+    for index, operation in enumerate(operations):
+        for tensor in operation.outputs:
+            if _owner(tensor) is tensor:
+                sizes[id(tensor)] = _size(tensor)
+                live += sizes[id(tensor)]
+        peak = max(peak, live)
+        for key in freed_at.get(index, ()):
+            live -= sizes.get(key, 0)
+        for tensor in operation.outputs:
+            if _owner(tensor) is tensor and id(tensor) not in last_use and id(tensor) not in outputs:
+                live -= sizes[id(tensor)]
+    return peak
+
+
+def _owner(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor whose memory this one shows."""
+    while tensor.op.type in _ALIASES and tensor.op.inputs and tensor.dtype == tensor.op.inputs[0].dtype:
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _size(tensor: tf.Tensor) -> int:
+    count = tensor.shape.num_elements()
+    return 0 if count is None or tensor.dtype == tf.resource else count * tensor.dtype.size

@@ -1,0 +1,39 @@
+import psutil
+import tensorflow as tf
+
+from cyclegan import memory
+from cyclegan.memory import free_bytes, peak_live_bytes
+
+
+def graph(function):
+    return tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec([100], tf.float32)).graph
+
+
+def test_a_chain_holds_two_tensors_at_a_time():
+    # The input and each result are 400 bytes; the constants of the chain are none.
+    assert peak_live_bytes(graph(lambda x: tf.exp(tf.exp(tf.exp(x))))) == 800
+
+
+def test_what_is_read_later_stays():
+    def function(x):
+        first = tf.exp(x)
+        second = tf.exp(first)
+        third = tf.exp(second)
+        return first + second + third
+
+    # Before the last sum: first + second, third, and the sum itself; the three results before that.
+    assert peak_live_bytes(graph(function)) == 1600
+
+
+def test_an_identity_costs_nothing():
+    assert peak_live_bytes(graph(lambda x: tf.exp(tf.identity(tf.identity(x))))) == 800
+
+
+def test_free_memory_is_what_the_limit_of_a_container_leaves(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_LIMIT", tmp_path / "max")
+    monkeypatch.setattr(memory, "_CURRENT", tmp_path / "current")
+    (tmp_path / "max").write_text("max\n")
+    assert 0 < free_bytes() <= psutil.virtual_memory().total
+    (tmp_path / "max").write_text("3000000\n")
+    (tmp_path / "current").write_text("1000000\n")
+    assert free_bytes() == 2_000_000
