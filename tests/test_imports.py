@@ -53,6 +53,7 @@ LIGHT = [
     "cyclegan.data.decoding",
     "cyclegan.data.sources",
     "cyclegan.data.stripes",
+    "cyclegan.inference.gallery",
 ]
 HEAVY = {"keras", "tensorboard", "tensorflow", "tensorflow_datasets"}
 
