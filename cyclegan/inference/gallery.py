@@ -7,7 +7,6 @@ it too; the layout and the viewer are in `gallery.html`.
 import html
 import math
 import os
-import pathlib
 import re
 import sys
 import urllib.parse
@@ -26,7 +25,7 @@ LABELS = ("Input", "Output", "Way back")
 
 # In each page, so that a page of somebody else is neither replaced nor removed.
 _MARKER = b"<!-- cyclegan gallery -->"
-_TEMPLATE = pathlib.Path(__file__).with_name("gallery.html")
+_TEMPLATE = Path(__file__).with_name("gallery.html")
 
 _GAP = 4  # between the tiles of a contact sheet, in pixels
 _MARGIN = 24  # around and between its groups
@@ -43,9 +42,9 @@ class Entry(NamedTuple):
     """
 
     name: str
-    input: pathlib.Path
-    output: pathlib.Path
-    cycled: pathlib.Path | None
+    input: Path
+    output: Path
+    cycled: Path | None
 
 
 def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_size: int = 60) -> Path:
@@ -212,7 +211,7 @@ def _tile(path: Path, size: int) -> Image.Image:
     """A picture fitted into the middle of a white square."""
     pixels = read_pixels(path, max_pixels=sys.maxsize)
     if pixels.dtype != np.uint8:  # grey of 1 or 16 bits, which browsers show as well
-        pixels = (pixels * (255 if pixels.dtype == np.bool_ else 1 / 257)).astype(np.uint8)
+        pixels = (pixels * 255 if pixels.dtype == np.bool_ else pixels // 257).astype(np.uint8)
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels).convert("RGBA")
     scale = size / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
