@@ -54,6 +54,7 @@ LIGHT = [
     "cyclegan.data.listing",
     "cyclegan.data.sources",
     "cyclegan.data.stripes",
+    "cyclegan.inference.gallery",
 ]
 HEAVY = {"keras", "tensorboard", "tensorflow", "tensorflow_datasets"}
 

@@ -13,7 +13,12 @@ import pytest
 CHECKOUT = pathlib.Path(__file__).parents[1]
 SOURCES = ["LICENSE", "README.md", "configs", "cyclegan", "pyproject.toml", "setup.cfg"]
 PRESETS = sorted(path.stem for path in (CHECKOUT / "configs").glob("*.yaml"))
-MODULES = sorted(path.relative_to(CHECKOUT) for path in (CHECKOUT / "cyclegan").rglob("*.py"))
+
+
+def _modules_and_templates(package: pathlib.Path) -> list[pathlib.Path]:
+    found = [path for pattern in ("*.py", "*.html") for path in package.rglob(pattern)]
+    return sorted(path.relative_to(package.parent) for path in found)
+
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +69,7 @@ def _presets_and_package(environment: pathlib.Path, folder: pathlib.Path) -> tup
     return presets, pathlib.Path(config).parent
 
 
-def test_plain_install_has_all_modules_and_presets(
+def test_plain_install_has_all_modules_templates_and_presets(
     checkout: pathlib.Path, environment: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     _install(environment, checkout)
@@ -72,7 +77,7 @@ def test_plain_install_has_all_modules_and_presets(
     presets, package = _presets_and_package(environment, tmp_path)
     assert presets == PRESETS
     assert package.is_relative_to(environment)
-    assert sorted(path.relative_to(package.parent) for path in package.rglob("*.py")) == MODULES
+    assert _modules_and_templates(package) == _modules_and_templates(CHECKOUT / "cyclegan")
     assert _run([environment / "bin/cyclegan", "--help"], tmp_path).startswith("Usage: cyclegan ")
 
 

@@ -1,0 +1,223 @@
+"""Translations to look at: pages for a browser, and one picture with a choice of them.
+
+The pages need neither a server nor a network. All that they show stands in their HTML, from which the viewer reads
+it too; the layout and the viewer are in `gallery.html`.
+"""
+
+import html
+import math
+import os
+import re
+import sys
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cyclegan.data.decoding import read_header, read_pixels
+from cyclegan.errors import UsageError
+from cyclegan.files import write_atomically
+
+LABELS = ("Input", "Output", "Way back")
+
+# In each page, so that a page of somebody else is neither replaced nor removed.
+_MARKER = b"<!-- cyclegan gallery -->"
+_TEMPLATE = Path(__file__).with_name("gallery.html")
+
+_GAP = 4  # between the tiles of a contact sheet, in pixels
+_MARGIN = 24  # around and between its groups
+
+
+class Entry(NamedTuple):
+    """One image and what became of it.
+
+    Attributes:
+        name: shown, such as "x/horse.jpg".
+        input: a picture of the input, upright, sRGB, that a browser can show.
+        output: its translation, of the same size.
+        cycled: the translation of that back to the input's domain, of the same size; None: not to be shown.
+    """
+
+    name: str
+    input: Path
+    output: Path
+    cycled: Path | None
+
+
+def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_size: int = 60) -> Path:
+    """Writes pages that show entries and compare their pictures: index.html, index-2.html and so on.
+
+    Pages of an earlier gallery are replaced, and removed where there are now fewer.
+
+    Args:
+        folder: where the pages go. All pictures lie below it, and the pages refer to them relative to it, so
+            that the folder can be moved.
+        entries: in the order to show them.
+        title: shown above them.
+        page_size: the number of entries on a page.
+
+    Returns:
+        The first page.
+
+    Raises:
+        UsageError: if a page would replace a file that is no page of a gallery. Nothing is written then.
+        BadImage: if an input cannot be read.
+        OSError: if a page cannot be written.
+    """
+    starts = range(0, len(entries), page_size) or [0]
+    pages = [folder / _page_name(number) for number in range(1, len(starts) + 1)]
+    for page in pages:
+        if page.exists() and not _is_ours(page):
+            raise UsageError(f"{page} is there and no page of a gallery. Move it, or choose another folder.")
+
+    template = _TEMPLATE.read_text(encoding="utf-8")
+    # Backwards: no page leads to one that is not there yet.
+    for number, start in reversed(list(enumerate(starts, start=1))):
+        shown = entries[start : start + page_size]
+        values = {
+            "title": html.escape(title),
+            "columns": str(3 if any(entry.cycled for entry in entries) else 2),
+            "total": str(len(entries)),
+            "subtitle": _subtitle(entries),
+            "pager": _pager(number, len(pages), f"{_range(start + 1, start + len(shown))} of {len(entries)}"),
+            "entries": "\n".join(_figure(folder, entry, start + i) for i, entry in enumerate(shown, start=1)),
+        }
+        # Names of files need not be valid Unicode.
+        write_atomically(pages[number - 1], _fill(template, values).encode("utf-8", "replace"))
+
+    for path in folder.glob("index-*.html"):
+        number_of_it = re.fullmatch(r"index-([1-9]\d*)\.html", path.name)
+        if number_of_it and int(number_of_it[1]) > len(pages) and _is_ours(path):
+            path.unlink()
+    return pages[0]
+
+
+def contact_sheet(entries: Sequence[Entry], *, tile_size: int = 192, max_rows: int = 24) -> Image.Image:
+    """One picture of rows input | output | way back, in as many columns of them as make it about square.
+
+    Args:
+        entries: at least one. If any has a way back, all rows have a place for it.
+        tile_size: width and height in pixels of the square that each picture is fitted into; smaller pictures
+            are enlarged. What is transparent is shown on white.
+        max_rows: if there are more entries, so many are taken from first to last at equal distances.
+
+    Returns:
+        RGB.
+
+    Raises:
+        BadImage: if a picture cannot be read.
+    """
+    num_rows = min(len(entries), max_rows)
+    chosen = [entries[round(i)] for i in np.linspace(0, len(entries) - 1, num_rows)]
+    columns = 3 if any(entry.cycled for entry in chosen) else 2
+    height = math.ceil(num_rows / math.ceil(math.sqrt(num_rows / columns)))
+    num_groups = math.ceil(num_rows / height)
+
+    step = tile_size + _GAP
+    group_width = columns * step - _GAP
+    font_size = max(8, min(14, tile_size // 8))
+    font = ImageFont.load_default(font_size)
+    header = 2 * font_size
+    size = (num_groups * (group_width + _MARGIN) + _MARGIN, header + height * step - _GAP + 2 * _MARGIN)
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for group in range(num_groups):
+        left = _MARGIN + group * (group_width + _MARGIN)
+        for column, label in enumerate(LABELS[:columns]):
+            draw.text((left + column * step, _MARGIN), label, fill="dimgray", font=font)
+        for row, entry in enumerate(chosen[group * height : (group + 1) * height]):
+            for column, path in enumerate(entry[1:]):
+                if path:
+                    tile = _tile(path, tile_size)
+                    sheet.paste(tile, (left + column * step, _MARGIN + header + row * step))
+    return sheet
+
+
+def _page_name(number: int) -> str:
+    return "index.html" if number == 1 else f"index-{number}.html"
+
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    """All places at once, so that what looks like one within a name is left alone."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def _subtitle(entries: Sequence[Entry]) -> str:
+    if not entries:
+        return "No images"
+    shown = "Input, output and way back" if any(entry.cycled for entry in entries) else "Input and output"
+    return f"{shown} of {len(entries):,} image{'s' if len(entries) > 1 else ''}"
+
+
+def _is_ours(page: Path) -> bool:
+    with page.open("rb") as file:
+        return _MARKER in file.read(200)
+
+
+def _range(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}–{last}"
+
+
+def _pager(number: int, num_pages: int, text: str) -> str:
+    """Links to the other pages; none where there is but one."""
+    if num_pages == 1:
+        return ""
+
+    def link(target: int, label: str, sign: str, rel: str = "") -> str:
+        exists = 1 <= target <= num_pages and target != number
+        href = f' href="{_page_name(target)}"' if exists else ' role="link" aria-disabled="true"'
+        return f'<a{href}{rel} title="{label}" aria-label="{label}">{sign}</a>'
+
+    return "".join(
+        [
+            '<nav class="pager" aria-label="Pages">',
+            link(1, "First page", "«"),
+            link(number - 1, "Previous page", "‹", ' rel="prev"'),
+            f"<span>{text}</span>",
+            link(number + 1, "Next page", "›", ' rel="next"'),
+            link(num_pages, "Last page", "»"),
+            "</nav>",
+        ]
+    )
+
+
+def _figure(folder: Path, entry: Entry, number: int) -> str:
+    """The link that opens an entry in the viewer, which reads its pictures and their size from here."""
+    header = read_header(entry.input, max_pixels=sys.maxsize)
+    pictures = "".join(
+        f'<span><img src="{_url(folder, path)}" width="{header.width}" height="{header.height}" alt="{label}"'
+        ' loading="lazy" decoding="async"></span>'
+        for label, path in zip(LABELS, entry[1:], strict=True)
+        if path
+    )
+    name = html.escape(entry.name)
+    ratio = header.width / header.height
+    return (
+        f'<a class="entry" href="#{number}" style="--ratio:{ratio:.4f}"><span class="pictures">{pictures}</span>'
+        f'<span class="name" title="{name}">{name}</span></a>'
+    )
+
+
+def _url(folder: Path, path: Path) -> str:
+    """Percent-encoded, relative to `folder`; bytes that are no UTF-8 are kept. Safe in an attribute."""
+    relative = path.absolute().relative_to(folder.absolute())
+    return urllib.parse.quote(os.fsencode(relative.as_posix()))
+
+
+def _tile(path: Path, size: int) -> Image.Image:
+    """A picture fitted into the middle of a white square."""
+    pixels = read_pixels(path, max_pixels=sys.maxsize)
+    if pixels.dtype != np.uint8:  # grey of 1 or 16 bits, which browsers show as well
+        pixels = (pixels * 255 if pixels.dtype == np.bool_ else pixels // 257).astype(np.uint8)
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels).convert("RGBA")
+    scale = size / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    # Enlarged pixels stay squares, as in the viewer.
+    resampling = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
+    picture = picture.resize((width, height), resampling, reducing_gap=3.0)
+    tile = Image.new("RGBA", (size, size), "white")
+    tile.alpha_composite(picture, ((size - width) // 2, (size - height) // 2))
+    return tile.convert("RGB")
