@@ -2,6 +2,7 @@
 
 The public API is loaded when it is first used, so that importing the package costs nothing:
 
+    cyclegan.Translator        a trained generator as a function of images of any size
     cyclegan.load_generator    a trained generator, from a run or a bundle, as a Keras model
     cyclegan.train             train a model as `cyclegan train` does
 """
@@ -10,9 +11,13 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_generator", "train"]
+__all__ = ["Translator", "__version__", "load_generator", "train"]
 
-_HOMES = {"load_generator": "cyclegan.networks.bundle", "train": "cyclegan.training.session"}
+_HOMES = {
+    "Translator": "cyclegan.inference.translator",
+    "load_generator": "cyclegan.networks.bundle",
+    "train": "cyclegan.training.session",
+}
 
 
 def __getattr__(name: str) -> Any:

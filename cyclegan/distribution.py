@@ -51,6 +51,15 @@ def choose_devices(request: str = "auto") -> Devices:
     return _cpus(1, "TensorFlow sees no GPU")
 
 
+def device_names(request: str = "auto") -> list[str]:
+    """TensorFlow's names of the devices that `choose_devices` chooses, for work that needs no strategy.
+
+    Raises:
+        UsageError: see `choose_devices`.
+    """
+    return list(choose_devices(request).strategy.extended.worker_devices)
+
+
 def _gpus(numbers: list[int], reason: str) -> Devices:
     names = [f"/gpu:{number}" for number in numbers]
     if len(names) == 1:

@@ -1,177 +1,180 @@
-"""A folder of images in, the same tree of translated images out."""
+"""Images in, the same tree of translated images out, with a report of what became of each."""
 
-import errno
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-import tensorflow as tf
-
-from cyclegan.data.decoding import BadImage, read_image
-from cyclegan.data.encoding import encode
-from cyclegan.data.listing import SUFFIXES, list_images
-from cyclegan.errors import CycleganError, UsageError
+from cyclegan.data.decoding import BadImage
+from cyclegan.data.encoding import FileFormat
+from cyclegan.errors import CycleganError
 from cyclegan.files import write_atomically
-from cyclegan.networks.bundle import Bundle, Direction
+from cyclegan.inference.gallery import Entry, contact_sheet, write_gallery
+from cyclegan.inference.pipeline import Outcome, Settings, run_jobs
+from cyclegan.inference.plan import Job, plan_jobs
+from cyclegan.networks.bundle import Bundle
 
-# Errors that come from one name, so that the next image may well be written. All others stop the work.
-_ERRORS_OF_ONE_NAME = {errno.ENAMETOOLONG, errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.EILSEQ}
+REPORT_FILE = "report.json"
+
+Engine = Literal["local", "ray"]
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of the images.
+@dataclasses.dataclass
+class Report:
+    """What became of the images, by their names below the input.
 
     Attributes:
-        num_translated: written in this call.
-        num_skipped: passed over because their output was already there.
-        failed: image and reason, one line without the path.
+        translated: written in this call.
+        skipped: passed over, because all their files were there.
+        failed: `path` and `reason`, one line.
+        renamed: those whose output keeps their suffix, because of another with the same name, with its name.
+        notes: `path` and `note`, what the user should know.
+        images_per_second: translated, from the first to the last.
     """
 
-    num_translated: int
-    num_skipped: int
-    failed: list[tuple[Path, str]]
+    translated: list[str] = dataclasses.field(default_factory=list)
+    skipped: list[str] = dataclasses.field(default_factory=list)
+    failed: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    renamed: dict[str, str] = dataclasses.field(default_factory=dict)
+    notes: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    images_per_second: float = 0.0
 
 
-def translate_folder(
+def translate_images(
     bundle: Bundle,
-    direction: Direction,
-    input: Path,
+    inputs: Sequence[Path],
     output: Path,
+    settings: Settings,
     *,
-    overwrite: bool = False,
+    file_format: FileFormat | Literal["same"] | None = None,
+    cycle: bool = False,
+    gallery: bool = False,
+    grid: Path | None = None,
+    devices: Sequence[str] = ("/cpu:0",),
+    engine: Engine = "local",
+    strict: bool = False,
     report: Callable[[str], None],
-    progress: Callable[[int, int], None] | None = None,
-) -> Result:
-    """Translates all images of a folder, one after the other, each in its own size, to 8-bit PNG.
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Report:
+    """Translates images, folders of images and patterns, each image in its own size.
 
-    `output` gets the tree of `input`: `input/x/horse.jpg` becomes `output/x/horse.png`. Where two images
-    would get the same name they keep their suffixes: `horse.jpg.png` and `horse.bmp.png`. Each file appears
-    whole or not at all, so a call that was interrupted is continued by the same call.
+    Each file appears whole or not at all, so a call that was interrupted is continued by the same call. A folder as
+    output gets `report.json`, whatever ends the work.
 
     Args:
         bundle: the trained model.
-        direction: "ab" for A to B, "ba" for B to A.
-        input: a folder, or one image.
-        output: a folder, created where it is absent; for one image also a path that ends in .png.
-        overwrite: translate again what is already there, instead of skipping it.
-        report: gets a line for each image that fails; the others go on.
-        progress: called as (done, total) after each image; skipped images are in neither number.
+        inputs: see `plan_jobs`.
+        output: likewise.
+        settings: how to translate.
+        file_format: see `plan_jobs`.
+        cycle: also write the way back, `horse.cycled.png`.
+        gallery: also write `index.html`, that shows all images.
+        grid: also write a contact sheet, to this file.
+        devices: TensorFlow's names of them; they share the images.
+        engine: "local", or "ray": a Ray cluster, or Ray on this machine where there is none.
+        strict: stop at the first image that fails.
+        report: gets a line for each image that fails and for each note; those alike are said once.
+        progress: called as (done, total, images per second); skipped images are in neither number.
 
     Raises:
-        UsageError: if there are no images, the bundle has no such direction, or `output` is in `input`.
-        CycleganError: if nothing more can be written, as on a full disk. What is done is kept.
+        UsageError: if there are no images, the bundle lacks a direction, or an output would lie in the input.
+        CycleganError: if nothing more can be written, as on a full disk, or an image fails and `strict` is on. What is
+            done is kept.
     """
-    targets = _plan(input, output)
-    generator = bundle.generator(direction)
-    channels, _ = bundle.info.channels(direction)
-    sources = [source for source, target in targets.items() if overwrite or not target.is_file()]
-    failed: list[tuple[Path, str]] = []
+    plan = plan_jobs(inputs, output, file_format=file_format, cycle=cycle, gallery=gallery)
+    todo = [job for job in plan.jobs if settings.overwrite or not all(path.is_file() for path in job.files)]
+    result = Report()
+    pending = {job.name for job in todo}
+    result.skipped = [job.name for job in plan.jobs if job.name not in pending]
+    result.renamed = {job.name: _below(job.output, output) for job in plan.jobs if job.output.stem == job.source.name}
+    started = time.perf_counter()
+    said: set[str] = set()
 
-    # One graph for all sizes.
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, channels], tf.float32)])
-    def translate(images: tf.Tensor) -> tf.Tensor:
-        return generator(images, training=False)
+    def count(outcome: Outcome) -> None:
+        name = outcome.job.name
+        pending.discard(name)
+        if outcome.reason:
+            result.failed.append({"path": name, "reason": outcome.reason})
+            report(f"{outcome.job.source}: {outcome.reason}")
+        else:
+            result.translated.append(name)
+        for note in outcome.notes:
+            result.notes.append({"path": name, "note": note})
+            if (kind := note.split(" at ")[0].split(" of ")[0]) not in said:
+                said.add(kind)
+                report(f"{outcome.job.source}: {note}. The same may hold for others; {REPORT_FILE} lists them.")
+        result.images_per_second = len(result.translated) / (time.perf_counter() - started)
+        if progress:
+            progress(len(todo) - len(pending), len(todo), result.images_per_second)
+        if outcome.stops or (strict and outcome.reason):
+            kept = f"Translated before and kept: {len(result.translated)}."
+            raise CycleganError(f"{outcome.reason if outcome.stops else f'{name}: {outcome.reason}'}. {kept}")
 
-    def read(source: Path) -> np.ndarray:
-        return read_image(source, channels, bundle.info.value_range, bundle.info.max_pixels)
-
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        for number, (source, image) in enumerate(_read_ahead(pool, read, sources), start=1):
-            target = targets[source]
-            reason = None
-            try:
-                translated = _translate(translate, image.result(), bundle.info.size_multiple, bundle.info.min_size)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(target, encode(translated))
-            except BadImage as error:
-                reason = error.reason
-            except OSError as error:
-                reason = f"{target} cannot be written: {error.strerror}"
-                if error.errno not in _ERRORS_OF_ONE_NAME:
-                    kept = number - 1 - len(failed)
-                    raise CycleganError(f"{reason}. Translated before and kept: {kept}.") from error
-            if reason:
-                failed.append((source, reason))
-                report(f"{source}: {reason}")
-            if progress:
-                progress(number, len(sources))
-    return Result(len(sources) - len(failed), len(targets) - len(sources), failed)
-
-
-def _plan(input: Path, output: Path) -> dict[Path, Path]:
-    """Every image with the file that its translation goes to, all of them different."""
-    if input.is_file():
-        targets = {input: _target_of_one(input, output)}
-        if targets[input].exists() and targets[input].samefile(input):
-            raise UsageError(f"{output} would overwrite the input {input}. Choose another output.")
-        return targets
-    if not input.exists():
-        raise UsageError(f"{input}: no such file or folder.")
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"The output must be a folder. Received: {output}.")
-    images = list_images(input)
-    if not images:
-        raise UsageError(f"{input} holds no images. Looked for {' '.join(sorted(SUFFIXES))}.")
-
-    # Without regard to case, for file systems that have none.
-    names = {image: (image.with_suffix(".png"), image.with_name(f"{image.name}.png")) for image in images}
-    claims = Counter(str(name).casefold() for pair in names.values() for name in pair)
-    targets = {
-        image: output / (short if claims[str(short).casefold()] == 1 else long).relative_to(input)
-        for image, (short, long) in names.items()
-    }
-    # Links in the output could lead anywhere; and what lies in the input would be translated the next time.
-    for folder in {output, *(target.parent for target in targets.values())}:
-        if _is_within(folder, input):
-            raise UsageError(f"{folder} is in the input {input}. Choose an output beside it.")
-        if output.exists() and not _is_within(folder, output):
-            raise UsageError(f"{folder} is a link that leads out of the output {output}. Remove it.")
-    return targets
-
-
-def _target_of_one(image: Path, output: Path) -> Path:
-    if output.is_dir() or output.suffix.lower() not in SUFFIXES:
-        return output / f"{image.stem}.png"
-    if output.suffix.lower() != ".png":
-        raise UsageError(f"The output must be a folder or end in .png. Received: {output}.")
-    return output
-
-
-def _is_within(path: Path, folder: Path) -> bool:
-    resolved = path.resolve()
-    return any(parent.exists() and parent.samefile(folder) for parent in (resolved, *resolved.parents))
-
-
-def _read_ahead(
-    pool: ThreadPoolExecutor, read: Callable[[Path], np.ndarray], sources: list[Path]
-) -> Iterator[tuple[Path, Future[np.ndarray]]]:
-    """Each image while the next one is read."""
-    futures: list[Future[np.ndarray]] = []
-    for index, source in enumerate(sources):
-        futures += [pool.submit(read, ahead) for ahead in sources[index + len(futures) : index + 2]]
-        yield source, futures.pop(0)
-
-
-def _translate(
-    translate: Callable[[np.ndarray], tf.Tensor], image: np.ndarray, size_multiple: int, min_size: int
-) -> np.ndarray:
-    """An image [height, width, channels] of any size: reflected at the lower right, translated, cropped.
-
-    Raises:
-        BadImage: if the memory does not suffice, or the generator is broken.
-    """
-    height, width, _ = image.shape
-    # NumPy reflects as often as it must, and repeats where there is but one pixel to reflect.
-    padding = [(0, -(-max(size, min_size) // size_multiple) * size_multiple - size) for size in (height, width)]
-    padded = np.pad(image, [*padding, (0, 0)], mode="reflect")
     try:
-        translated = translate(padded[np.newaxis]).numpy()[0, :height, :width]
-    except (tf.errors.ResourceExhaustedError, MemoryError):
-        raise BadImage(None, f"{width} x {height} pixels need more memory than there is", "over-large") from None
-    if not np.isfinite(translated).all():
-        raise BadImage(None, "its translation holds values that are not finite")
-    return translated
+        for outcome in _run(engine, bundle, todo, settings, list(devices), cycle):
+            count(outcome)
+    finally:
+        # An interruption lets the files be finished that were being written.
+        result.translated += [job.name for job in todo if job.name in pending and not settings.overwrite and _done(job)]
+        if plan.folder and plan.folder.is_dir():
+            _write_report(plan.folder / REPORT_FILE, result, bundle, settings)
+
+    entries = [_entry(job) for job in plan.jobs if _done(job)]
+    if gallery and plan.folder:
+        write_gallery(plan.folder, entries, title=f"{bundle.info.provenance.dataset}, {settings.direction}")
+    if grid:
+        _write_grid(grid, entries)
+    return result
+
+
+def _run(
+    engine: Engine, bundle: Bundle, jobs: list[Job], settings: Settings, devices: list[str], cycle: bool
+) -> Iterator[Outcome]:
+    if engine == "ray":
+        from cyclegan.inference.ray_engine import run_jobs_on_ray
+
+        return run_jobs_on_ray(bundle, jobs, settings, cycle=cycle)
+    return run_jobs(bundle, jobs, settings, devices, cycle=cycle)
+
+
+def _done(job: Job) -> bool:
+    return all(path.is_file() for path in job.files)
+
+
+def _below(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+
+
+def _write_report(path: Path, result: Report, bundle: Bundle, settings: Settings) -> None:
+    provenance = bundle.info.provenance
+    content = {
+        **dataclasses.asdict(result),
+        "settings": dataclasses.asdict(settings),
+        "model": {
+            "bundle": str(bundle.folder),
+            "dataset": provenance.dataset,
+            "step": provenance.step,
+            "weights_sha256": {key: entry.sha256 for key, entry in bundle.info.weights.items()},
+        },
+    }
+    try:
+        write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+    except OSError as error:
+        raise CycleganError(f"{path} cannot be written: {error.strerror}. All translations are kept.") from error
+
+
+def _entry(job: Job) -> Entry:
+    return Entry(job.name, job.picture or job.source, job.output, job.cycled)
+
+
+def _write_grid(path: Path, entries: list[Entry]) -> None:
+    """Raises CycleganError if it cannot be made."""
+    if not entries:
+        raise CycleganError(f"There is no translation to show in {path}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(entries).save(path)
+    except (OSError, ValueError, BadImage) as error:
+        raise CycleganError(f"The contact sheet {path} cannot be written: {error}") from error
