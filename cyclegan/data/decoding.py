@@ -255,7 +255,9 @@ def _plain(image: Image.Image, header: Header) -> Image.Image:
     profile = image.info.get("icc_profile")
     if image.mode in ("L", "RGB") and header.bits == 8 and "transparency" in image.info:
         image = image.convert("RGBA")  # one grey or colour stands for transparent
-    elif image.mode in ("P", "PA", "La"):
+    elif image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif image.mode in ("PA", "La"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
     if profile and image.mode in ("RGB", "RGBA", "CMYK"):
         image = _to_srgb(image, profile)

@@ -1,5 +1,6 @@
 """Images in, the same tree of translated images out, with a report of what became of each."""
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -9,11 +10,11 @@ from typing import Literal
 
 from cyclegan.data.decoding import BadImage
 from cyclegan.data.encoding import FileFormat
-from cyclegan.errors import CycleganError
+from cyclegan.errors import CycleganError, UsageError
 from cyclegan.files import write_atomically
 from cyclegan.inference.gallery import Entry, contact_sheet, write_gallery
 from cyclegan.inference.pipeline import Outcome, Settings, run_jobs
-from cyclegan.inference.plan import Job, plan_jobs
+from cyclegan.inference.plan import Job, Plan, plan_jobs
 from cyclegan.networks.bundle import Bundle
 
 REPORT_FILE = "report.json"
@@ -115,11 +116,15 @@ def translate_images(
     try:
         for outcome in _run(engine, bundle, todo, settings, list(devices), cycle):
             count(outcome)
-    finally:
+    except UsageError:
+        raise
+    except BaseException:
         # An interruption lets the files be finished that were being written.
         result.translated += [job.name for job in todo if job.name in pending and not settings.overwrite and _done(job)]
-        if plan.folder and plan.folder.is_dir():
-            _write_report(plan.folder / REPORT_FILE, result, bundle, settings)
+        with contextlib.suppress(CycleganError):  # whatever ended the work is worse
+            _write_report(plan, result, bundle, settings)
+        raise
+    _write_report(plan, result, bundle, settings)
 
     entries = [_entry(job) for job in plan.jobs if _done(job)]
     if gallery and plan.folder:
@@ -147,7 +152,13 @@ def _below(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _write_report(path: Path, result: Report, bundle: Bundle, settings: Settings) -> None:
+def _write_report(plan: Plan, result: Report, bundle: Bundle, settings: Settings) -> None:
+    if not plan.folder:
+        return
+    path = plan.folder / REPORT_FILE
+    order = {job.name: number for number, job in enumerate(plan.jobs)}
+    result.translated.sort(key=order.__getitem__)
+    result.failed.sort(key=lambda entry: order[entry["path"]])
     provenance = bundle.info.provenance
     content = {
         **dataclasses.asdict(result),
@@ -160,6 +171,7 @@ def _write_report(path: Path, result: Report, bundle: Bundle, settings: Settings
         },
     }
     try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
     except OSError as error:
         raise CycleganError(f"{path} cannot be written: {error.strerror}. All translations are kept.") from error

@@ -1,5 +1,7 @@
 import functools
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,8 +68,8 @@ def _names(folder: Path) -> list[str]:
 def test_success_says_how_many_and_exits_with_0(run, photos, tmp_path):
     result = _translate(photos, tmp_path / "out", "--model", run, "--direction", "ab")
     assert (result.exit_code, result.stdout) == (0, f"2 translated to {tmp_path / 'out'}.\n")
-    assert result.stderr == "1/2 images\n2/2 images\n"
-    assert _names(tmp_path / "out") == ["a.png", "b.png"]
+    assert re.fullmatch(r"1/2 images, [0-9.]+ images/s\n2/2 images, [0-9.]+ images/s\n", result.stderr)
+    assert _names(tmp_path / "out") == ["a.png", "b.png", "report.json"]
 
 
 def test_run_and_bundle_give_the_same_and_directions_differ(run, photos, tmp_path):
@@ -99,7 +101,7 @@ def test_broken_image_is_named_on_one_line_and_exits_with_1(run, photos, tmp_pat
     result = _translate(photos, tmp_path / "out", "--model", run)
     assert (result.exit_code, result.stdout) == (1, f"2 translated to {tmp_path / 'out'}, 1 failed.\n")
     assert f"{photos / '[bold]b.jpg'}: the file is empty\n" in result.stderr
-    assert _names(tmp_path / "out") == ["a.png", "b.png"]
+    assert _names(tmp_path / "out") == ["a.png", "b.png", "report.json"]
 
 
 def test_wrong_use_is_one_line_and_exits_with_2(run, photos, tmp_path):
@@ -138,18 +140,19 @@ def test_ctrl_c_keeps_whole_files_exits_with_130_and_the_same_command_continues(
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, preexec_fn=listen) as process:
         assert process.stderr
-        while process.stderr.readline() not in ("10/100 images\n", ""):
+        while (line := process.stderr.readline()) and not line.startswith("10/100 images"):
             pass
         process.send_signal(signal.SIGINT)
         assert process.stderr.read().endswith("Interrupted.\n")
     assert process.returncode == 130
-    written = list(out.iterdir())
+    written = list(out.glob("*.png"))
+    assert len(json.loads((out / "report.json").read_text())["translated"]) == len(written)
     assert 10 <= len(written) < 100
     for path in written:
         with Image.open(path) as image:
             image.load()
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, len(list(out.iterdir()))) == (0, 100)
+    assert (done.returncode, len(list(out.glob("*.png")))) == (0, 100)
     assert done.stdout.endswith(f", {len(written)} were already there.\n")
 
 
@@ -161,5 +164,5 @@ def test_script_translates_a_folder(run, photos, tmp_path):
         ["sh", script, run, f"{photos}/"], cwd=CHECKOUT, env=environment, capture_output=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert _names(tmp_path / "photos-ab") == ["a.png", "b.png"]
+    assert _names(tmp_path / "photos-ab") == ["a.png", "b.png", "report.json"]
     assert subprocess.run(["sh", script], capture_output=True, timeout=60).returncode == 2

@@ -1,5 +1,7 @@
+import json
 import resource
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -8,7 +10,8 @@ from PIL import Image
 
 from cyclegan.config import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.inference.batch import Result, translate_folder
+from cyclegan.inference.batch import translate_images
+from cyclegan.inference.pipeline import Settings
 from cyclegan.networks.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bundle
 from cyclegan.networks.generators import build_generator
 
@@ -58,8 +61,18 @@ def _save(path: Path, pixels: np.ndarray | None = None) -> Path:
     return path
 
 
+class Result(NamedTuple):
+    num_translated: int
+    num_skipped: int
+    failed: list[tuple[str, str]]
+
+
 def _run(bundle: Bundle, input: Path, output: Path, direction: str = "ab", **options) -> Result:
-    return translate_folder(bundle, direction, input, output, report=options.pop("report", print), **options)
+    keys = {"report", "progress", "file_format", "cycle", "gallery", "grid", "devices", "engine", "strict"}
+    others = {"report": print, **{key: options.pop(key) for key in keys & options.keys()}}
+    report = translate_images(bundle, [input], output, Settings(direction, **options), **others)
+    failed = [(entry["path"], entry["reason"]) for entry in report.failed]
+    return Result(len(report.translated), len(report.skipped), failed)
 
 
 def _levels(path: Path) -> np.ndarray:
@@ -68,8 +81,9 @@ def _levels(path: Path) -> np.ndarray:
 
 
 def _files(folder: Path) -> list[str]:
-    """Everything there but folders: temporary and hidden files too."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    """Everything there but folders and the report: temporary and hidden files too."""
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return sorted(name for name in files if name != "report.json")
 
 
 def _reflected(size: int, padded_size: int) -> list[int]:
@@ -116,13 +130,14 @@ def test_direction_chooses_the_generator_and_its_channels(photos, tmp_path):
 
 
 def test_value_range_of_the_bundle_is_used(photos, tmp_path):
-    """A 12-bit image in a 16-bit file is translated like the same image at 8 bits."""
+    """A 12-bit image in a 16-bit file is translated like the same image at 8 bits, to 12 bits in a 16-bit file."""
     levels = _noise(8, 8, 1)[:, :, 0]
     bundle = _save_bundle(tmp_path / "bundle", 1, 1, value_range=(0.0, 4080.0))
     _save(photos / "a.png", levels.astype(np.uint16) * 16)
     _run(bundle, photos, tmp_path / "out")
     written = _levels(tmp_path / "out" / "a.png")[:, :, np.newaxis]
-    np.testing.assert_allclose(written, _expected(bundle, "ab", levels[:, :, np.newaxis], 8, 8), atol=0.51)
+    # In the units of the range, rounded.
+    np.testing.assert_allclose(written, 16 * _expected(bundle, "ab", levels[:, :, np.newaxis], 8, 8), atol=0.51)
 
 
 def test_real_folder_comes_out_whole_and_upright_and_broken_images_are_named(bundle, shared, tmp_path):
@@ -148,19 +163,25 @@ def test_real_folder_comes_out_whole_and_upright_and_broken_images_are_named(bun
         "transparent.png": (256, 256),
     }
     lines: list[str] = []
-    result = _run(bundle, shared / "awkward_images", tmp_path / "out", report=lines.append)
+    result = _run(bundle, shared / "awkward_images", tmp_path / "out", report=lines.append, size="native")
 
-    failed = {path.name for path, _ in result.failed}
+    failed = {path for path, _ in result.failed}
     assert failed - {"bitflips.jpg"} == {"bomb.png", "empty.jpg", "text.jpg", "truncated.jpg"}
-    assert lines == [f"{path}: {reason}" for path, reason in result.failed]
+    folder = shared / "awkward_images"
+    said = {f"{folder / path}: {reason}" for path, reason in result.failed}
+    assert said < set(lines) and [line.split(":")[0] for line in lines if line not in said] == [
+        str(folder / "animated.gif")
+    ]
     assert all(reason and "\n" not in reason for _, reason in result.failed)
     if "bitflips.jpg" not in failed:  # decoders differ
         sizes["bitflips.png"] = (256, 256)
     assert _files(tmp_path / "out") == sorted(sizes)
+    alpha = {"gray_alpha.png", "transparent.png"}
     for name, size in sizes.items():
         with Image.open(tmp_path / "out" / name) as image:
             image.load()
-            assert (name, image.size, image.mode, image.format) == (name, size, "RGB", "PNG")
+            mode = "RGBA" if name in alpha else "RGB"
+            assert (name, image.size, image.mode, image.format) == (name, size, mode, "PNG")
     assert (result.num_translated, result.num_skipped) == (len(sizes), 0)
 
 
@@ -196,7 +217,7 @@ def test_progress_counts_translated_and_failed_images_up_to_the_total(bundle, ph
     (photos / "b.jpg").write_text("not an image")
     _save(photos / "c.jpg")
     calls: list[tuple[int, int]] = []
-    _run(bundle, photos, tmp_path / "out", progress=lambda done, total: calls.append((done, total)))
+    _run(bundle, photos, tmp_path / "out", progress=lambda done, total, _: calls.append((done, total)))
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -205,7 +226,7 @@ def test_image_over_the_pixel_limit_of_the_bundle_is_named(photos, tmp_path):
     _save(photos / "small.png")
     large = _save(photos / "large.png", _noise(8, 9))
     result = _run(bundle, photos, tmp_path / "out")
-    assert [path for path, _ in result.failed] == [large]
+    assert [path for path, _ in result.failed] == [large.name]
     assert _files(tmp_path / "out") == ["small.png"]
 
 
@@ -217,22 +238,25 @@ def test_broken_generator_writes_nothing(photos, tmp_path):
     save_bundle(tmp_path / "bundle", {"ab": generator}, bundle.info)
     image = _save(photos / "a.png")
     result = _run(load_bundle(tmp_path / "bundle"), photos, tmp_path / "out")
-    assert result.failed == [(image, "its translation holds values that are not finite")]
-    assert not (tmp_path / "out").exists()
+    assert result.failed == [(image.name, "its translation holds values that are not finite")]
+    assert _files(tmp_path / "out") == []
 
 
 def test_interrupted_work_leaves_whole_files_and_is_continued(bundle, photos, tmp_path):
-    for name in "abcd":
-        _save(photos / f"{name}.jpg")
+    for number in range(40):
+        _save(photos / f"{number}.jpg", _noise(64, 64))
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(done: int, total: int, speed: float) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         _run(bundle, photos, tmp_path / "out", progress=interrupt)
-    assert _files(tmp_path / "out") == ["a.png", "b.png"]
-    assert _run(bundle, photos, tmp_path / "out") == Result(2, 2, [])
+    kept = _files(tmp_path / "out")
+    assert 2 <= len(kept) < 40 and all(_levels(tmp_path / "out" / name).shape == (64, 64, 3) for name in kept)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert sorted(f"{Path(name).stem}.png" for name in report["translated"]) == kept
+    assert _run(bundle, photos, tmp_path / "out") == Result(40 - len(kept), len(kept), [])
 
 
 def test_write_error_ends_the_work_in_one_line_and_keeps_what_is_done(bundle, photos, tmp_path):
@@ -246,11 +270,10 @@ def test_write_error_ends_the_work_in_one_line_and_keeps_what_is_done(bundle, ph
             _run(bundle, photos, tmp_path / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert str(error.value) == (
-        f"{tmp_path / 'out' / 'b.png'} cannot be written: File too large. Translated before and kept: 1."
-    )
-    assert _files(tmp_path / "out") == ["a.png"]
-    assert _run(bundle, photos, tmp_path / "out") == Result(2, 1, [])
+    kept = _files(tmp_path / "out")
+    assert str(error.value).startswith(f"{tmp_path / 'out' / 'b.png'} cannot be written: File too large. Translated")
+    assert kept == ["a.png", "c.png"]  # of one size, and so of one batch
+    assert _run(bundle, photos, tmp_path / "out") == Result(1, 2, [])
 
 
 def test_folder_in_the_place_of_an_output_does_not_stop_the_rest(bundle, photos, tmp_path):
@@ -258,7 +281,7 @@ def test_folder_in_the_place_of_an_output_does_not_stop_the_rest(bundle, photos,
         _save(photos / f"{name}.jpg")
     (tmp_path / "out" / "a.png" / "taken").mkdir(parents=True)
     result = _run(bundle, photos, tmp_path / "out")
-    assert [path.name for path, _ in result.failed] == ["a.jpg"]
+    assert [path for path, _ in result.failed] == ["a.jpg"]
     assert _files(tmp_path / "out") == ["b.png"]
 
 
@@ -310,8 +333,12 @@ def test_one_image_goes_into_a_folder_or_to_a_png(bundle, photos, tmp_path):
     assert _run(bundle, image, tmp_path / "out") == Result(1, 0, [])
     assert _run(bundle, image, tmp_path / "other" / "b.png") == Result(1, 0, [])
     assert _run(bundle, image, photos) == Result(1, 0, [])
-    assert _files(tmp_path) == ["other/b.png", "out/a.png", "photos/a.jpg", "photos/a.png"]
+    assert _run(bundle, image, tmp_path / "b.webp") == Result(1, 0, [])
+    reports = ["out/report.json", "photos/report.json"]
+    assert _files(tmp_path) == sorted(["b.webp", "other/b.png", "out/a.png", "photos/a.jpg", "photos/a.png", *reports])
     with pytest.raises(UsageError, match="end in .png"):
-        _run(bundle, image, tmp_path / "b.jpg")
+        _run(bundle, image, tmp_path / "b.bmp")
+    with pytest.raises(UsageError, match="as `--format` has it"):
+        _run(bundle, image, tmp_path / "b.jpg", file_format="webp")
     with pytest.raises(UsageError, match="would overwrite the input"):
         _run(bundle, photos / "a.png", photos, overwrite=True)
