@@ -45,7 +45,7 @@ def encode(
         low, high = 0.0, 255.0
     largest = 65535 if deep and file_format == "png" else 255
 
-    share = (np.nan_to_num(np.asarray(image, np.float64), nan=-1.0).clip(-1, 1) + 1) / 2
+    share = (np.nan_to_num(np.asarray(image, np.float32), nan=-1.0).clip(-1, 1) + 1) / 2
     colours, alpha = np.split(share, [num_colours], axis=-1)
     if alpha.size and file_format == "jpeg":
         colours, alpha = colours * alpha + (1 - alpha), alpha[..., :0]

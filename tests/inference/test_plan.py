@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+
+from cyclegan.errors import UsageError
+from cyclegan.inference.plan import plan_jobs
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch) -> Path:
+    """Files without content: nothing is read."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jpg", "b.PNG", "x/a.JPEG", "x/c.bmp", "x/y/d.webp", "x/notes.txt", ".hidden/e.jpg"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return Path("photos")
+
+
+def outputs(inputs, output="out", **options):
+    plan = plan_jobs([Path(path) for path in inputs], Path(output), **options)
+    return {job.name: job.output.as_posix() for job in plan.jobs}
+
+
+def test_a_folder_is_mirrored(photos):
+    assert outputs([photos]) == {
+        "a.jpg": "out/a.png",
+        "b.PNG": "out/b.png",
+        "x/a.JPEG": "out/x/a.png",
+        "x/c.bmp": "out/x/c.png",
+        "x/y/d.webp": "out/x/y/d.png",
+    }
+
+
+@pytest.mark.parametrize(("file_format", "suffix"), [("png", ".png"), ("jpeg", ".jpg"), ("webp", ".webp")])
+def test_a_format_gives_the_suffix(photos, file_format, suffix):
+    assert {Path(name).suffix for name in outputs([photos], file_format=file_format).values()} == {suffix}
+
+
+def test_same_keeps_the_names_of_what_can_be_written_and_makes_png_of_the_rest(photos):
+    assert outputs([photos], file_format="same") == {
+        "a.jpg": "out/a.jpg",
+        "b.PNG": "out/b.PNG",
+        "x/a.JPEG": "out/x/a.JPEG",
+        "x/c.bmp": "out/x/c.png",
+        "x/y/d.webp": "out/x/y/d.webp",
+    }
+
+
+@pytest.mark.parametrize("pattern", ["photos/**/*.[jJ]*", "photos/**/a.*"])
+def test_a_pattern_is_mirrored_below_what_its_images_share(photos, pattern):
+    assert outputs([pattern]) == {"a.jpg": "out/a.png", "x/a.JPEG": "out/x/a.png"}
+
+
+def test_a_pattern_takes_images_only_and_not_hidden_ones(photos):
+    assert outputs(["photos/x/*"]) == {"a.JPEG": "out/a.png", "c.bmp": "out/c.png"}
+
+
+def test_several_inputs_as_a_shell_makes_them_of_a_pattern(photos):
+    expected = {"a.jpg": "out/a.png", "x/c.bmp": "out/x/c.png", "x/y/d.webp": "out/x/y/d.png"}
+    assert outputs(["photos/a.jpg", "photos/x/c.bmp", "photos/x/y", "photos/a.jpg"]) == expected
+
+
+def test_the_way_back_and_the_pictures_of_a_gallery_lie_beside(photos):
+    plan = plan_jobs([photos / "x" / "y"], Path("out"), cycle=True, gallery=True)
+    assert [path.as_posix() for path in plan.jobs[0].files] == [
+        "out/d.png",
+        "out/d.cycled.png",
+        "out/gallery/d.webp.webp",
+    ]
+
+
+def test_a_way_back_never_takes_the_name_of_another_translation(photos):
+    (photos / "a.cycled.jpg").touch()
+    files = [path for job in plan_jobs([photos], Path("out"), cycle=True).jobs for path in job.files]
+    assert len({str(path).casefold() for path in files}) == len(files) == 12
+    assert Path("out/a.jpg.cycled.png") in files and Path("out/a.cycled.jpg.png") in files
+
+
+def test_one_image_becomes_one_file_whose_suffix_says_the_format(photos):
+    plan = plan_jobs([photos / "a.jpg"], Path("b.webp"), cycle=True)
+    assert (plan.folder, [path.as_posix() for path in plan.jobs[0].files]) == (None, ["b.webp", "b.cycled.webp"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "options", "message"),
+    [
+        (["missing"], "out", {}, "no such file or folder"),
+        (["photos/*.tif"], "out", {}, r"matches no images. Looked for .bmp"),
+        (["photos/.hidden"], "photos/.hidden/out", {}, "is in the input"),
+        (["photos/a.jpg"], "b.tif", {}, r"end in .png .jpg .jpeg .webp"),
+        (["photos/a.jpg"], "b.jpg", {"gallery": True}, "A gallery needs a folder"),
+        (["photos/*.jpg"], "photos", {"file_format": "same"}, "would overwrite the input"),
+        (["photos/x", "photos/a.jpg"], "photos/x/out", {}, "is in the input"),
+    ],
+)
+def test_what_cannot_be_is_refused(photos, inputs, output, options, message):
+    with pytest.raises(UsageError, match=message):
+        outputs(inputs, output, **options)
