@@ -1,5 +1,7 @@
 import json
 import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -342,3 +344,148 @@ def test_one_image_goes_into_a_folder_or_to_a_png(bundle, photos, tmp_path):
         _run(bundle, image, tmp_path / "b.jpg", file_format="webp")
     with pytest.raises(UsageError, match="would overwrite the input"):
         _run(bundle, photos / "a.png", photos, overwrite=True)
+
+
+def test_the_report_says_what_became_of_each_image(bundle, photos, tmp_path):
+    for name in ("b.jpg", "a.jpg", "x/same.jpg", "x/same.bmp"):
+        _save(photos / name)
+    (photos / "broken.png").write_text("not an image")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"mine")
+    _run(bundle, photos, out)
+    report = json.loads((out / "report.json").read_text())
+    assert report["translated"] == ["b.jpg", "x/same.bmp", "x/same.jpg"]
+    assert report["skipped"] == ["a.jpg"]
+    assert [entry["path"] for entry in report["failed"]] == ["broken.png"]
+    assert report["renamed"] == {"x/same.bmp": "x/same.bmp.png", "x/same.jpg": "x/same.jpg.png"}
+    assert report["settings"]["direction"] == "ab" and report["images_per_second"] > 0
+    assert report["model"]["weights_sha256"]["ab"] == bundle.info.weights["ab"].sha256
+
+
+def test_images_of_many_sizes_are_translated_each_for_itself(bundle, photos, tmp_path):
+    """More images than are looked at ahead, their sizes mixed, and one graph for all."""
+    sizes = [(8 + 4 * (number % 7), 8 + 4 * (number % 5)) for number in range(80)]
+    for number, size in enumerate(sizes):
+        _save(photos / f"{number}.png", np.roll(_noise(*size), number, axis=0))
+    assert _run(bundle, photos, tmp_path / "out").num_translated == 80
+    for number, size in list(enumerate(sizes))[::9]:
+        expected = _expected(bundle, "ab", np.roll(_noise(*size), number, axis=0), *size)
+        np.testing.assert_allclose(_levels(tmp_path / "out" / f"{number}.png"), expected, atol=0.51)
+
+
+def test_a_broken_image_does_not_spoil_its_batch(bundle, photos, tmp_path):
+    for name in "abc":
+        _save(photos / f"{name}.png", _noise(32, 32))
+    whole = (photos / "b.png").read_bytes()
+    (photos / "b.png").write_bytes(whole[: len(whole) // 2])  # its header is whole
+    assert _run(bundle, photos, tmp_path / "out") == Result(2, 0, [("b.png", "the file is truncated")])
+    assert _files(tmp_path / "out") == ["a.png", "c.png"]
+
+
+@pytest.mark.parametrize(
+    ("file_format", "kind", "mode"), [("jpeg", "JPEG", "RGB"), ("webp", "WEBP", "RGBA"), ("png", "PNG", "RGBA")]
+)
+def test_formats_and_what_becomes_of_alpha(bundle, photos, tmp_path, file_format, kind, mode):
+    _save(photos / "a.png", np.concatenate([_noise(32, 32), np.full((32, 32, 1), 100, np.uint8)], axis=-1))
+    _run(bundle, photos, tmp_path / "out", file_format=file_format)
+    with Image.open(tmp_path / "out" / _files(tmp_path / "out")[0]) as image:
+        assert (image.format, image.mode) == (kind, mode)
+
+
+def test_quality_is_that_of_the_file(bundle, photos, tmp_path):
+    _save(photos / "a.png", _noise(64, 64))
+    for quality in (20, 95):
+        _run(bundle, photos, tmp_path / str(quality), file_format="jpeg", quality=quality)
+    assert (tmp_path / "20" / "a.jpg").stat().st_size < (tmp_path / "95" / "a.jpg").stat().st_size / 2
+
+
+def test_the_way_back_is_the_other_generator_on_the_translation(bundle, photos, tmp_path):
+    pixels = _noise(16, 12)
+    _save(photos / "a.png", pixels)
+    _run(bundle, photos, tmp_path / "out", cycle=True)
+    assert _files(tmp_path / "out") == ["a.cycled.png", "a.png"]
+    there = bundle.generator("ab")(pixels[np.newaxis] / np.float32(127.5) - 1)
+    expected = (bundle.generator("ba")(there).numpy()[0] + 1) * 127.5
+    np.testing.assert_allclose(_levels(tmp_path / "out" / "a.cycled.png"), expected, atol=0.51)
+    (tmp_path / "out" / "a.cycled.png").unlink()
+    assert _run(bundle, photos, tmp_path / "out", cycle=True).num_translated == 1  # only what is missing
+
+
+def test_gallery_and_contact_sheet_show_all_images_also_those_of_earlier_calls(bundle, photos, tmp_path):
+    _save(photos / "a.png", _noise(16, 12))
+    _run(bundle, photos, tmp_path / "out", gallery=True, cycle=True)
+    _save(photos / "b.bmp", _noise(16, 20))
+    _run(bundle, photos, tmp_path / "out", gallery=True, cycle=True, grid=tmp_path / "sheets" / "sheet.jpg")
+    page = (tmp_path / "out" / "index.html").read_text()
+    for name in ("a.png", "a.cycled.png", "gallery/a.png.webp", "b.png", "b.cycled.png", "gallery/b.bmp.webp"):
+        assert f'"{name}"' in page and (tmp_path / "out" / name).is_file()
+    with Image.open(tmp_path / "sheets" / "sheet.jpg") as sheet:
+        assert sheet.width > 3 * 192
+
+
+def test_strict_stops_at_the_first_failure_and_reports_it(bundle, photos, tmp_path):
+    (photos / "a.jpg").write_bytes(b"")
+    for number in range(40):
+        _save(photos / f"b{number}.png", _noise(64, 64))
+    with pytest.raises(CycleganError, match=r"a\.jpg: the file is empty\. Translated before and kept: \d+"):
+        _run(bundle, photos, tmp_path / "out", strict=True)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["failed"] == [{"path": "a.jpg", "reason": "the file is empty"}]
+    assert len(report["translated"]) == len(_files(tmp_path / "out")) < 40
+
+
+def test_what_was_scaled_or_cut_into_strips_is_noted_and_said_once(bundle, photos, tmp_path):
+    for name in "ab":
+        _save(photos / f"{name}.png", _noise(136, 140))
+    lines: list[str] = []
+    _run(bundle, photos, tmp_path / "auto", report=lines.append)
+    notes = json.loads((tmp_path / "auto" / "report.json").read_text())["notes"]
+    assert [entry["path"] for entry in notes] == ["a.png", "b.png"]
+    assert {entry["note"] for entry in notes} == {"translated at 132 x 128 pixels and scaled back"}
+    assert len(lines) == 1
+    _run(bundle, photos, tmp_path / "native", size="native", tile=32)
+    notes = json.loads((tmp_path / "native" / "report.json").read_text())["notes"]
+    assert {entry["note"] for entry in notes} == {"translated in strips of 32 rows, because of its size"}
+    assert _levels(tmp_path / "auto" / "a.png").shape == (136, 140, 3)
+
+
+def test_max_pixels_replaces_that_of_the_bundle(bundle, photos, tmp_path):
+    _save(photos / "a.png", _noise(8, 9))
+    assert _run(bundle, photos, tmp_path / "out", max_pixels=71).failed == [
+        ("a.png", "9 x 8 are more than 71 pixels"),
+    ]
+
+
+@pytest.mark.slow
+def test_devices_share_the_images(photos, tmp_path):
+    """In a process of its own, because TensorFlow makes logical devices only at its start."""
+    _save_bundle(tmp_path / "bundle")
+    for number in range(12):
+        _save(photos / f"{number}.png", _noise(16, 16 + number))
+    command = [sys.executable, "-m", "cyclegan", "translate", photos]
+    options = ["--model", tmp_path / "bundle", "--direction", "ab", "--devices"]
+    for devices in ("cpu", "cpu:2"):
+        subprocess.run([*command, tmp_path / devices, *options, devices], check=True, timeout=200)
+    for number in range(12):
+        one, two = (_levels(tmp_path / devices / f"{number}.png") for devices in ("cpu", "cpu:2"))
+        np.testing.assert_allclose(one, two, atol=1)
+
+
+@pytest.mark.slow
+def test_ray_does_the_same_work(bundle, photos, tmp_path):
+    pytest.importorskip("ray", reason="needs the extra `ray`")
+    for number in range(6):
+        _save(photos / f"{number}.png", _noise(16, 16 + 4 * number))
+    (photos / "broken.png").write_text("not an image")
+    command = [sys.executable, "-m", "cyclegan", "translate", photos]
+    options = ["--model", bundle.folder, "--direction", "ab", "--cycle", "--engine"]
+    codes = [
+        subprocess.run([*command, tmp_path / engine, *options, engine], timeout=300).returncode
+        for engine in ("local", "ray")
+    ]
+    assert codes == [1, 1]
+    local, ray = (json.loads((tmp_path / engine / "report.json").read_text()) for engine in ("local", "ray"))
+    assert (local["translated"], local["failed"]) == (ray["translated"], ray["failed"])
+    for name in _files(tmp_path / "local"):
+        np.testing.assert_allclose(_levels(tmp_path / "local" / name), _levels(tmp_path / "ray" / name), atol=1)
