@@ -173,11 +173,8 @@ def _strips(
     """The target of a piece, strip by strip: its rows and their values [1, rows, width, channels]."""
     model = keras.Model(piece.sources, piece.target)
 
-    @tf.function(
-        input_signature=[[tf.TensorSpec([1, None, *tensor.shape[2:]], tf.float32) for tensor in piece.sources]]
-    )
-    def compute(sources: list[tf.Tensor]) -> tf.Tensor:
-        return model(sources, training=False)
+    specs = [tf.TensorSpec([1, None, *source.shape[2:]], tf.float32) for source in piece.sources]
+    compute = tf.function(lambda *sources: model(list(sources), training=False)).get_concrete_function(*specs)
 
     image_rows = max(source.shape[1] for source in [*piece.sources, piece.target])
     units = max(1, tile_size * piece.num_units // image_rows)
@@ -188,9 +185,9 @@ def _strips(
         inputs = []
         for source in piece.sources:
             scale = source.shape[1] // piece.num_units
-            inputs.append(maps[id(source)][:, first * scale : last * scale])
+            inputs.append(tf.constant(maps[id(source)][:, first * scale : last * scale]))
         scale = piece.target.shape[1] // piece.num_units
-        values = compute(inputs)[:, (start - first) * scale : (end - first) * scale]
+        values = compute(*inputs)[:, (start - first) * scale : (end - first) * scale]
         yield slice(start * scale, end * scale), values.numpy()
 
 

@@ -217,10 +217,13 @@ class Translator:
             BadImage: if none does.
         """
         kept = tiled_bytes(self._generator, self.info.generator, (height, width, self.channels_in))
-        # A strip is there with its neighbours, and copied to and from the maps.
-        rows = int((self._memory_limit - kept) / 2 / (self._bytes_per_pixel * width))
+        # The image and its translation are copied when they are padded, cropped, encoded.
+        kept += 4 * (self.channels_in + self.channels_out) * height * width * 4
+        # A strip comes with its neighbours, is copied to and from the maps, and convolutions need room of their own.
+        row = 3 * self._bytes_per_pixel * width
+        rows = int((self._memory_limit - kept) / row)
         if rows < SMALLEST_TILE:
-            needed = kept + 2 * SMALLEST_TILE * width * self._bytes_per_pixel
+            needed = kept + SMALLEST_TILE * row
             raise BadImage(
                 None,
                 f"{width} x {height} pixels need about {needed / 1e9:.1f} GB of memory even in strips; the limit is"

@@ -37,7 +37,9 @@ class Provenance(pydantic.BaseModel):
     """Where a bundle comes from: for the reader, not for the program."""
 
     dataset: str
+    fingerprint: str = ""  # of the training images, see `cyclegan.data.sources.fingerprint`
     step: int
+    metrics: dict[str, float] = {}  # of training, over the last steps before the bundle was written
     config: dict
     versions: dict[str, str]
     imported_from: dict[Direction, WeightsFile] = {}  # files of another implementation
@@ -64,8 +66,17 @@ class BundleInfo(pydantic.BaseModel):
         return pair if direction == "ab" else pair[::-1]
 
 
-def bundle_info(config: Config, step: int) -> BundleInfo:
-    """What a bundle of this configuration says about itself."""
+def bundle_info(
+    config: Config, step: int, *, fingerprint: str = "", metrics: dict[str, float] | None = None
+) -> BundleInfo:
+    """What a bundle of this configuration says about itself.
+
+    Args:
+        config: of the run.
+        step: to which it was trained.
+        fingerprint: of the training images.
+        metrics: of training, by their tags in TensorBoard.
+    """
     packages = ("cyclegan", "tensorflow", "keras")
     # Names of data sets travel with a bundle, places on its maker's disk do not.
     places = {
@@ -85,7 +96,9 @@ def bundle_info(config: Config, step: int) -> BundleInfo:
         min_size=config.generator.min_size,
         provenance=Provenance(
             dataset=config.data.dataset,
+            fingerprint=fingerprint,
             step=step,
+            metrics=metrics or {},
             config=config.model_dump(mode="json"),
             versions={name: importlib.metadata.version(name) for name in packages},
         ),

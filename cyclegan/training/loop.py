@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cyclegan.config import Config, image_dtype
 from cyclegan.data.pipeline import ImageReader, build_pipeline, build_readers, steps_per_epoch
-from cyclegan.data.sources import Source
+from cyclegan.data.sources import Source, fingerprint
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.bundle import Bundle, bundle_info, save_bundle
 from cyclegan.training.checkpoints import list_checkpoints, restore_checkpoint, save_checkpoint
@@ -115,7 +115,7 @@ def run_training(
 
             step = build_step(state, config, strategy, compilation.gradients)
             step_many = build_steps(step, image_dtype(config.training.precision))
-            keeper = _Keeper(state, trackable, plan, progress)
+            keeper = _Keeper(state, trackable, plan, progress, fingerprint(source))
             monitor = Monitor(state, source, plan, progress, first_step, last_step, epoch_steps, global_batch)
             done = first_step
             pacing = Pacing(config, last_step)
@@ -133,6 +133,7 @@ def run_training(
                         metrics = pacing.timed(step_many, iterator, pacing.next_length(done))
                     done += len(metrics)
                     _check_finite(metrics, done)
+                    keeper.metrics = dict(zip(METRICS, metrics.mean(axis=0).tolist(), strict=True))
                     # Saved first: nothing that is shown may cost what was trained.
                     if done % config.training.checkpoint_every_steps == 0 and done < last_step:
                         keeper.save(done)
@@ -147,8 +148,10 @@ def run_training(
 class _Keeper:
     """Saves checkpoint and bundle; a failure in the middle costs no training."""
 
-    def __init__(self, state: State, trackable: tf.train.Checkpoint, plan: Plan, progress: Progress):
+    def __init__(self, state: State, trackable: tf.train.Checkpoint, plan: Plan, progress: Progress, fingerprint: str):
         self._state, self._trackable, self._plan, self._progress = state, trackable, plan, progress
+        self._fingerprint = fingerprint
+        self.metrics: dict[str, float] = {}
 
     def save(self, step: int, final: bool = False) -> None:
         folder, config = self._plan.folder, self._plan.config
@@ -157,7 +160,7 @@ class _Keeper:
             save_bundle(
                 folder / "bundle" / "last",
                 dict(zip(("ab", "ba"), self._state.translators, strict=True)),
-                bundle_info(config, step),
+                bundle_info(config, step, fingerprint=self._fingerprint, metrics=self.metrics),
             )
         except (CycleganError, OSError) as error:
             if final:

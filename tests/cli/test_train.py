@@ -1,5 +1,6 @@
 """What `cyclegan train` refuses, in one line and with nothing written, and what it does not."""
 
+import json
 import pathlib
 import shutil
 import signal
@@ -141,7 +142,9 @@ def test_a_run_trains_continues_starts_others_and_refuses_what_does_not_fit(trai
     assert "samples come from the training images" in first.stdout
     assert "Done: runs/photos-1, step 4." in first.stdout
     assert (run / "samples" / "step-00000004-a_to_b.png").exists()
-    assert (run / "bundle" / "last" / "bundle.json").exists()
+    provenance = json.loads((run / "bundle" / "last" / "bundle.json").read_text())["provenance"]
+    assert (provenance["step"], len(provenance["fingerprint"])) == (4, 64)
+    assert provenance["metrics"]["loss/generator_ab/cycle"] > 0
     assert "step 4/4" in (run / "log.txt").read_text()
 
     more = train("--run-dir", run, "--steps", 6, config=None)

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import pathlib
 import zipfile
@@ -10,6 +11,7 @@ from cyclegan.config import DataConfig
 from cyclegan.data.sources import (
     TFDS_NAMES,
     default_data_dir,
+    fingerprint,
     prepare_dataset,
     prepare_tfds,
     resolve_source,
@@ -284,3 +286,18 @@ def test_stripes_are_drawn_once_and_come_with_their_truth(tmp_path: pathlib.Path
     assert source.folder is not None and (source.folder / "truth").is_dir()
     assert len(lines) == 1
     assert resolve_source(DataConfig(), tmp_path, pytest.fail) == source
+
+
+def test_the_fingerprint_follows_the_training_images_and_not_their_place(tmp_path):
+    def of(folder, **changes):
+        files = {"trainA/a.png": b"one", "trainB/b.png": b"four", "testA/t.png": b"seven", **changes}
+        for name, data in files.items():
+            write(tmp_path / folder / name, data)
+        return fingerprint(resolve(tmp_path, dataset=str(tmp_path / folder)))
+
+    here = of("here")
+    # Names and sizes in bytes, each ended by a zero byte, and each domain ended by one.
+    assert here == hashlib.sha256(b"a.png\0" + b"3\0" + b"\0" + b"b.png\0" + b"4\0" + b"\0").hexdigest()
+    assert of("there", **{"testA/t.png": b"another"}) == here
+    assert of("larger", **{"trainB/b.png": b"fifth"}) != here
+    assert of("more", **{"trainA/c.png": b""}) != here
