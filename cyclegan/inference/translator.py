@@ -22,6 +22,10 @@ SMALLEST_TILE = 32
 
 LARGEST_TILE = 1024
 
+WORKSPACE = 2
+"""Memory that the network takes in one piece, over that of the maps that live at once: convolutions need room of their
+own. Measured for 9 blocks and 64 filters on a CPU: 1.0 KB a pixel, of which maps are 0.52."""
+
 
 class Layout(NamedTuple):
     """How an image of one size is translated.
@@ -150,8 +154,8 @@ class Translator:
         return max(1, min(largest, int(fitting)))
 
     def bytes_for(self, height: int, width: int) -> float:
-        """Peak memory of the network for one padded image in one piece, in bytes, beside its weights."""
-        return self._bytes_per_pixel * height * width
+        """Peak memory for one padded image in one piece, in bytes, beside weights and program."""
+        return WORKSPACE * self._map_bytes(height, width) + self._image_bytes(height, width)
 
     def translate(self, images: np.ndarray, check: Callable[[], None] = lambda: None) -> np.ndarray:
         """Translates images of one size.
@@ -203,6 +207,14 @@ class Translator:
             translated = np.concatenate([translated, pixels[:, :, -1:]], axis=-1)
         return Image.fromarray(translated[:, :, 0] if translated.shape[-1] == 1 else translated)
 
+    def _map_bytes(self, height: int, width: int) -> float:
+        """Of the feature maps that live at once."""
+        return self._bytes_per_pixel * height * width
+
+    def _image_bytes(self, height: int, width: int) -> int:
+        """Of an image and its translation, which are copied when they are padded, cropped and encoded."""
+        return 4 * 4 * (self.channels_in + self.channels_out) * height * width
+
     @cached_property
     def _bytes_per_pixel(self) -> float:
         side = max(self.info.min_size, -(-256 // self.info.size_multiple) * self.info.size_multiple)
@@ -217,10 +229,9 @@ class Translator:
             BadImage: if none does.
         """
         kept = tiled_bytes(self._generator, self.info.generator, (height, width, self.channels_in))
-        # The image and its translation are copied when they are padded, cropped, encoded.
-        kept += 4 * (self.channels_in + self.channels_out) * height * width * 4
-        # A strip comes with its neighbours, is copied to and from the maps, and convolutions need room of their own.
-        row = 3 * self._bytes_per_pixel * width
+        kept += self._image_bytes(height, width)
+        # Twice, because a strip comes with its neighbours, and is copied to and from the maps.
+        row = 2 * WORKSPACE * self._map_bytes(1, width)
         rows = int((self._memory_limit - kept) / row)
         if rows < SMALLEST_TILE:
             needed = kept + SMALLEST_TILE * row
