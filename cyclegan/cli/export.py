@@ -42,7 +42,7 @@ def command(
 
     \b
     keras       file for keras.saving.load_model (.keras)
-    savedmodel  folder for TensorFlow, TensorFlow Serving and TensorFlow.js; takes 8-bit and encoded images
+    savedmodel  folder for TensorFlow and TensorFlow Serving; takes 8-bit and encoded images too
     litert      file for phones and small devices (.tflite); needs the extra `litert`
     onnx        file for ONNX Runtime, browsers included (.onnx); needs the extra `onnx`
     pytorch     state_dict of the PyTorch implementation, not compared; needs the extra `pytorch`

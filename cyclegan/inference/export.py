@@ -64,7 +64,7 @@ def export_generator(
         CycleganError: if the generator cannot be converted, the export differs by more than `LIMIT` without
             quantization, or cannot be written. Nothing is left then.
     """
-    record = output.with_name(f"{output.name}.json")
+    record = pathlib.Path(f"{output}.json")
     _check_request(format_, output, bundle.info, quantize, calibration)
     _refuse_existing(output, record)
     size = _resolve_size(size, format_, bundle.info)
