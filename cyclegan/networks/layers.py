@@ -48,6 +48,7 @@ class SpectralConv2D(keras.layers.Conv2D):
         return outputs + ops.cast(self.bias, outputs.dtype) if self.use_bias else outputs
 
 
+@keras.saving.register_keras_serializable("cyclegan")
 class StochasticPooling(keras.layers.Layer):
     """One of each 2x2 values, drawn with a probability proportional to it.
 
@@ -83,6 +84,7 @@ class StochasticPooling(keras.layers.Layer):
         return (batch, height and height // 2, width and width // 2, channels)
 
 
+@keras.saving.register_keras_serializable("cyclegan")
 class BlurPooling(keras.layers.Layer):
     """Every second pixel of the image blurred by [1, 2, 1] / 4 in both directions, reflected at the border.
 
@@ -95,6 +97,7 @@ class BlurPooling(keras.layers.Layer):
         return _blur(padded, strides=2)
 
 
+@keras.saving.register_keras_serializable("cyclegan")
 class BilinearUpsampling(keras.layers.Layer):
     """Twice the height and width by linear interpolation between the centres of the pixels.
 

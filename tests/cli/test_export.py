@@ -1,0 +1,101 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+from click.testing import CliRunner, Result
+
+from cyclegan.cli.main import main
+from cyclegan.config_files import load_config
+from cyclegan.networks.bundle import bundle_info, save_bundle
+from cyclegan.networks.generators import build_generator
+
+CHECKOUT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A run directory, as far as `export` looks at it."""
+    keras.utils.set_random_seed(0)
+    config = load_config("smoke")
+    folder = tmp_path_factory.mktemp("run")
+    save_bundle(folder / "bundle" / "last", {"ab": build_generator(config.generator)}, bundle_info(config, step=0))
+    return folder
+
+
+def _export(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(("size", "expected"), [(None, "dynamic"), ("dynamic", "dynamic"), ("16", [16, 16])])
+def test_export_of_a_run_prints_two_lines_and_keeps_a_record(run, tmp_path, size, expected):
+    options = ["--size", size] if size else []
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'cyclegan[onnx]'")
+    output = tmp_path / "g.onnx"
+    result = _export("--model", run, "--direction", "ab", "--format", "onnx", "--output", output, *options)
+    assert result.exit_code == 0, result.output
+    first, second = result.stdout.splitlines()
+    assert first == f"{output}: generator ab of {run}"
+    found = json.loads((tmp_path / "g.onnx.json").read_text())
+    assert second == (
+        f"onnxruntime {found['runtime_version']} beside Keras: largest difference {found['largest_difference']:.2g},"
+        f" PSNR {found['psnr_db']:.1f} dB, {found['speed_ratio']:.2f} times as fast"
+    )
+    assert found["size"] == expected
+
+
+def test_height_comes_before_width(run, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert: pip install 'cyclegan[litert]'")
+    arguments = ["--model", run, "--direction", "ab", "--format", "litert", "--output", tmp_path / "g.tflite"]
+    assert _export(*arguments, "--size", "12x20").exit_code == 0
+    assert json.loads((tmp_path / "g.tflite.json").read_text())["shapes"] == [[1, 12, 20, 3]] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "keras", "--size", "12,20"], "`--size` must be N, HEIGHTxWIDTH or dynamic. Received: 12,20."),
+        (["--format", "keras", "--size", "x12"], "Received: x12."),
+        (["--format", "keras", "--size", "-8"], "Received: -8."),
+        (["--format", "keras", "--size", "8x8x3"], "Received: 8x8x3."),
+        (["--format", "keras", "--size", "10"], "`--size` must be a multiple of 4 and at least 8"),
+        (["--format", "pytorch", "--size", "64"], "`--size` is not for --format pytorch. Leave it out."),
+        (["--format", "pytorch", "--images", "."], "`--images` is not for --format pytorch. Leave it out."),
+        (["--format", "keras", "--quantize", "int8"], "`--quantize` is for --format litert. Received: --format keras."),
+        (["--format", "keras", "--direction", "ba"], "`direction` must be one of ab"),
+        (["--format", "tensorrt"], "'tensorrt' is not one of 'keras', 'savedmodel', 'litert', 'onnx', 'pytorch'"),
+    ],
+)
+def test_wrong_request_is_one_line_and_leaves_nothing(run, tmp_path, options, message):
+    result = _export("--model", run, "--direction", "ab", "--output", tmp_path / "g.keras", *options)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ") and message in result.stderr and result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_nothing_but_our_lines_is_printed(run, tmp_path):
+    """Converters print pages, some of them from C++."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'cyclegan[onnx]'")
+    arguments = ["--model", run, "--direction", "ab", "--format", "onnx", "--output", tmp_path / "g.onnx"]
+    command = [sys.executable, "-m", "cyclegan", "export", *map(str, arguments)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 2, "")
+
+
+@pytest.mark.slow
+def test_script_exports_to_every_format(run, tmp_path):
+    for package in ("onnxruntime", "ai_edge_litert", "torch"):
+        pytest.importorskip(package, reason=f"needs {package}: pip install 'cyclegan[litert,onnx,pytorch]'")
+    script = CHECKOUT / "scripts" / "export_all.sh"
+    environment = {**os.environ, "PYTHON": sys.executable}
+    arguments = ["sh", script, run, tmp_path / "exports"]
+    done = subprocess.run(arguments, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    names = {path.name.removeprefix("generator_ab") for path in (tmp_path / "exports").iterdir()}
+    compared = {".keras", "_savedmodel", ".tflite", ".onnx"}
+    assert names == compared | {f"{name}.json" for name in compared} | {".pth"}
+    assert subprocess.run(["sh", script], capture_output=True, timeout=60).returncode == 2
