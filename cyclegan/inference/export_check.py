@@ -19,7 +19,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from cyclegan.data.decoding import SUFFIXES, decode, encode_png, list_images, read_image
+from cyclegan.data.decoding import decode, read_image
+from cyclegan.data.encoding import encode
+from cyclegan.data.listing import SUFFIXES, list_images
 from cyclegan.data.scenes import draw_scene
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.bundle import BundleInfo, Direction
@@ -83,7 +85,7 @@ def load_images(
     if folder is None:
         scenes = [draw_scene(0, index) for index in range(count)]
         drawn = [scene.plain if direction == "ab" else scene.striped for scene in scenes]
-        return [decode(encode_png(image / np.float32(127.5) - 1), channels) for image in drawn], "built-in scenes"
+        return [decode(encode(image / np.float32(127.5) - 1), channels) for image in drawn], "built-in scenes"
     paths = list_images(folder)[:count]
     if not paths:
         raise UsageError(f"{folder} holds no images. Looked for {' '.join(sorted(SUFFIXES))}.")
@@ -188,7 +190,7 @@ def _check_bytes(run: Run, reference: Callable[[np.ndarray], np.ndarray], image:
     padded = np.pad(pixels, [*padding, (0, 0)], mode="reflect").astype(np.float32) / 127.5 - 1
     expected = (reference(padded[np.newaxis])[0, :height, :width] + 1) * 127.5
     translated = run("serving_default", pixels[np.newaxis])[0][0]
-    (encoded,) = run("encoded", np.array([encode_png(pixels.astype(np.float32) / 127.5 - 1)]))[0]
+    (encoded,) = run("encoded", np.array([encode(pixels.astype(np.float32) / 127.5 - 1)]))[0]
     with Image.open(io.BytesIO(encoded)) as decoded:
         of_encoded = np.asarray(decoded).reshape(translated.shape)
     # Rounding alone is half a level.
