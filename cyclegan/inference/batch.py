@@ -170,9 +170,11 @@ def _write_report(plan: Plan, result: Report, bundle: Bundle, settings: Settings
             "weights_sha256": {key: entry.sha256 for key, entry in bundle.info.weights.items()},
         },
     }
+    # Names that are no UTF-8 become escapes of JSON.
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+        write_atomically(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise CycleganError(f"{path} cannot be written: {error.strerror}. All translations are kept.") from error
 

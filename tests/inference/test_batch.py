@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -489,3 +490,11 @@ def test_ray_does_the_same_work(bundle, photos, tmp_path):
     assert (local["translated"], local["failed"]) == (ray["translated"], ray["failed"])
     for name in _files(tmp_path / "local"):
         np.testing.assert_allclose(_levels(tmp_path / "local" / name), _levels(tmp_path / "ray" / name), atol=1)
+
+
+def test_names_that_are_no_utf_8_come_out_and_are_reported(bundle, photos, tmp_path):
+    name = os.fsdecode(b"\xff\xe4.png")
+    _save(photos / name)
+    assert _run(bundle, photos, tmp_path / "out", gallery=True).num_translated == 1
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["translated"] == [name]
+    assert (tmp_path / "out" / name).is_file()
