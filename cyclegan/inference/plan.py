@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from cyclegan.data.encoding import SUFFIX_OF, FileFormat
 from cyclegan.data.listing import SUFFIXES, list_images
@@ -77,19 +77,25 @@ def plan_jobs(
     if output.exists() and not output.is_dir():
         raise UsageError(f"The output must be a folder. Received: {output}.")
 
-    base = inputs[0] if len(inputs) == 1 and inputs[0].is_dir() else Path(os.path.commonpath([*map(_parent, images)]))
-    names = [Path(os.path.relpath(image, base)) for image in images]
-    kinds = {name: _suffix(name, file_format or "png") for name in names}
-    short = {name: _family(name.with_suffix(suffix), cycle) for name, suffix in kinds.items()}
-    long = {name: _family(name.with_name(name.name + suffix), cycle) for name, suffix in kinds.items()}
-    # With "same", the long name may be what the image itself is called.
-    claims = Counter(str(path).casefold() for name in names for path in {*short[name], *long[name]})
+    one_folder = len(inputs) == 1 and inputs[0].is_dir()
+    base = str(inputs[0]) if one_folder else os.path.commonpath([os.path.abspath(image.parent) for image in images])
+    names = [str(image) if one_folder else os.path.abspath(image) for image in images]
+    names = [name.removeprefix(base).lstrip(os.sep) if base != "." else name for name in names]
+    # Strings, because there may be millions.
+    claims = Counter(
+        path.casefold()
+        for name in names
+        for keep_suffix in (False, True)
+        for path in _family(name, file_format or "png", keep_suffix, cycle)
+    )
     jobs = []
     for image, name in zip(images, names, strict=True):
-        family = short[name] if all(claims[str(path).casefold()] == 1 for path in short[name]) else long[name]
-        picture = output / "gallery" / name.with_name(f"{name.name}.webp") if gallery else None
+        family = _family(name, file_format or "png", False, cycle)
+        if any(claims[path.casefold()] > 1 for path in family):
+            family = _family(name, file_format or "png", True, cycle)
+        picture = output / "gallery" / f"{name}.webp" if gallery else None
         target, *cycled = (output / path for path in family)
-        jobs.append(Job(image, name.as_posix(), target, cycled[0] if cycled else None, picture))
+        jobs.append(Job(image, name.replace(os.sep, "/"), target, cycled[0] if cycled else None, picture))
     _check_places(jobs, [path for path in inputs if path.is_dir()], output)
     return Plan(jobs, output)
 
@@ -110,18 +116,15 @@ def _find(path: Path) -> list[Path]:
     raise UsageError(f"{path}: no such file or folder.")
 
 
-def _parent(path: Path) -> str:
-    return os.path.abspath(path.parent)
-
-
-def _suffix(name: Path, file_format: str) -> str:
+def _family(name: str, file_format: str, keep_suffix: bool, cycle: bool) -> list[str]:
+    """What the translation of an image is called, and the way back if it is wanted."""
+    stem, own = os.path.splitext(name)
     if file_format == "same":
-        return name.suffix if name.suffix.lower() in FORMAT_OF else ".png"
-    return SUFFIX_OF[file_format]  # type: ignore[index]
-
-
-def _family(name: Path, cycle: bool) -> list[Path]:
-    return [name, name.with_suffix(f".cycled{name.suffix}")] if cycle else [name]
+        suffix = own if own.lower() in FORMAT_OF else ".png"
+    else:
+        suffix = SUFFIX_OF[cast(FileFormat, file_format)]
+    root = name if keep_suffix else stem
+    return [f"{root}{suffix}", f"{root}.cycled{suffix}"] if cycle else [f"{root}{suffix}"]
 
 
 def _plan_one(image: Path, output: Path, file_format: str | None, cycle: bool, gallery: bool) -> Plan:
@@ -134,7 +137,7 @@ def _plan_one(image: Path, output: Path, file_format: str | None, cycle: bool, g
         raise UsageError(f"A gallery needs a folder as output. Received: {output}.")
     if output.exists() and output.samefile(image):
         raise UsageError(f"{output} would overwrite the input {image}. Choose another output.")
-    cycled = _family(output, cycle)[1] if cycle else None
+    cycled = output.with_suffix(f".cycled{output.suffix}") if cycle else None
     return Plan([Job(image, image.name, output, cycled, None)], None)
 
 
