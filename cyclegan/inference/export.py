@@ -132,8 +132,8 @@ def _refuse_existing(*paths: pathlib.Path) -> None:
 def _resolve_size(size: Size | None, format_: Format, info: BundleInfo) -> Size:
     """The size that is meant; checked."""
     generator = info.generator
-    # Keras asks for the size in a way that a graph of unknown size cannot answer; LiteRT loses count of the channels.
-    fixed = {"bilinear": ("savedmodel", "litert", "onnx"), "nearest": ("litert",)}.get(generator.upsampling, ())
+    # LiteRT loses count of the channels where pixels are repeated.
+    fixed = ("litert",) if generator.upsampling in ("bilinear", "nearest") else ()
     if size is None:
         crop = round_up(info.crop_size, info)
         return (crop, crop) if format_ in fixed else "dynamic"
