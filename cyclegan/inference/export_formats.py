@@ -15,6 +15,41 @@ import tensorflow as tf
 Quantization = Literal["float16", "int8"]
 
 
+class _NormByRows(keras.layers.GroupNormalization):
+    """Group normalization whose means are those of rows, then of columns.
+
+    ONNX Runtime and LiteRT add up all the pixels of an image one by one in float32. This way the output of an untrained
+    ResNet with 9 blocks at 256 pixels is ten times as near to that in float64, and LiteRT needs half the time.
+    """
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        ops = keras.ops
+        shape = ops.shape(inputs)
+
+        def mean(values: keras.KerasTensor) -> keras.KerasTensor:
+            for axis in (4, 2, 1):
+                values = ops.mean(values, axis=axis, keepdims=True)
+            return values  # [batch, 1, 1, groups, 1]
+
+        grouped = ops.reshape(inputs, (-1, *shape[1:3], self.groups, shape[3] // self.groups))
+        centred = grouped - mean(grouped)
+        outputs = ops.reshape(centred * ops.rsqrt(mean(ops.square(centred)) + self.epsilon), shape)
+        outputs = outputs * self.gamma if self.scale else outputs
+        return outputs + self.beta if self.center else outputs
+
+
+def _with_means_by_rows(model: keras.Model) -> keras.Model:
+    """The same model with the same weights, every group normalization by rows."""
+
+    def clone(layer: keras.Layer) -> keras.Layer:
+        kind = _NormByRows if type(layer) is keras.layers.GroupNormalization else type(layer)
+        return kind.from_config(layer.get_config())
+
+    cloned = keras.models.clone_model(model, clone_function=clone)
+    cloned.set_weights(model.get_weights())
+    return cloned
+
+
 def write_keras(model: keras.Model, path: pathlib.Path, height: int | None, width: int | None) -> None:
     """Writes a `.keras` file, which Keras loads without this package unless `has_custom_layers`."""
     if height:
@@ -59,7 +94,7 @@ def write_litert(
         options["representative_dataset"] = representative_dataset
     shape = [1 if height else None, height, width, model.input_shape[-1]]
     signature = [tf.TensorSpec(shape, tf.float32, name="image")]
-    model.export(path, format="litert", input_signature=signature, verbose=False, **options)
+    _with_means_by_rows(model).export(path, format="litert", input_signature=signature, verbose=False, **options)
 
 
 def write_onnx(model: keras.Model, path: pathlib.Path, height: int | None, width: int | None) -> None:
@@ -67,12 +102,9 @@ def write_onnx(model: keras.Model, path: pathlib.Path, height: int | None, width
     import onnx
 
     signature = [tf.TensorSpec([None, height, width, model.input_shape[-1]], tf.float32, name="image")]
-    model.export(path, format="onnx", input_signature=signature, verbose=False)
+    _with_means_by_rows(model).export(path, format="onnx", input_signature=signature, verbose=False)
     content = onnx.load(path)
     (image,), (translated,) = content.graph.input, content.graph.output
-    nodes = [part for node in content.graph.node for part in _one_axis_each(node)]
-    del content.graph.node[:]
-    content.graph.node.extend(nodes)
     for node in content.graph.node:
         node.output[:] = ["translated" if name == translated.name else name for name in node.output]
     translated.name = "translated"
@@ -82,27 +114,6 @@ def write_onnx(model: keras.Model, path: pathlib.Path, height: int | None, width
                 dimension.dim_param = name
     onnx.checker.check_model(content, full_check=True)
     onnx.save(content, path)
-
-
-def _one_axis_each(node: Any) -> list[Any]:
-    """A mean over several axes as a chain of means over one, any other node as it is.
-
-    ONNX Runtime adds up all the pixels that a norm sees in one sum in float32. Row by row the output of an untrained
-    ResNet with 9 blocks is 20 times as near to that in float64, in the same time.
-    """
-    from onnx import helper
-
-    options = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    axes = sorted(options.pop("axes", []), reverse=True)  # the last one first: the numbers of the others stay right
-    if node.op_type != "ReduceMean" or not axes:
-        return [node]
-    chain, source = [], node.input[0]
-    for axis in axes:
-        target = node.output[0] if axis == axes[-1] else f"{node.output[0]}/axis_{axis}"
-        name = f"{node.name}/axis_{axis}"
-        chain.append(helper.make_node("ReduceMean", [source], [target], name, axes=[axis], **options))
-        source = target
-    return chain
 
 
 def write_saved_model(

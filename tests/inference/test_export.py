@@ -205,6 +205,22 @@ def test_unet_is_exported(tmp_path, format_):
     np.testing.assert_allclose(RUN[format_](output, images), bundle.generator("ab")(images), atol=LIMIT)
 
 
+@pytest.mark.parametrize("normalization", ["group", "layer"])
+@pytest.mark.parametrize("format_", ["onnx", "litert"])
+def test_trained_scale_and_offset_of_norms_are_exported(tmp_path, format_, normalization):
+    _needs_extra(format_)
+    options = ("generator.normalization", normalization), ("generator.filters", 8), ("generator.affine", True)
+    bundle = _save_bundle(tmp_path / "bundle", *options)
+    generator = bundle.generator("ab")
+    random = np.random.default_rng(0)
+    generator.set_weights([weight + random.normal(0, 0.1, weight.shape) for weight in generator.get_weights()])
+    save_bundle(tmp_path / "bundle", {"ab": generator}, bundle.info)
+    output = tmp_path / f"g{SUFFIXES[format_]}"
+    export_generator(load_bundle(tmp_path / "bundle"), "ab", format_, output)
+    images = _images(1, 16, 24, 3)
+    np.testing.assert_allclose(RUN[format_](output, images), generator(images), atol=LIMIT)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("downsampling", ["blur", "stochastic"])
 def test_keras_file_with_our_layers_is_exported(tmp_path, downsampling):
