@@ -15,6 +15,7 @@ from PIL import Image
 from cyclegan.config_files import load_config
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.inference.export import LIMIT, export_generator
+from cyclegan.inference.export_check import compare
 from cyclegan.networks.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.networks.generators import build_generator
 
@@ -354,14 +355,15 @@ def test_what_a_converter_cannot_do_is_one_line(tmp_path, out):
     assert list(out.iterdir()) == []
 
 
-def test_runtime_that_fails_is_one_line(tmp_path, out, photos):
-    """In 8 bits stochastic pooling divides by sums that are zero."""
-    _needs_extra("litert")
-    bundle = _save_bundle(tmp_path / "bundle", ("generator.downsampling", "stochastic"))
-    with pytest.raises(CycleganError, match="its runtime says: .*div") as error:
-        export_generator(bundle, "ab", "litert", out / "g.tflite", quantize="int8", calibration=photos)
+@pytest.mark.parametrize("format_", ["onnx", "litert"])
+def test_export_that_its_runtime_refuses_is_one_line(bundle, tmp_path, format_):
+    _needs_extra(format_)
+    path = tmp_path / f"g{SUFFIXES[format_]}"
+    path.write_bytes(b"neither one nor the other")
+    images = [_images(16, 16, 3)]
+    with pytest.raises(CycleganError, match=f"export to {format_} is not kept: its runtime says: .") as error:
+        compare(path, format_, bundle.generator("ab"), bundle.info, images, None, LIMIT)
     assert "\n" not in str(error.value)
-    assert list(out.iterdir()) == []
 
 
 def test_output_that_cannot_be_written_leaves_nothing(bundle, out):
