@@ -10,6 +10,19 @@ RESNET = {"filters": 4, "num_blocks": 2, "initializer": "he"}
 UNET = {"filters": 4, "architecture": "unet", "num_levels": 4, "initializer": "he"}
 
 
+OTHERS = [
+    *({**RESNET, "normalization": name} for name in ("batch", "group", "layer", "none")),
+    *({**RESNET, "downsampling": name} for name in ("max", "average", "stochastic", "blur")),
+    *({**RESNET, "upsampling": name} for name in ("nearest", "bilinear", "subpixel")),
+    *({**RESNET, "padding": name} for name in ("replicate", "zero")),
+    {**UNET, "upsampling": "bilinear", "downsampling": "blur", "normalization": "group"},
+]
+
+
+def _slow(options):
+    return pytest.param(options, marks=pytest.mark.slow)
+
+
 def prepared(height=96, width=32, **options):
     """A generator whose output depends on all of the image, an image unlike at both ends, and the whole translation."""
     keras.utils.set_random_seed(1)
@@ -26,16 +39,7 @@ def prepared(height=96, width=32, **options):
 
 @pytest.mark.parametrize(
     "options",
-    [
-        RESNET,
-        UNET,
-        {**RESNET, "activation": "prelu", "affine": True, "output": "sigmoid"},
-        *({**RESNET, "normalization": name} for name in ("batch", "group", "layer", "none")),
-        *({**RESNET, "downsampling": name} for name in ("max", "average", "stochastic", "blur")),
-        *({**RESNET, "upsampling": name} for name in ("nearest", "bilinear", "subpixel")),
-        *({**RESNET, "padding": name} for name in ("replicate", "zero")),
-        {**UNET, "upsampling": "bilinear", "downsampling": "blur", "normalization": "group"},
-    ],
+    [RESNET, UNET, {**RESNET, "activation": "prelu", "affine": True, "output": "sigmoid"}, *map(_slow, OTHERS)],
     ids=lambda options: "-".join(str(value) for value in options.values()),
 )
 def test_strips_give_the_translation_of_the_whole_image(options):
