@@ -166,3 +166,41 @@ def test_script_translates_a_folder(run, photos, tmp_path):
     assert done.returncode == 0, done.stderr
     assert _names(tmp_path / "photos-ab") == ["a.png", "b.png", "report.json"]
     assert subprocess.run(["sh", script], capture_output=True, timeout=60).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--size", "huge"), "must be auto, native or a number of pixels. Received: huge."),
+        (("--size", "0"), "Received: 0."),
+        (("--memory-limit", "4"), "must be a number with a unit, such as 800M or 4G. Received: 4."),
+        (("--memory-limit", "0G"), "Received: 0G."),
+        (("--tile", "0"), "0 is not in the range x>=1"),
+        (("--quality", "101"), "101 is not in the range 1<=x<=100"),
+        (("--format", "gif"), "'gif' is not one of"),
+        (("--engine", "spark"), "'spark' is not one of"),
+        (("--devices", "tpu"), "`--devices` must be one of"),
+    ],
+)
+def test_wrong_options_are_one_line_and_write_nothing(run, photos, tmp_path, option, message):
+    result = _translate(photos, tmp_path / "out", "--model", run, *option)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_reach_the_work(run, photos, tmp_path):
+    arguments = ("--size", "32", "--memory-limit", "1.5G", "--tile", "8", "--quality", "50", "--format", "webp")
+    result = _translate(photos / "a.jpg", photos / "b.jpg", tmp_path / "out", "--model", run, *arguments)
+    assert result.exit_code == 0
+    assert _names(tmp_path / "out") == ["a.webp", "b.webp", "report.json"]
+    settings = json.loads((tmp_path / "out" / "report.json").read_text())["settings"]
+    expected = {"size": 32, "memory_limit": 1.5e9, "tile": 8, "quality": 50, "direction": "ab"}
+    assert settings.items() >= expected.items()
+
+
+def test_gallery_and_grid_are_written_where_they_are_said_to_be(run, photos, tmp_path):
+    out, sheet = tmp_path / "out", tmp_path / "sheet.png"
+    result = _translate(photos, out, "--model", run, "--gallery", "--cycle", "--grid", sheet)
+    assert result.exit_code == 0 and f"open {out / 'index.html'}." in result.stdout
+    assert sheet.is_file() and (out / "index.html").is_file() and (out / "a.cycled.png").is_file()
