@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from cyclegan.errors import UsageError
 from cyclegan.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ def command(
     """
     from rich.console import Console
 
+    if engine == "ray" and devices != "auto":
+        raise UsageError(
+            f"`--engine ray` takes the devices of the cluster: leave out `--devices`. Received: {devices}."
+        )
     import_tensorflow()
     from cyclegan.distribution import device_names
     from cyclegan.inference.batch import translate_images

@@ -12,9 +12,9 @@ from cyclegan.data.decoding import BadImage
 from cyclegan.data.encoding import FileFormat
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.files import write_atomically
-from cyclegan.inference.gallery import Entry, contact_sheet, write_gallery
+from cyclegan.inference.gallery import Entry, contact_sheet, refuse_foreign_pages, write_gallery
 from cyclegan.inference.pipeline import Outcome, Settings, run_jobs
-from cyclegan.inference.plan import Job, Plan, plan_jobs
+from cyclegan.inference.plan import FORMAT_OF, Job, Plan, plan_jobs
 from cyclegan.networks.bundle import Bundle
 
 REPORT_FILE = "report.json"
@@ -84,7 +84,11 @@ def translate_images(
         CycleganError: if nothing more can be written, as on a full disk, or an image fails and `strict` is on. What is
             done is kept.
     """
+    if grid and grid.suffix.lower() not in FORMAT_OF:
+        raise UsageError(f"`--grid` must end in {' '.join(FORMAT_OF)}. Received: {grid}.")
     plan = plan_jobs(inputs, output, file_format=file_format, cycle=cycle, gallery=gallery)
+    if gallery:
+        refuse_foreign_pages(output, len(plan.jobs))
     todo = [job for job in plan.jobs if settings.overwrite or not all(path.is_file() for path in job.files)]
     result = Report()
     pending = {job.name for job in todo}
@@ -127,8 +131,8 @@ def translate_images(
     _write_report(plan, result, bundle, settings)
 
     entries = [_entry(job) for job in plan.jobs if _done(job)]
-    if gallery and plan.folder:
-        write_gallery(plan.folder, entries, title=f"{bundle.info.provenance.dataset}, {settings.direction}")
+    if gallery:
+        _write_gallery(output, entries, title=f"{bundle.info.provenance.dataset}, {settings.direction}")
     if grid:
         _write_grid(grid, entries)
     return result
@@ -181,6 +185,14 @@ def _write_report(plan: Plan, result: Report, bundle: Bundle, settings: Settings
 
 def _entry(job: Job) -> Entry:
     return Entry(job.name, job.picture or job.source, job.output, job.cycled)
+
+
+def _write_gallery(folder: Path, entries: list[Entry], title: str) -> None:
+    """Raises CycleganError if it cannot be written."""
+    try:
+        write_gallery(folder, entries, title=title)
+    except OSError as error:
+        raise CycleganError(f"The gallery in {folder} cannot be written: {error.strerror}.") from error
 
 
 def _write_grid(path: Path, entries: list[Entry]) -> None:

@@ -21,6 +21,7 @@ from cyclegan.data.decoding import read_header, read_pixels
 from cyclegan.errors import UsageError
 from cyclegan.files import write_atomically
 
+PAGE_SIZE = 60
 LABELS = ("Input", "Output", "Way back")
 
 # In each page, so that a page of somebody else is neither replaced nor removed.
@@ -47,7 +48,7 @@ class Entry(NamedTuple):
     cycled: Path | None
 
 
-def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_size: int = 60) -> Path:
+def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_size: int = PAGE_SIZE) -> Path:
     """Writes pages that show entries and compare their pictures: index.html, index-2.html and so on.
 
     Pages of an earlier gallery are replaced, and removed where there are now fewer.
@@ -67,15 +68,12 @@ def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_si
         BadImage: if an input cannot be read.
         OSError: if a page cannot be written.
     """
-    starts = range(0, len(entries), page_size) or [0]
-    pages = [folder / _page_name(number) for number in range(1, len(starts) + 1)]
-    for page in pages:
-        if page.exists() and not _is_ours(page):
-            raise UsageError(f"{page} is there and no page of a gallery. Move it, or choose another folder.")
-
+    refuse_foreign_pages(folder, len(entries), page_size)
+    pages = _pages(folder, len(entries), page_size)
     template = _TEMPLATE.read_text(encoding="utf-8")
     # Backwards: no page leads to one that is not there yet.
-    for number, start in reversed(list(enumerate(starts, start=1))):
+    for number in range(len(pages), 0, -1):
+        start = (number - 1) * page_size
         shown = entries[start : start + page_size]
         values = {
             "title": html.escape(title),
@@ -93,6 +91,21 @@ def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_si
         if number_of_it and int(number_of_it[1]) > len(pages) and _is_ours(path):
             path.unlink()
     return pages[0]
+
+
+def refuse_foreign_pages(folder: Path, num_entries: int, page_size: int = PAGE_SIZE) -> None:
+    """Makes sure that a gallery may be written into a folder, before the work for it is done.
+
+    Raises:
+        UsageError: if one of its pages would replace a file that is no page of a gallery.
+    """
+    for page in _pages(folder, num_entries, page_size):
+        if page.exists() and not _is_ours(page):
+            raise UsageError(f"{page} is there and no page of a gallery. Move it, or choose another folder.")
+
+
+def _pages(folder: Path, num_entries: int, page_size: int) -> list[Path]:
+    return [folder / _page_name(number) for number in range(1, max(1, math.ceil(num_entries / page_size)) + 1)]
 
 
 def contact_sheet(entries: Sequence[Entry], *, tile_size: int = 192, max_rows: int = 24) -> Image.Image:

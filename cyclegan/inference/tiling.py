@@ -31,6 +31,7 @@ class _Piece(NamedTuple):
     norms: list[str]  # which read the target and need its moments
     num_units: int  # height of the lowest map in it; strips consist of whole units
     reach: int  # units of neighbours on either side that a strip needs
+    needed: set[int]  # ids of the kept maps that later pieces read
 
 
 def translate_tiled(
@@ -58,7 +59,7 @@ def translate_tiled(
     pieces = _cut(network, set(groups))
     result = image[np.newaxis]
     maps = {id(network.input): result}
-    for number, piece in enumerate(pieces):
+    for piece in pieces:
         kept = np.empty((1, *piece.target.shape[1:]), np.float32) if piece.is_kept else None
         moments = []
         for rows, values in _strips(piece, maps, tile_size, check):
@@ -74,8 +75,7 @@ def translate_tiled(
             layer.moving_variance.assign(variance)
         if kept is not None:
             result = maps[id(piece.target)] = kept
-        needed = {id(source) for later in pieces[number + 1 :] for source in later.sources}
-        maps = {key: value for key, value in maps.items() if key in needed}
+        maps = {key: value for key, value in maps.items() if key in piece.needed}
     return result[0]
 
 
@@ -84,12 +84,11 @@ def tiled_bytes(generator: keras.Model, config: GeneratorConfig, image_shape: tu
     network, groups = _copy_with_given_statistics(generator, config, image_shape)
     pieces = _cut(network, set(groups))
     peak, alive = 0, {id(network.input): _bytes(network.input)}
-    for number, piece in enumerate(pieces):
+    for piece in pieces:
         if piece.is_kept:
             alive[id(piece.target)] = _bytes(piece.target)
         peak = max(peak, sum(alive.values()))
-        needed = {id(source) for later in pieces[number + 1 :] for source in later.sources}
-        alive = {key: size for key, size in alive.items() if key in needed}
+        alive = {key: size for key, size in alive.items() if key in piece.needed}
     return peak
 
 
@@ -144,9 +143,11 @@ def _cut(network: keras.Model, norms: set[str]) -> list[_Piece]:
         num_units = min([*heights, *(operation.output.shape[1] for operation in inside.values())])
         is_kept = target is network.output or target.shape[1] < height
         reach = sum((_reach(operation, num_units) for operation in inside.values()), Fraction())
-        pieces.append(_Piece(list(sources.values()), target, is_kept, waiting, num_units, math.ceil(reach)))
+        pieces.append(_Piece(list(sources.values()), target, is_kept, waiting, num_units, math.ceil(reach), set()))
         if is_kept:
             kept.add(id(target))
+    for piece, later in zip(pieces[-2::-1], pieces[:0:-1], strict=True):
+        piece.needed.update(later.needed, map(id, later.sources))
     return pieces
 
 

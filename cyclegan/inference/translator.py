@@ -1,7 +1,7 @@
 """A trained generator as a function of images of any size."""
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -94,6 +94,8 @@ class Translator:
             return self._generator(images, training=False)
 
         self.network = network
+        # Each of its two callers asks for each image, and it builds a network of that size.
+        self._tile_that_fits = lru_cache(maxsize=64)(self._find_tile)
 
     def __call__(self, images: np.ndarray | Image.Image) -> np.ndarray | Image.Image:
         """Translates one image or a batch.
@@ -222,7 +224,7 @@ class Translator:
         graph = tf.function(lambda image: self._generator(image, training=False)).get_concrete_function(spec).graph
         return peak_live_bytes(graph) / side**2
 
-    def _tile_that_fits(self, height: int, width: int) -> int:
+    def _find_tile(self, height: int, width: int) -> int:
         """The rows of a strip that fits into what the kept maps leave of the memory.
 
         Raises:

@@ -180,6 +180,8 @@ def test_script_translates_a_folder(run, photos, tmp_path):
         (("--format", "gif"), "'gif' is not one of"),
         (("--engine", "spark"), "'spark' is not one of"),
         (("--devices", "tpu"), "`--devices` must be one of"),
+        (("--engine", "ray", "--devices", "cpu:2"), "leave out `--devices`. Received: cpu:2."),
+        (("--grid", "sheet.gif"), "`--grid` must end in .png .jpg .jpeg .webp. Received: sheet.gif."),
     ],
 )
 def test_wrong_options_are_one_line_and_write_nothing(run, photos, tmp_path, option, message):

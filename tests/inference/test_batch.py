@@ -498,3 +498,12 @@ def test_names_that_are_no_utf_8_come_out_and_are_reported(bundle, photos, tmp_p
     assert _run(bundle, photos, tmp_path / "out", gallery=True).num_translated == 1
     assert json.loads((tmp_path / "out" / "report.json").read_text())["translated"] == [name]
     assert (tmp_path / "out" / name).is_file()
+
+
+def test_a_page_of_somebody_else_is_refused_before_the_work(bundle, photos, tmp_path):
+    _save(photos / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "index.html").write_text("mine")
+    with pytest.raises(UsageError, match=r"index\.html is there and no page of a gallery"):
+        _run(bundle, photos, tmp_path / "out", gallery=True)
+    assert _files(tmp_path / "out") == ["index.html"]
