@@ -30,7 +30,7 @@ def _export(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["export", *map(str, arguments)])
 
 
-@pytest.mark.parametrize(("size", "expected"), [(None, "dynamic"), ("dynamic", "dynamic"), ("16", [16, 16])])
+@pytest.mark.parametrize(("size", "expected"), [(None, "dynamic"), ("16", [16, 16])])
 def test_export_of_a_run_prints_two_lines_and_keeps_a_record(run, tmp_path, size, expected):
     options = ["--size", size] if size else []
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'cyclegan[onnx]'")

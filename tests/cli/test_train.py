@@ -199,6 +199,7 @@ def test_too_many_broken_files_are_refused_before_the_run_starts(train, tmp_path
     assert not pathlib.Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_set_and_option_choose_the_same_preset(train, tmp_path):
     folder = write_images(tmp_path / "photos", trainA=2, trainB=2)
     sizes = ["--set", "generator.filters=4", "--set", "discriminator.filters=4"]

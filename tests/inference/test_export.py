@@ -137,7 +137,8 @@ def test_export_of_any_size_repeats_keras(bundle, out, format_):
     assert found["runtime"] == runtimes[format_] and found["runtime_version"]
 
 
-@pytest.mark.parametrize("format_", ["litert", "onnx", pytest.param("keras", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("format_", ["litert", "onnx", "keras"])
 def test_export_of_fixed_size_takes_that_size_only(bundle, photos, out, format_):
     _needs_extra(format_)
     output = out / f"generator{SUFFIXES[format_]}"
@@ -195,7 +196,8 @@ def test_saved_model_translates_jpeg_and_png_of_different_sizes(served):
             np.testing.assert_array_equal(np.asarray(image), expected["translated"].numpy()[0])
 
 
-@pytest.mark.parametrize("format_", ["onnx", "litert", pytest.param("savedmodel", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("format_", ["onnx", "litert", "savedmodel"])
 def test_unet_is_exported(tmp_path, format_):
     _needs_extra(format_)
     unet = ("generator.architecture", "unet"), ("generator.num_levels", 3)
@@ -206,6 +208,7 @@ def test_unet_is_exported(tmp_path, format_):
     np.testing.assert_allclose(RUN[format_](output, images), bundle.generator("ab")(images), atol=LIMIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalization", ["group", "layer"])
 @pytest.mark.parametrize("format_", ["onnx", "litert"])
 def test_trained_scale_and_offset_of_norms_are_exported(tmp_path, format_, normalization):
@@ -240,6 +243,7 @@ def test_size_is_fixed_where_the_format_cannot_leave_it_open(tmp_path):
     assert _read(tmp_path / "g.tflite")["size"] == [16, 16]
 
 
+@pytest.mark.slow
 def test_quantized_exports_are_smaller_and_say_how_much_they_differ(tmp_path, photos):
     _needs_extra("litert")
     bundle = _save_bundle(tmp_path / "bundle", ("generator.filters", 16), ("generator.normalization", "none"))
@@ -262,6 +266,7 @@ def test_quantized_exports_are_smaller_and_say_how_much_they_differ(tmp_path, ph
     assert sizes["int8"] < sizes["float16"] < sizes[None]
 
 
+@pytest.mark.slow
 def test_drawn_scenes_are_of_the_domain_and_channels_that_the_generator_takes(tmp_path):
     _needs_extra("onnx")
     options = ("data.channels_a", 4), ("data.channels_b", 1), ("losses.identity_weight", 0)

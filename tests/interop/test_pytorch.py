@@ -104,6 +104,7 @@ def test_both_directions_with_other_channels_make_one_bundle_that_every_command_
     assert alike.exit_code == 2 and "must be alike" in alike.stderr and not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_an_imported_bundle_and_is_told_what_to_set_if_it_does_not_fit(
     torch, run, tmp_path, monkeypatch
 ):

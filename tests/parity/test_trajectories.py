@@ -144,7 +144,8 @@ def test_trajectory_in_float64(trajectory, jit_compile, figure):
     figure("fakes and scores after, float64", after, limit=1e-5)
 
 
-@COMPILED_AND_NOT
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["uncompiled", "compiled"])
 def test_first_steps_in_float32(trajectory, jit_compile, figure):
     """Within 1e-3, as long as rounding moves no pixel across the kink of a ReLU or of the absolute error.
 
