@@ -1,6 +1,7 @@
 """Arrays to image files."""
 
 import io
+import math
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,9 @@ from cyclegan.data.decoding import ValueRange
 
 FileFormat = Literal["png", "jpeg", "webp"]
 SUFFIX_OF: dict[FileFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+
+LARGEST_SIDE: dict[FileFormat, int] = {"jpeg": 65500, "webp": 16383}
+"""Height and width in pixels above which nothing is written; PNG takes any."""
 
 
 def encode(
@@ -33,10 +37,15 @@ def encode(
         The bytes of a file; values rounded to the nearest level.
 
     Raises:
-        ValueError: if the shape is another.
+        ValueError: if the shape is another, or a side is above `LARGEST_SIDE`.
     """
     if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4):
         raise ValueError(f"`image` must be [height, width, 1 to 4]. Received: shape {list(image.shape)}.")
+    if max(image.shape[:2]) > LARGEST_SIDE.get(file_format, math.inf):
+        raise ValueError(
+            f"A side of a {file_format} file may have {LARGEST_SIDE[file_format]} pixels."
+            f" Received: shape {list(image.shape)}."
+        )
     num_colours = 1 if image.shape[-1] <= 2 else 3
     low, high = value_range or (0.0, 255.0)
     low, high = (0.0, high - low) if low < 0 else (low, high)

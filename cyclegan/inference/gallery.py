@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
     Attributes:
         name: shown, such as "x/horse.jpg".
-        input: a picture of the input, upright, sRGB, that a browser can show.
+        input: a picture of the input, upright, sRGB, that a browser can show; smaller where none can hold it.
         output: its translation, of the same size.
         cycled: the translation of that back to the input's domain, of the same size; None: not to be shown.
     """
@@ -199,7 +199,7 @@ def _pager(number: int, num_pages: int, text: str) -> str:
 
 def _figure(folder: Path, entry: Entry, number: int) -> str:
     """The link that opens an entry in the viewer, which reads its pictures and their size from here."""
-    header = read_header(entry.input, max_pixels=sys.maxsize)
+    header = read_header(entry.output, max_pixels=sys.maxsize)  # the picture of a very large input is smaller
     pictures = "".join(
         f'<span><img src="{_url(folder, path)}" width="{header.width}" height="{header.height}" alt="{label}"'
         ' loading="lazy" decoding="async"></span>'

@@ -8,6 +8,7 @@ import collections
 import contextlib
 import dataclasses
 import errno
+import math
 import os
 import queue
 import threading
@@ -19,7 +20,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from cyclegan.data.decoding import BadImage, Header, read_header, read_image_and_alpha
-from cyclegan.data.encoding import encode
+from cyclegan.data.encoding import LARGEST_SIDE, encode
 from cyclegan.files import write_atomically
 from cyclegan.inference.plan import FORMAT_OF, Job
 from cyclegan.inference.translator import Layout, Size, Translator
@@ -187,9 +188,15 @@ class _Worker:
         self._one_large = threading.Lock()
 
     def look(self, job: Job) -> _Image | Outcome:
-        """Reads the size of an image."""
+        """Reads the size of an image, before anything dearer."""
+        file_format = FORMAT_OF[job.output.suffix.lower()]
         try:
             header = read_header(job.source, self._max_pixels)
+            largest = LARGEST_SIDE.get(file_format, math.inf)
+            if max(header.height, header.width) > largest:
+                size = f"{header.width} x {header.height} pixels"
+                hint = f"a {file_format} file has at most {largest:,} a side. Choose `--format png`"
+                return Outcome(job, f"{size}: {hint}", (), False)
             return _Image(job, header, self._any_translator.layout(header.height, header.width))
         except BadImage as error:
             return Outcome(job, error.reason, (), False)
@@ -254,6 +261,9 @@ class _Worker:
             if alpha is not None and values.shape[-1] in (1, 3):
                 values = np.concatenate([values, alpha], axis=-1)
             picture = path is job.picture
+            if picture:  # every so many pixels of one that is too large for its format
+                every = math.ceil(max(values.shape) / LARGEST_SIDE["webp"])
+                values = values[::every, ::every]
             data = encode(
                 values,
                 FORMAT_OF[path.suffix.lower()],

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cyclegan.data.decoding import decode
-from cyclegan.data.encoding import encode
+from cyclegan.data.encoding import LARGEST_SIDE, encode
 
 
 def image_of(data):
@@ -72,3 +72,10 @@ def test_webp_keeps_alpha_and_a_lower_quality_makes_smaller_files():
     for file_format in ("jpeg", "webp"):
         small, large = (encode(image[..., :3], file_format, quality=quality) for quality in (10, 95))
         assert len(small) < len(large) / 2
+
+
+@pytest.mark.parametrize(("file_format", "largest"), LARGEST_SIDE.items())
+def test_largest_side_of_a_format_is_written_and_one_more_is_refused(file_format, largest):
+    assert image_of(encode(np.zeros((largest, 1, 1)), file_format)).height == largest
+    with pytest.raises(ValueError, match=rf"may have {largest} pixels. Received: shape \[{largest + 1}, 1, 1\]"):
+        encode(np.zeros((largest + 1, 1, 1)), file_format)

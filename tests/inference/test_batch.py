@@ -425,6 +425,28 @@ def test_gallery_and_contact_sheet_show_all_images_also_those_of_earlier_calls(b
         assert sheet.width > 3 * 192
 
 
+@pytest.mark.parametrize(("file_format", "largest"), [("webp", 16383), ("jpeg", 65500)])
+def test_image_too_large_for_the_format_is_named_and_the_rest_translated(
+    bundle, photos, tmp_path, file_format, largest
+):
+    for width in (largest, largest + 1):
+        _save(photos / f"{width}.png", np.zeros((8, width), np.uint8))
+    result = _run(bundle, photos, tmp_path / "out", file_format=file_format, size="native")
+    ((name, reason),) = result.failed
+    assert result.num_translated == 1 and name == f"{largest + 1}.png"
+    assert reason == (
+        f"{largest + 1} x 8 pixels: a {file_format} file has at most {largest:,} a side. Choose `--format png`"
+    )
+
+
+def test_gallery_shows_a_smaller_picture_of_an_image_too_large_for_webp(bundle, photos, tmp_path):
+    _save(photos / "a.png", np.zeros((8, 17_000), np.uint8))
+    assert _run(bundle, photos, tmp_path / "out", gallery=True, size="native").num_translated == 1
+    with Image.open(tmp_path / "out" / "gallery" / "a.png.webp") as picture:
+        assert picture.size == (8_500, 4)
+    assert 'src="gallery/a.png.webp" width="17000" height="8"' in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_strict_stops_at_the_first_failure_and_reports_it(bundle, photos, tmp_path):
     (photos / "a.jpg").write_bytes(b"")
     for number in range(40):
