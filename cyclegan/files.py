@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import zlib
 
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
@@ -10,7 +11,8 @@ def write_atomically(path: pathlib.Path, data: bytes) -> None:
     Raises:
         OSError: if it cannot be written. What was at `path` is then unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Short, so that it is a name wherever the target's is one.
+    temporary = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)

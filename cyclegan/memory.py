@@ -1,6 +1,7 @@
 """How much memory there is, and how much a graph needs."""
 
 import pathlib
+import re
 
 import psutil
 import tensorflow as tf
@@ -9,15 +10,17 @@ _ALIASES = frozenset({"Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims
 """Operations whose output is their input's memory."""
 
 
-_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
-_CURRENT = pathlib.Path("/sys/fs/cgroup/memory.current")
+_CONTAINER = pathlib.Path("/sys/fs/cgroup")
 
 
 def free_bytes() -> int:
     """Memory that can still be used without swapping, in bytes; in a container what its limit leaves."""
     free = psutil.virtual_memory().available
     try:
-        return max(0, min(free, int(_LIMIT.read_text()) - int(_CURRENT.read_text())))
+        # What was read from files lately counts as used, and makes room for whatever needs it.
+        cached = re.search(r"^inactive_file (\d+)$", (_CONTAINER / "memory.stat").read_text(), re.MULTILINE)
+        used = int((_CONTAINER / "memory.current").read_text()) - (int(cached[1]) if cached else 0)
+        return max(0, min(free, int((_CONTAINER / "memory.max").read_text()) - used))
     except (OSError, ValueError):  # no container, or one without a limit
         return free
 

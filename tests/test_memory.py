@@ -30,10 +30,10 @@ def test_an_identity_costs_nothing():
 
 
 def test_free_memory_is_what_the_limit_of_a_container_leaves(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_LIMIT", tmp_path / "max")
-    monkeypatch.setattr(memory, "_CURRENT", tmp_path / "current")
-    (tmp_path / "max").write_text("max\n")
+    monkeypatch.setattr(memory, "_CONTAINER", tmp_path)
+    (tmp_path / "memory.stat").write_text("anon 600000\ninactive_file 400000\nactive_file 7\n")
+    (tmp_path / "memory.max").write_text("max\n")
     assert 0 < free_bytes() <= psutil.virtual_memory().total
-    (tmp_path / "max").write_text("3000000\n")
-    (tmp_path / "current").write_text("1000000\n")
-    assert free_bytes() == 2_000_000
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert free_bytes() == 3_000_000 - 1_000_000 + 400_000  # what is kept of files that were read makes room

@@ -12,6 +12,7 @@ import functools
 import io
 import os
 import re
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,6 +159,8 @@ def decode(
 def _opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[ImageFile, Header]]:
     """An image that is not decoded yet. Whatever is raised in here becomes BadImage."""
     try:
+        if not isinstance(source, bytes) and not stat.S_ISREG(source.stat().st_mode):
+            raise BadImage(None, "no regular file")  # reading from a pipe would wait for ever
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             start = file.read(32)
             length = file.seek(0, os.SEEK_END)
@@ -268,7 +271,7 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     try:
         transform = _srgb_transform(profile, image.mode)
         return ImageCms.applyTransform(image, transform) or image if transform else image
-    except (ImageCms.PyCMSError, ValueError):  # a damaged profile, or one of another kind of image
+    except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile, or one of another kind of image
         return image
 
 

@@ -16,6 +16,9 @@ SUFFIX_OF: dict[FileFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".web
 LARGEST_SIDE: dict[FileFormat, int] = {"jpeg": 65500, "webp": 16383}
 """Height and width in pixels above which nothing is written; PNG takes any."""
 
+FEWEST_LEVELS = 64
+"""A value range that spans less, such as 0 to 1, is not one of whole numbers."""
+
 
 def encode(
     image: np.ndarray, file_format: FileFormat = "png", *, value_range: ValueRange | None = None, quality: int = 95
@@ -23,8 +26,9 @@ def encode(
     """Encodes an image, with the values that decoding under the same `value_range` takes back to it.
 
     A range that ends above 255 gives 16 bits, in PNG only: JPEG and WebP stretch it over their 8 bits. A range that
-    starts below 0 is shifted up to start at 0, because none of these formats holds negative values. JPEG holds no
-    alpha: the image is laid over white.
+    starts below 0 is shifted up to start at 0, because none of these formats holds negative values. A range that the
+    whole numbers of a file cannot hold, because it spans less than `FEWEST_LEVELS` or ends above 65535, is stretched
+    over 16 bits in PNG. JPEG holds no alpha: the image is laid over white.
 
     Args:
         image: float [height, width, channels] in [-1, 1], values beyond are clipped, NaN becomes -1. 1 channel is grey,
@@ -49,7 +53,9 @@ def encode(
     num_colours = 1 if image.shape[-1] <= 2 else 3
     low, high = value_range or (0.0, 255.0)
     low, high = (0.0, high - low) if low < 0 else (low, high)
-    deep = high > 255
+    deep = high > 255 or high - low < FEWEST_LEVELS
+    if high > 65535 or high - low < FEWEST_LEVELS:
+        low, high = 0.0, 65535.0
     if deep and file_format != "png":
         low, high = 0.0, 255.0
     largest = 65535 if deep and file_format == "png" else 255

@@ -1,6 +1,7 @@
 """Which files of a folder are images."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,24 +10,28 @@ from cyclegan.errors import CycleganError, UsageError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: Path, cannot_list: Callable[[OSError], object] | None = None) -> list[Path]:
     """All image files in `folder` and the folders within, by suffix.
 
     Hidden files and folders and other suffixes are passed over. Links to folders are followed, each folder
     is visited once.
+
+    Args:
+        folder: any.
+        cannot_list: gets the error of each folder that cannot be listed, which is then passed over.
 
     Returns:
         `folder / ...`, sorted by the POSIX form of the path below `folder`.
 
     Raises:
         UsageError: if `folder` is no folder.
-        CycleganError: if a folder cannot be listed.
+        CycleganError: if a folder cannot be listed and there is no `cannot_list`.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder.")
     images: list[Path] = []
     visited: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=cannot_list or _cannot_list):
         real_parent = os.path.realpath(parent)
         if real_parent in visited:  # a link back to where we have been
             folders.clear()

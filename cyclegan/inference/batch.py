@@ -3,18 +3,20 @@
 import contextlib
 import dataclasses
 import json
+import os
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cyclegan.data.decoding import BadImage
+from cyclegan.data.decoding import BadImage, read_header
 from cyclegan.data.encoding import FileFormat
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.files import write_atomically
 from cyclegan.inference.gallery import Entry, contact_sheet, refuse_foreign_pages, write_gallery
 from cyclegan.inference.pipeline import Outcome, Settings, run_jobs
-from cyclegan.inference.plan import FORMAT_OF, Job, Plan, plan_jobs
+from cyclegan.inference.plan import FORMAT_OF, Job, Plan, plan_jobs, refuse_sources
 from cyclegan.networks.bundle import Bundle
 
 REPORT_FILE = "report.json"
@@ -87,17 +89,32 @@ def translate_images(
     if grid and grid.suffix.lower() not in FORMAT_OF:
         raise UsageError(f"`--grid` must end in {' '.join(FORMAT_OF)}. Received: {grid}.")
     plan = plan_jobs(inputs, output, file_format=file_format, cycle=cycle, gallery=gallery)
+    _refuse_foreign_report(plan)
+    if grid:
+        refuse_sources(plan.jobs, [grid])
+        if os.path.exists(grid) and not settings.overwrite:
+            raise UsageError(f"{grid} is there already. Remove it, choose another `--grid`, or give `--overwrite`.")
+        if any(os.path.abspath(grid) == os.path.abspath(path) for job in plan.jobs for path in job.files):
+            raise UsageError(f"{grid} is the translation of an image. Choose another `--grid`.")
     if gallery:
         refuse_foreign_pages(output, len(plan.jobs))
-    todo = [job for job in plan.jobs if settings.overwrite or not all(path.is_file() for path in job.files)]
+    todo = [job for job in plan.jobs if settings.overwrite or not all(os.path.isfile(path) for path in job.files)]
     result = Report()
     pending = {job.name for job in todo}
     result.skipped = [job.name for job in plan.jobs if job.name not in pending]
-    result.renamed = {job.name: _below(job.output, output) for job in plan.jobs if job.output.stem == job.source.name}
+    if plan.folder:
+        renamed = (job for job in plan.jobs if job.output.stem != job.source.stem)
+        result.renamed = {job.name: job.output.relative_to(output).as_posix() for job in renamed}
+    for path, reason in plan.unlisted:
+        result.failed.append({"path": str(path), "reason": reason})
+        report(f"{path}: {reason}")
+        if strict:
+            raise CycleganError(f"{path}: {reason}.")
     started = time.perf_counter()
     said: set[str] = set()
+    late: list[Outcome] = []
 
-    def count(outcome: Outcome) -> None:
+    def record(outcome: Outcome) -> None:
         name = outcome.job.name
         pending.discard(name)
         if outcome.reason:
@@ -109,28 +126,32 @@ def translate_images(
             result.notes.append({"path": name, "note": note})
             if (kind := note.split(" at ")[0].split(" of ")[0]) not in said:
                 said.add(kind)
-                report(f"{outcome.job.source}: {note}. The same may hold for others; {REPORT_FILE} lists them.")
+                others = f" The same may hold for others; {REPORT_FILE} lists them." if plan.folder else ""
+                report(f"{outcome.job.source}: {note}.{others}")
         result.images_per_second = len(result.translated) / (time.perf_counter() - started)
-        if progress:
-            progress(len(todo) - len(pending), len(todo), result.images_per_second)
-        if outcome.stops or (strict and outcome.reason):
-            kept = f"Translated before and kept: {len(result.translated)}."
-            raise CycleganError(f"{outcome.reason if outcome.stops else f'{name}: {outcome.reason}'}. {kept}")
 
     try:
-        for outcome in _run(engine, bundle, todo, settings, list(devices), cycle):
-            count(outcome)
+        with contextlib.closing(_run(engine, bundle, todo, settings, list(devices), cycle, late)) as outcomes:
+            for outcome in outcomes:
+                record(outcome)
+                if progress:
+                    progress(len(todo) - len(pending), len(todo), result.images_per_second)
+                if outcome.stops or (strict and outcome.reason):
+                    what = outcome.reason if outcome.stops else f"{outcome.job.name}: {outcome.reason}"
+                    raise CycleganError(f"{what}. Translated before and kept: {len(result.translated)}.")
     except UsageError:
         raise
     except BaseException:
         # An interruption lets the files be finished that were being written.
+        for outcome in late:
+            record(outcome)
         result.translated += [job.name for job in todo if job.name in pending and not settings.overwrite and _done(job)]
         with contextlib.suppress(CycleganError):  # whatever ended the work is worse
             _write_report(plan, result, bundle, settings)
         raise
     _write_report(plan, result, bundle, settings)
 
-    entries = [_entry(job) for job in plan.jobs if _done(job)]
+    entries = [entry for job in plan.jobs if _done(job) and (entry := _entry(job, report))] if gallery or grid else []
     if gallery:
         _write_gallery(output, entries, title=f"{bundle.info.provenance.dataset}, {settings.direction}")
     if grid:
@@ -139,21 +160,35 @@ def translate_images(
 
 
 def _run(
-    engine: Engine, bundle: Bundle, jobs: list[Job], settings: Settings, devices: list[str], cycle: bool
-) -> Iterator[Outcome]:
+    engine: Engine,
+    bundle: Bundle,
+    jobs: list[Job],
+    settings: Settings,
+    devices: list[str],
+    cycle: bool,
+    late: list[Outcome],
+) -> Generator[Outcome]:
     if engine == "ray":
         from cyclegan.inference.ray_engine import run_jobs_on_ray
 
         return run_jobs_on_ray(bundle, jobs, settings, cycle=cycle)
-    return run_jobs(bundle, jobs, settings, devices, cycle=cycle)
+    return run_jobs(bundle, jobs, settings, devices, cycle=cycle, late=late)
 
 
 def _done(job: Job) -> bool:
-    return all(path.is_file() for path in job.files)
+    return all(os.path.isfile(path) for path in job.files)
 
 
-def _below(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+def _refuse_foreign_report(plan: Plan) -> None:
+    path = plan.folder and plan.folder / REPORT_FILE
+    if not path or not os.path.exists(path):
+        return
+    try:
+        ours = "images_per_second" in json.loads(path.read_text("utf-8", "replace"))
+    except (OSError, ValueError, TypeError):
+        ours = False
+    if not ours:
+        raise UsageError(f"{path} is there and no report of ours. Move it, or choose another folder.")
 
 
 def _write_report(plan: Plan, result: Report, bundle: Bundle, settings: Settings) -> None:
@@ -162,7 +197,7 @@ def _write_report(plan: Plan, result: Report, bundle: Bundle, settings: Settings
     path = plan.folder / REPORT_FILE
     order = {job.name: number for number, job in enumerate(plan.jobs)}
     result.translated.sort(key=order.__getitem__)
-    result.failed.sort(key=lambda entry: order[entry["path"]])
+    result.failed.sort(key=lambda entry: order.get(entry["path"], -1))
     provenance = bundle.info.provenance
     content = {
         **dataclasses.asdict(result),
@@ -183,7 +218,15 @@ def _write_report(plan: Plan, result: Report, bundle: Bundle, settings: Settings
         raise CycleganError(f"{path} cannot be written: {error.strerror}. All translations are kept.") from error
 
 
-def _entry(job: Job) -> Entry:
+def _entry(job: Job, report: Callable[[str], None]) -> Entry | None:
+    """Also of a translation of an earlier call, which may have been damaged since; None, and said, if so."""
+    for path in (job.output, job.cycled, job.picture):
+        try:
+            if path:
+                read_header(path, max_pixels=sys.maxsize)
+        except BadImage as error:
+            report(f"{error}. It is not shown; remove it to have it made again.")
+            return None
     return Entry(job.name, job.picture or job.source, job.output, job.cycled)
 
 

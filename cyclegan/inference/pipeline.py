@@ -12,7 +12,7 @@ import math
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -24,6 +24,7 @@ from cyclegan.data.encoding import LARGEST_SIDE, encode
 from cyclegan.files import write_atomically
 from cyclegan.inference.plan import FORMAT_OF, Job
 from cyclegan.inference.translator import Layout, Size, Translator
+from cyclegan.memory import free_bytes
 from cyclegan.networks.bundle import Bundle, Direction
 
 READ_AHEAD = 64
@@ -87,14 +88,24 @@ class _Image(NamedTuple):
     header: Header
     layout: Layout
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.header.height, self.header.width
+
 
 class _Stopped(Exception):
     """The work is to end."""
 
 
 def run_jobs(
-    bundle: Bundle, jobs: Iterable[Job], settings: Settings, devices: list[str], *, cycle: bool
-) -> Iterator[Outcome]:
+    bundle: Bundle,
+    jobs: Iterable[Job],
+    settings: Settings,
+    devices: list[str],
+    *,
+    cycle: bool,
+    late: list[Outcome] | None = None,
+) -> Generator[Outcome]:
     """Translates images, and yields what became of each, as soon as it is known.
 
     Closing the iterator, as an exception in the caller does, ends the work after the files that are being written.
@@ -105,6 +116,7 @@ def run_jobs(
         settings: how to translate.
         devices: TensorFlow's names of them. All share the images.
         cycle: whether the way back is wanted, for which the bundle must hold the other direction.
+        late: gets what became of the images that were being worked on when the iterator was closed.
 
     Raises:
         UsageError: if the bundle lacks a direction, or a setting is not allowed.
@@ -114,42 +126,57 @@ def run_jobs(
     num_threads = len(devices) + max(2, os.cpu_count() or 1)
     with ThreadPoolExecutor(num_threads) as threads, ThreadPoolExecutor(2) as readers:
         try:
-            for images in _batches(_ahead(readers, worker.look, jobs, READ_AHEAD), worker, threads, num_threads):
-                yield from images
+            late = [] if late is None else late
+            looked_at = _ahead(readers, worker.look, jobs, READ_AHEAD)
+            with contextlib.closing(_batches(looked_at, worker, threads, num_threads, late)) as batches:
+                for outcomes in batches:
+                    late += outcomes
+                    while late:
+                        yield late.pop(0)
         finally:
             worker.stopping.set()
 
 
 def _batches(
-    looked_at: Iterable["_Image | Outcome"], worker: "_Worker", threads: ThreadPoolExecutor, num_threads: int
-) -> Iterator[list[Outcome]]:
-    """Collects images that are translated alike, hands them to the threads, and yields what comes back."""
-    waiting: dict[Layout, list[_Image]] = collections.defaultdict(list)
+    looked_at: Iterable["_Image | Outcome"],
+    worker: "_Worker",
+    threads: ThreadPoolExecutor,
+    num_threads: int,
+    late: list[Outcome],
+) -> Generator[list[Outcome]]:
+    """Collects images of one size, hands them to the threads, and yields what comes back; `late` as in `run_jobs`."""
+    waiting: dict[tuple[int, int], list[_Image]] = collections.defaultdict(list)
     running: collections.deque[Future[list[Outcome]]] = collections.deque()
     num_waiting = 0
 
-    def start(layout: Layout) -> None:
-        running.append(threads.submit(worker.work, waiting.pop(layout)))
+    def start(size: tuple[int, int]) -> None:
+        running.append(threads.submit(worker.work, waiting.pop(size)))
 
-    for looked in looked_at:
-        if isinstance(looked, Outcome):
-            yield [looked]
-            continue
-        waiting[looked.layout].append(looked)
-        num_waiting += 1
-        full = len(waiting[looked.layout]) >= worker.batch_size(looked.layout)
-        if full or num_waiting >= READ_AHEAD:
-            layout = looked.layout if full else next(iter(waiting))
-            num_waiting -= len(waiting[layout])
-            start(layout)
-        while running and (running[0].done() or len(running) > num_threads):
+    try:
+        for looked in looked_at:
+            if isinstance(looked, Outcome):
+                yield [looked]
+                continue
+            waiting[looked.size].append(looked)
+            num_waiting += 1
+            full = len(waiting[looked.size]) >= worker.batch_size(looked.size)
+            if full or num_waiting >= READ_AHEAD:
+                size = looked.size if full else next(iter(waiting))
+                num_waiting -= len(waiting[size])
+                start(size)
+            while running and (running[0].done() or len(running) > num_threads):
+                yield running.popleft().result()
+        for size in list(waiting):
+            start(size)
+            while running and (running[0].done() or len(running) > num_threads):
+                yield running.popleft().result()
+        while running:
             yield running.popleft().result()
-    for layout in list(waiting):
-        start(layout)
-        while running and (running[0].done() or len(running) > num_threads):
-            yield running.popleft().result()
-    while running:
-        yield running.popleft().result()
+    finally:
+        worker.stopping.set()
+        for future in running:
+            if not future.cancel() and not future.exception():
+                late += future.result()
 
 
 def _ahead(
@@ -170,12 +197,12 @@ class _Worker:
 
     def __init__(self, bundle: Bundle, settings: Settings, devices: list[str], cycle: bool):
         def translators(direction: Direction) -> list[Translator]:
-            limit = settings.memory_limit and settings.memory_limit / len(devices)
             return [
                 Translator(bundle, direction, size=settings.size, tile=settings.tile, memory_limit=limit, device=device)
                 for device in devices
             ]
 
+        limit = (settings.memory_limit or free_bytes() / 2) / len(devices)
         there = translators(settings.direction)
         back = translators("ba" if settings.direction == "ab" else "ab") if cycle else [None] * len(devices)
         self.stopping = threading.Event()
@@ -201,11 +228,11 @@ class _Worker:
         except BadImage as error:
             return Outcome(job, error.reason, (), False)
 
-    def batch_size(self, layout: Layout) -> int:
-        return self._any_translator.batch_size(layout, self._settings.batch_size)
+    def batch_size(self, size: tuple[int, int]) -> int:
+        return self._any_translator.batch_size(*size, self._settings.batch_size)
 
     def work(self, images: list[_Image]) -> list[Outcome]:
-        """Takes images that are translated alike from file to file."""
+        """Takes images of one size from file to file."""
         num_pixels = sum(image.header.height * image.header.width for image in images)
         with self._one_large if num_pixels > LARGE_PIXELS else contextlib.nullcontext():
             outcomes: list[Outcome] = []
@@ -214,15 +241,13 @@ class _Worker:
                 if self.stopping.is_set():
                     return outcomes
                 try:
-                    decoded.append((image, *self._read(image.job.source)))
+                    pixels, alpha = self._read(image.job.source)
+                    if pixels.shape[:2] != image.size:
+                        raise BadImage(None, "it changed while it was read")
+                    decoded.append((image, pixels, alpha))
                 except BadImage as error:
                     outcomes.append(_outcome(image, error.reason))
-            by_size = collections.defaultdict(list)
-            for entry in decoded:
-                by_size[entry[1].shape].append(entry)
-            for same in by_size.values():
-                outcomes += self._translate(same)
-            return outcomes
+            return outcomes + self._translate(decoded) if decoded else outcomes
 
     def _read(self, source: Path) -> tuple[np.ndarray, np.ndarray | None]:
         return read_image_and_alpha(source, self._any_translator.channels_in, self._info.value_range, self._max_pixels)
@@ -256,7 +281,7 @@ class _Worker:
         job = image.job
         files = [(job.output, translated), (job.cycled, cycled), (job.picture, pixels)]
         for path, values in files:
-            if path is None or values is None or (path.is_file() and not self._settings.overwrite):
+            if path is None or values is None or (os.path.isfile(path) and not self._settings.overwrite):
                 continue
             if alpha is not None and values.shape[-1] in (1, 3):
                 values = np.concatenate([values, alpha], axis=-1)

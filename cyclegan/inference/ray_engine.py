@@ -1,13 +1,14 @@
 """The same work on a Ray cluster, through Ray Data."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from cyclegan.errors import UsageError
+from cyclegan.errors import CycleganError, UsageError
 from cyclegan.inference.pipeline import Outcome, Settings, run_jobs
 from cyclegan.inference.plan import Job
+from cyclegan.inference.translator import Translator
 from cyclegan.networks.bundle import Bundle, load_bundle
 
 JOBS_PER_TASK = 64
@@ -32,14 +33,15 @@ class _Actor:
         }
 
 
-def run_jobs_on_ray(bundle: Bundle, jobs: list[Job], settings: Settings, *, cycle: bool) -> Iterator[Outcome]:
+def run_jobs_on_ray(bundle: Bundle, jobs: list[Job], settings: Settings, *, cycle: bool) -> Generator[Outcome]:
     """Like `run_jobs`, in the processes of a Ray cluster, or of a Ray on this machine where none is running.
 
     One process for each GPU, or for each machine where there are none. Bundle, images and outputs must have the same
     absolute paths on all machines.
 
     Raises:
-        UsageError: if Ray is not installed.
+        UsageError: if Ray is not installed, the bundle lacks a direction, or a setting is not allowed.
+        CycleganError: if the weights are missing or damaged, or a process of the cluster fails.
     """
     try:
         import ray
@@ -47,6 +49,8 @@ def run_jobs_on_ray(bundle: Bundle, jobs: list[Job], settings: Settings, *, cycl
         raise UsageError("`--engine ray` needs the extra `ray`: pip install 'cyclegan[ray]'") from error
     if not jobs:
         return
+    for direction in ("ab", "ba") if cycle else (settings.direction,):  # what is wrong is said here, not by an actor
+        Translator(bundle, direction, size=settings.size, tile=settings.tile)
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -60,9 +64,13 @@ def run_jobs_on_ray(bundle: Bundle, jobs: list[Job], settings: Settings, *, cycl
         num_gpus=1 if num_gpus else 0,
         fn_constructor_args=(str(bundle.folder.resolve()), settings, cycle),
     )
-    for row in outcomes.iter_rows():
-        notes = tuple(row["notes"].split("\n")) if row["notes"] else ()
-        yield Outcome(by_name[row["name"]], row["reason"] or None, notes, bool(row["stops"]))
+    try:
+        for row in outcomes.iter_rows():
+            notes = tuple(row["notes"].split("\n")) if row["notes"] else ()
+            yield Outcome(by_name[row["name"]], row["reason"] or None, notes, bool(row["stops"]))
+    except ray.exceptions.RayError as error:
+        cause = str(error).strip().splitlines()[-1]
+        raise CycleganError(f"A process of the Ray cluster failed: {cause}. What is done is kept.") from error
 
 
 def _absolute(job: Job) -> Job:

@@ -22,6 +22,9 @@ SMALLEST_TILE = 32
 
 LARGEST_TILE = 1024
 
+LARGE_IMAGE = 1_000_000
+"""Pixels above which images are translated one by one."""
+
 WORKSPACE = 2
 """Memory that the network takes in one piece, over that of the maps that live at once: convolutions need room of their
 own. Measured for 9 blocks and 64 filters on a CPU: 1.0 KB a pixel, of which maps are 0.52."""
@@ -126,7 +129,9 @@ class Translator:
         low, high = self.info.value_range or (0, largest)
         values = (2 * ((images.astype(np.float32) - low) / (high - low)) - 1).clip(-1, 1)
         batch = values if images.ndim == 4 else values[np.newaxis]
-        translated = (self.translate(batch) + 1) / 2 * (high - low) + low
+        at_once = self.batch_size(batch.shape[1], batch.shape[2], len(batch))
+        parts = [self.translate(batch[start : start + at_once]) for start in range(0, len(batch), at_once)]
+        translated = (np.concatenate(parts) + 1) / 2 * (high - low) + low
         levels = np.rint(translated.clip(0, largest)).astype(images.dtype)
         return levels if images.ndim == 4 else levels[0]
 
@@ -136,6 +141,8 @@ class Translator:
         Raises:
             BadImage: if it does not fit into the memory, not even in strips.
         """
+        if (needed := self._image_bytes(height, width)) > self._memory_limit:
+            raise self._too_large(height, width, needed, ". Raise it, or choose smaller images")
         shorter = min(height, width)
         target = self._size if isinstance(self._size, int) else shorter
         if self._size == "auto":
@@ -148,12 +155,20 @@ class Translator:
             tile = self._tile_that_fits(*padded)
         return Layout(scaled[0], scaled[1], padded[0], padded[1], tile)
 
-    def batch_size(self, layout: Layout, largest: int) -> int:
-        """How many images of a layout may be translated at once, at most `largest`."""
-        if layout.tile:
+    def batch_size(self, height: int, width: int, largest: int) -> int:
+        """How many images of a size may be translated at once, at least 1 and at most `largest`.
+
+        Raises:
+            BadImage: if not one fits into the memory.
+        """
+        layout = self.layout(height, width)
+        # Many at once make the network faster where images are small, and only there.
+        if layout.tile or height * width > LARGE_IMAGE:
             return 1
-        fitting = self._memory_limit / self.bytes_for(layout.padded_height, layout.padded_width)
-        return max(1, min(largest, int(fitting)))
+        needed = self.bytes_for(layout.padded_height, layout.padded_width)
+        if (layout.height, layout.width) != (height, width):
+            needed += self._image_bytes(height, width)
+        return max(1, min(largest, int(self._memory_limit / needed)))
 
     def bytes_for(self, height: int, width: int) -> float:
         """Peak memory for one padded image in one piece, in bytes, beside weights and program."""
@@ -236,14 +251,15 @@ class Translator:
         row = 2 * WORKSPACE * self._map_bytes(1, width)
         rows = int((self._memory_limit - kept) / row)
         if rows < SMALLEST_TILE:
-            needed = kept + SMALLEST_TILE * row
-            raise BadImage(
-                None,
-                f"{width} x {height} pixels need about {needed / 1e9:.1f} GB of memory even in strips; the limit is"
-                f" {self._memory_limit / 1e9:.1f} GB. A smaller `size` needs less",
-                "over-large",
-            )
+            hint = ", even in strips. A smaller `size` needs less"
+            raise self._too_large(height, width, kept + SMALLEST_TILE * row, hint)
         return min(rows, LARGEST_TILE)
+
+    def _too_large(self, height: int, width: int, needed: float, hint: str) -> BadImage:
+        sizes = (needed, self._memory_limit)
+        about, limit = (f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" for size in sizes)
+        text = f"{width} x {height} pixels need about {about} of memory; the limit is {limit}{hint}"
+        return BadImage(None, text, "over-large")
 
 
 def _resize(images: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -351,3 +351,9 @@ def test_headers_tell_mode_and_depth(shared):
     folder = shared / "awkward_images"
     assert read_header(folder / "gray16.png") == Header(256, 256, "I;16", 16)
     assert read_header(folder / "cmyk.jpg") == Header(256, 256, "CMYK", 8)
+
+
+@pytest.mark.parametrize("profile", [b"junk" * 50, b""])
+def test_a_damaged_colour_profile_is_passed_over(profile):
+    pixels = noise(8, 8)
+    np.testing.assert_allclose(decode(encoded(pixels, icc_profile=profile), 3), pixels / 127.5 - 1, atol=1e-6)

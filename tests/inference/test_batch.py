@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -445,6 +446,92 @@ def test_gallery_shows_a_smaller_picture_of_an_image_too_large_for_webp(bundle, 
     with Image.open(tmp_path / "out" / "gallery" / "a.png.webp") as picture:
         assert picture.size == (8_500, 4)
     assert 'src="gallery/a.png.webp" width="17000" height="8"' in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("photos/a.png", "would overwrite the input"),
+        ("sheet.png", "sheet.png is there already"),
+        ("out/a.png", "is the translation of an image"),
+    ],
+)
+def test_a_contact_sheet_replaces_nothing(bundle, photos, tmp_path, grid, message):
+    _save(photos / "a.png")
+    (tmp_path / "sheet.png").write_bytes(b"mine")
+    with pytest.raises(UsageError, match=message):
+        _run(bundle, photos, tmp_path / "out", grid=tmp_path / grid)
+    assert (tmp_path / "sheet.png").read_bytes() == b"mine" and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ['{"mine": 1}', "[]", "3", "no JSON"])
+def test_a_report_of_somebody_else_is_not_replaced(bundle, photos, tmp_path, content):
+    _save(photos / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text(content)
+    with pytest.raises(UsageError, match=r"report\.json is there and no report of ours"):
+        _run(bundle, photos, tmp_path / "out")
+    assert (tmp_path / "out" / "report.json").read_text() == content
+
+
+def test_names_as_long_as_the_disk_allows_do_not_stop_the_rest(bundle, photos, tmp_path):
+    long = 255 - len(".jpg")
+    for name in ("ok.png", "x" * long + ".jpg", "y" * long + ".bmp"):
+        _save(photos / name)
+    result = _run(bundle, photos, tmp_path / "out", file_format="webp")  # one letter more
+    assert result.num_translated == 1
+    assert all("cannot be written: File name too long" in reason for _, reason in result.failed)
+    assert _run(bundle, photos, tmp_path / "png").num_translated == 3
+
+
+def test_a_pipe_among_the_images_is_named(bundle, photos, tmp_path):
+    os.mkfifo(photos / "a.png")
+    _save(photos / "b.png")
+    assert _run(bundle, photos, tmp_path / "out") == (1, 0, [("a.png", "no regular file")])
+
+
+def test_a_folder_that_cannot_be_listed_does_not_stop_the_rest(bundle, photos, tmp_path, monkeypatch):
+    _save(photos / "a.png")
+    monkeypatch.chdir(photos)
+    for _ in range(20):  # to a path longer than the system takes
+        os.mkdir("d" * 250)
+        os.chdir("d" * 250)
+    result = _run(bundle, photos, tmp_path / "out")
+    monkeypatch.undo()
+    shutil.rmtree(photos)
+    ((path, reason),) = result.failed
+    assert (
+        result.num_translated == 1 and path.startswith(str(photos)) and reason == "cannot be listed: File name too long"
+    )
+
+
+def test_a_damaged_translation_of_an_earlier_call_is_left_out_of_the_gallery(bundle, photos, tmp_path):
+    for name in "ab":
+        _save(photos / f"{name}.png")
+    _run(bundle, photos, tmp_path / "out", gallery=True)
+    (tmp_path / "out" / "a.png").write_bytes(b"mine")
+    lines = []
+    _run(bundle, photos, tmp_path / "out", gallery=True, grid=tmp_path / "sheet.png", report=lines.append)
+    assert len(lines) == 1 and "a.png: not a BMP" in lines[0] and "It is not shown" in lines[0]
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert '"b.png"' in page and '"a.png"' not in page and (tmp_path / "sheet.png").is_file()
+
+
+def test_the_report_of_an_interrupted_call_names_all_that_was_written(bundle, photos, tmp_path):
+    for number in range(40):
+        _save(photos / f"{number:02}.png", _noise(64, 64))
+    _run(bundle, photos, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
+
+    def interrupt(done: int, total: int, speed: float) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(bundle, photos, tmp_path / "out", overwrite=True, progress=interrupt)
+    written = sorted(path.name for path, time in before.items() if path.stat().st_mtime_ns != time)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["translated"] == written and 5 <= len(written) < 40
 
 
 def test_strict_stops_at_the_first_failure_and_reports_it(bundle, photos, tmp_path):

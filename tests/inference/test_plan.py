@@ -97,3 +97,55 @@ def test_one_image_becomes_one_file_whose_suffix_says_the_format(photos):
 def test_what_cannot_be_is_refused(photos, inputs, output, options, message):
     with pytest.raises(UsageError, match=message):
         outputs(inputs, output, **options)
+
+
+def test_a_pattern_is_mirrored_below_its_plain_part_whatever_matches(photos):
+    assert outputs(["photos/**/*.webp"]) == {"x/y/d.webp": "out/x/y/d.png"}
+
+
+def test_a_pattern_does_not_take_its_own_output(photos):
+    (photos / "out" / "x").mkdir(parents=True)
+    (photos / "out" / "x" / "a.jpg").touch()
+    assert set(outputs(["photos/**/*.[jJ]*"], "photos/out")) == {"a.jpg", "x/a.JPEG"}
+
+
+def test_an_image_is_taken_once_by_all_the_ways_to_it(photos):
+    (photos / "loop").symlink_to(photos.absolute())
+    assert list(outputs(["photos/**/*.jpg", photos, photos.absolute(), "photos/x/../a.jpg"])).count("a.jpg") == 1
+    assert len(outputs([photos, photos.absolute()])) == 5
+
+
+def test_names_that_differ_in_case_alone_are_numbered(photos):
+    (photos / "A.jpg").touch()
+    (photos / "X").mkdir()
+    (photos / "X" / "A.jpeg").touch()
+    assert outputs([photos], cycle=True, gallery=True) == {
+        "A.jpg": "out/A.jpg.png",
+        "X/A.jpeg": "out/X/A.jpeg.png",
+        "a.jpg": "out/a.jpg-2.png",
+        "b.PNG": "out/b.png",
+        "x/a.JPEG": "out/x/a.JPEG-2.png",
+        "x/c.bmp": "out/x/c.png",
+        "x/y/d.webp": "out/x/y/d.png",
+    }
+
+
+def test_a_translation_never_takes_the_name_of_a_folder(photos):
+    (photos / "a.png").mkdir()
+    (photos / "a.png" / "b.jpg").touch()
+    planned = outputs([photos])
+    assert (planned["a.jpg"], planned["a.png/b.jpg"]) == ("out/a.jpg.png", "out/a.png/b.png")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "options"),
+    [
+        (["photos/x/c.cycled.png"], "photos/x/c.png", {"cycle": True}),
+        (["photos/a.jpg", "photos/x/c.bmp"], "photos", {}),
+    ],
+)
+def test_no_image_of_the_input_is_replaced_by_the_translation_of_another(photos, inputs, output, options):
+    (photos / "x" / "c.cycled.png").touch()
+    (photos / "x" / "c.png").hardlink_to(photos / "x" / "c.bmp")
+    with pytest.raises(UsageError, match="would overwrite the input"):
+        outputs(inputs, output, **options)

@@ -141,17 +141,40 @@ def test_what_exceeds_the_memory_limit_is_tiled_with_the_same_result(bundle):
     np.testing.assert_allclose(tiled.translate(image), whole.translate(image), rtol=0, atol=1e-4)
 
 
-def test_what_does_not_even_fit_in_strips_is_named(bundle):
-    with pytest.raises(BadImage, match=r"8000 x 8000 pixels need about [0-9.]+ GB .* in strips; the limit is 0\.1 GB"):
-        Translator(bundle, size="native", memory_limit=100e6).layout(8000, 8000)
+@pytest.mark.parametrize(
+    ("size", "limit", "message"),
+    [
+        ("auto", 6e9, r"8000 x 8000 pixels need about 6\.1 GB of memory; the limit is 6\.0 GB\. Raise it"),
+        ("native", 6.5e9, r"8000 x 8000 pixels need about [0-9.]+ GB of memory; the limit is 6\.5 GB, even in strips"),
+    ],
+)
+def test_what_does_not_fit_itself_or_not_even_in_strips_is_named(bundle, size, limit, message):
+    """An image of 3 channels and its translation take 4 * 4 * (3 + 3) bytes a pixel."""
+    with pytest.raises(BadImage, match=message):
+        Translator(bundle, size=size, memory_limit=limit).layout(8000, 8000)
 
 
 def test_batches_are_as_large_as_the_memory_allows(bundle):
     translator = Translator(bundle, size="native")
     one = translator.bytes_for(64, 64)
-    layout = translator.layout(64, 64)
     for limit, size in ((1.5 * one, 1), (3.5 * one, 3), (100 * one, 4)):
-        assert Translator(bundle, size="native", memory_limit=limit).batch_size(layout, 4) == size
+        assert Translator(bundle, size="native", memory_limit=limit).batch_size(64, 64, 4) == size
+
+
+def test_images_that_are_scaled_count_at_their_own_size_and_large_ones_go_one_by_one(bundle):
+    crop = bundle.info.crop_size
+    scaled = Translator(bundle, size=crop).bytes_for(crop, crop) + 4 * 4 * 6 * (8 * crop) ** 2
+    translator = Translator(bundle, size=crop, memory_limit=2.5 * scaled)
+    assert translator.batch_size(8 * crop, 8 * crop, 4) == 2
+    assert Translator(bundle, size=crop).batch_size(1000, 1000, 4) == 4
+    assert Translator(bundle, size=crop).batch_size(1000, 1001, 4) == 1
+
+
+def test_a_batch_is_translated_in_as_many_parts_as_the_memory_needs(bundle):
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    whole = Translator(bundle, size="native")
+    parts = Translator(bundle, size="native", memory_limit=2.5 * whole.bytes_for(64, 64))
+    assert np.abs(parts(images).astype(int) - whole(images)).max() <= 1
 
 
 def test_the_estimate_counts_the_maps_that_live_at_once(bundle):
