@@ -112,7 +112,7 @@ class Translator:
             The same kind, of the same size and type.
 
         Raises:
-            UsageError: if type or shape is another.
+            UsageError: if type or shape is another, or a picture cannot hold the values that the model takes.
             BadImage: if the memory does not suffice, or the translation is not finite.
         """
         if isinstance(images, Image.Image):
@@ -211,7 +211,20 @@ class Translator:
     def _translate_picture(self, picture: Image.Image) -> Image.Image:
         has_alpha = "A" in picture.getbands() or "transparency" in picture.info
         grey = self.channels_in == 1
-        if self.channels_in == 4:
+        deep = picture.mode.startswith("I;16")
+        if picture.mode in ("I", "F") or (deep and (self.channels_in, self.channels_out) != (1, 1)):
+            raise UsageError(
+                "A picture must have 8 bits a channel, or 16 bits of grey where the model translates grey to grey."
+                f" Received: mode {picture.mode}. Pass an array instead."
+            )
+        if not deep and self.info.value_range and self.info.value_range[1] > 255:
+            raise UsageError(
+                f"The model takes values up to {self.info.value_range[1]:g}. Received: a picture of mode"
+                f" {picture.mode}, which holds 8 bits. Pass one of mode I;16, or an array."
+            )
+        if deep:
+            converted = picture
+        elif self.channels_in == 4:
             converted = picture.convert("RGBA")
         elif has_alpha:
             converted = picture.convert("RGBA").convert("LA") if grey else picture.convert("RGBA")

@@ -141,6 +141,23 @@ def test_what_exceeds_the_memory_limit_is_tiled_with_the_same_result(bundle):
     np.testing.assert_allclose(tiled.translate(image), whole.translate(image), rtol=0, atol=1e-4)
 
 
+def test_a_deep_grey_picture_is_translated_like_its_array(tmp_path):
+    for name, value_range in (("whole", None), ("part", (0.0, 4095.0))):
+        translate = Translator(save(tmp_path / name, 1, 1, value_range))
+        pixels = np.random.default_rng(0).integers(0, 4096, (64, 64), np.uint16)
+        translated = translate(Image.fromarray(pixels))
+        assert translated.mode == "I;16"
+        np.testing.assert_array_equal(np.asarray(translated), translate(pixels[:, :, np.newaxis])[:, :, 0])
+    with pytest.raises(UsageError, match=r"takes values up to 4095\. Received: a picture of mode L"):
+        translate(Image.new("L", (64, 64)))
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "I;16"])
+def test_pictures_that_cannot_hold_the_translation_are_refused(bundle, mode):
+    with pytest.raises(UsageError, match=f"Received: mode {mode}. Pass an array"):
+        Translator(bundle)(Image.new(mode, (64, 64)))
+
+
 @pytest.mark.parametrize(
     ("size", "limit", "message"),
     [
