@@ -9,19 +9,22 @@ import importlib.metadata
 import io
 import json
 import pathlib
-from typing import Literal
+import re
+import zipfile
+from typing import Annotated, Literal, Self
 
 import keras
 import numpy as np
 import pydantic
 
-from cyclegan.config import Config, GeneratorConfig
+from cyclegan.config import Channels, Config, Count, GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.files import write_atomically
 from cyclegan.networks.generators import build_generator
 
 FORMAT_VERSION = 1
 INFO_FILE = "bundle.json"
+LARGEST_CROP = 2**16
 
 Direction = Literal["ab", "ba"]
 
@@ -48,17 +51,31 @@ class Provenance(pydantic.BaseModel):
 class BundleInfo(pydantic.BaseModel):
     """All that `bundle.json` says."""
 
+    model_config = pydantic.ConfigDict(allow_inf_nan=False)
+
     format_version: int = FORMAT_VERSION
     generator: GeneratorConfig
-    channels_a: int
-    channels_b: int
-    crop_size: int
+    channels_a: Channels
+    channels_b: Channels
+    crop_size: Annotated[int, pydantic.Field(ge=1, le=LARGEST_CROP)]
     value_range: tuple[float, float] | None
-    max_pixels: int
+    max_pixels: Count
     provenance: Provenance
     weights: dict[Direction, WeightsFile] = {}
     size_multiple: int
     min_size: int
+
+    @pydantic.model_validator(mode="after")
+    def _fits_itself(self) -> Self:
+        for key in ("size_multiple", "min_size"):
+            if getattr(self, key) != (expected := getattr(self.generator, key)):
+                raise ValueError(f"`{key}` must be {expected} for this generator. Received: {getattr(self, key)}")
+        for entry in self.weights.values():  # a bundle must not point out of its folder
+            if not re.fullmatch(r"[\w.-]+\.npz", entry.file, re.ASCII):
+                raise ValueError(f"`file` of weights must be the name of an .npz beside it. Received: {entry.file!r}")
+        if self.value_range and not self.value_range[0] < self.value_range[1]:
+            raise ValueError(f"`value_range` must be [low, high] with low < high. Received: {list(self.value_range)}")
+        return self
 
     def channels(self, direction: Direction) -> tuple[int, int]:
         """(channels in, channels out) of one direction."""
@@ -130,16 +147,17 @@ class Bundle:
             known = ", ".join(sorted(self.info.weights))
             raise UsageError(f"`direction` must be one of {known} for {self.folder}. Received: {direction}.")
         entry = self.info.weights[direction]
-        # Only a plain name: a bundle must not point out of its folder.
-        path = self.folder / pathlib.PurePath(entry.file).name
+        path = self.folder / entry.file
         try:
             data = path.read_bytes()
         except OSError as error:
             raise CycleganError(f"The weights {path} cannot be read: {error.strerror}.") from error
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise CycleganError(f"The weights {path} are damaged: their SHA-256 is not the one in {INFO_FILE}.")
+        shapes = _read_shapes(data, path)
+        _check_extent(self.info.generator, shapes, path)
         model = build_generator(self.info.generator, *self.info.channels(direction), name=f"generator_{direction}")
-        _set_weights(model, data, path)
+        _set_weights(model, data, shapes, path)
         return model
 
 
@@ -166,16 +184,27 @@ def load_bundle(path: str | pathlib.Path) -> Bundle:
     """
     folder = find_bundle(pathlib.Path(path))
     try:
-        content = json.loads((folder / INFO_FILE).read_text())
-        version = content.get("format_version", 0)
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise UsageError(
-                f"{folder} is a bundle of format {version}; this cyclegan reads up to {FORMAT_VERSION}."
-                " Update cyclegan."
-            )
-        return Bundle(folder, BundleInfo.model_validate(content))
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        content = json.loads((folder / INFO_FILE).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{folder / INFO_FILE} cannot be read: {str(error).splitlines()[0]}") from error
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if type(version) is not int or version < 1:
+        raise UsageError(
+            f"{folder / INFO_FILE} cannot be read: `format_version` must be a number from 1 to {FORMAT_VERSION}."
+            f" Received: {version!r}."
+        )
+    if version > FORMAT_VERSION:
+        raise UsageError(
+            f"{folder} is a bundle of format {version}; this cyclegan reads up to {FORMAT_VERSION}. Update cyclegan."
+        )
+    try:
+        return Bundle(folder, BundleInfo.model_validate(content))
+    except pydantic.ValidationError as error:
+        problems = (
+            f"`{'.'.join(map(str, problem['loc']))}`: {problem['msg']}" if problem["loc"] else problem["msg"]
+            for problem in error.errors()
+        )
+        raise UsageError(f"{folder / INFO_FILE} cannot be read: {'; '.join(problems)}.") from error
 
 
 def load_generator(path: str | pathlib.Path, direction: Direction = "ab") -> keras.Model:
@@ -232,28 +261,67 @@ def _encode_weights(model: keras.Model) -> bytes:
     return buffer.getvalue()
 
 
-def _set_weights(model: keras.Model, data: bytes, path: pathlib.Path) -> None:
+def _read_shapes(data: bytes, path: pathlib.Path) -> dict[str, tuple[int, ...]]:
+    """The shapes in an `.npz`, from its headers: what is compressed could become any number of bytes when read.
+
+    Raises:
+        CycleganError: if it is no uncompressed `.npz` of floating-point arrays.
+    """
+    shapes = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for entry in archive.infolist():
+                key = entry.filename.removesuffix(".npy")
+                if entry.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"`{key}` is compressed")
+                with archive.open(entry) as file:
+                    version = np.lib.format.read_magic(file)
+                    read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
+                    if not read_header:
+                        raise ValueError(f"`{key}` is of version {version} of the format")
+                    shape, _, dtype = read_header(file)
+                if dtype.kind != "f":
+                    raise ValueError(f"`{key}` must hold floating-point numbers. Received: {dtype}")
+                shapes[key] = shape
+    except Exception as error:  # NumPy raises whatever the zip reader does
+        raise CycleganError(f"{path} holds no plain arrays: {error}") from error
+    return shapes
+
+
+def _check_extent(config: GeneratorConfig, shapes: dict[str, tuple[int, ...]], path: pathlib.Path) -> None:
+    """Before a network is built, which takes minutes and gigabytes where a bundle claims a million blocks.
+
+    Raises:
+        CycleganError: if there are not the weights for so many blocks or filters.
+    """
+    kernels = [shape for key, shape in shapes.items() if key.endswith("/kernel")]
+    num_layers = 2 * config.num_blocks if config.architecture == "resnet" else 2 * config.num_levels
+    if num_layers > len(kernels) or not any(config.filters in shape for shape in kernels):
+        raise CycleganError(
+            f"{path} does not fit the architecture: {len(kernels)} kernels are not those of {config.filters} filters"
+            f" and {num_layers} or more layers, which {INFO_FILE} speaks of."
+        )
+
+
+def _set_weights(model: keras.Model, data: bytes, received: dict[str, tuple[int, ...]], path: pathlib.Path) -> None:
     """Puts weights from `_encode_weights` into a model of the same architecture; every one, and nothing else.
 
     Raises:
-        CycleganError: if keys or shapes differ, or the file is not an `.npz` of plain arrays.
+        CycleganError: if keys or shapes differ, or a weight is not finite.
     """
     variables = named_weights(model)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            values = {key: arrays[key] for key in arrays.files}
-    except Exception as error:  # NumPy raises whatever the zip reader does
-        raise CycleganError(f"{path} holds no plain arrays: {error}") from error
     expected = {key: tuple(variable.shape) for key, variable in variables.items()}
-    received = {key: value.shape for key, value in values.items()}
     if expected != received:
         wrong = sorted(key for key in expected.keys() | received.keys() if expected.get(key) != received.get(key))
         raise CycleganError(
             f"{path} does not fit the architecture. First of {len(wrong)} differences: `{wrong[0]}` must have shape"
             f" {expected.get(wrong[0])}. Received: {received.get(wrong[0])}."
         )
-    for key, variable in variables.items():
-        variable.assign(values[key])
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        for key, variable in variables.items():
+            if not np.isfinite(arrays[key]).all():
+                raise CycleganError(f"{path} is of no use: `{key}` holds values that are not finite.")
+            variable.assign(arrays[key])
 
 
 def named_weights(model: keras.Model) -> dict[str, keras.Variable]:

@@ -238,7 +238,7 @@ def test_broken_generator_writes_nothing(photos, tmp_path):
     _save_bundle(tmp_path / "bundle")
     bundle = load_bundle(tmp_path / "bundle")
     generator = bundle.generator("ab")
-    generator.set_weights([np.full_like(weight, np.nan) for weight in generator.get_weights()])
+    generator.set_weights([np.full_like(weight, 1e38) for weight in generator.get_weights()])
     save_bundle(tmp_path / "bundle", {"ab": generator}, bundle.info)
     image = _save(photos / "a.png")
     result = _run(load_bundle(tmp_path / "bundle"), photos, tmp_path / "out")

@@ -60,7 +60,8 @@ def test_replacing_a_bundle_leaves_no_weights_of_the_old_one(bundle):
 
 
 def test_places_on_the_makers_disk_do_not_travel():
-    config = CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"dataset": "/home/me/photos"})})
+    places = {"dataset": "/home/me/photos", "domain_a": "/home/me/horses", "domain_b": "/home/me/zebras"}
+    config = CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update=places)})
     assert "/home" not in bundle_info(config, 1).model_dump_json()
 
 
@@ -90,6 +91,80 @@ def test_weights_that_would_run_code_are_refused(bundle):
     edit(folder, weights={"ab": {"file": path.name, "sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}})
     with pytest.raises(CycleganError, match="holds no plain arrays"):
         cyclegan.load_generator(folder)
+
+
+def replace_weights(folder, write, **arrays):
+    """The generator from A to B becomes these arrays, with the right digest."""
+    buffer = io.BytesIO()
+    write(buffer, **arrays)
+    (folder / "new.npz").write_bytes(buffer.getvalue())
+    edit(folder, weights={"ab": {"file": "new.npz", "sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}})
+
+
+def test_compressed_weights_are_refused_unread(bundle):
+    folder, _ = bundle
+    replace_weights(folder, np.savez_compressed, zeros=np.zeros(10**7, np.float32))
+    with pytest.raises(CycleganError, match="`zeros` is compressed"):
+        cyclegan.load_generator(folder)
+
+
+@pytest.mark.parametrize(
+    ("bias", "message"),
+    [
+        (np.array(["1", "2"]), r"`last_conv/bias` must hold floating-point numbers. Received: <U1"),
+        (np.array([1, 2, 3]), r"floating-point numbers. Received: int64"),
+        (np.array([1, 2, 3j]), r"floating-point numbers. Received: complex128"),
+        (np.array([1, 2, np.nan], np.float32), "`last_conv/bias` holds values that are not finite"),
+    ],
+)
+def test_weights_are_finite_floating_point_numbers(bundle, bias, message):
+    folder, _ = bundle
+    with np.load(next(folder.glob("generator_ab-*.npz"))) as arrays:
+        weights = dict(arrays)
+    replace_weights(folder, np.savez, **weights | {"last_conv/bias": bias})
+    with pytest.raises(CycleganError, match=message):
+        cyclegan.load_generator(folder)
+
+
+@pytest.mark.parametrize("changes", [{"filters": 20_000}, {"num_blocks": 1_000_000}])
+def test_an_architecture_far_beyond_the_weights_is_refused_before_it_is_built(bundle, changes):
+    folder, _ = bundle
+    edit(folder, generator=CONFIG.generator.model_copy(update=changes).model_dump())
+    with pytest.raises(CycleganError, match="does not fit the architecture: 8 kernels are not those of"):
+        cyclegan.load_generator(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": "2"}, "`format_version` must be a number from 1 to 1. Received: '2'"),
+        ({"format_version": 1.0}, "Received: 1.0"),
+        ({"format_version": None}, "Received: None"),
+        ({"size_multiple": 0}, "`size_multiple` must be 4 for this generator. Received: 0"),
+        ({"min_size": 4}, "`min_size` must be 8 for this generator. Received: 4"),
+        ({"channels_a": -1}, "`channels_a`: Input should be 1, 3 or 4"),
+        ({"crop_size": 0}, "`crop_size`: Input should be greater than or equal to 1"),
+        ({"crop_size": 10**12}, "`crop_size`: Input should be less than or equal to 65536"),
+        ({"value_range": [5, 5]}, r"`value_range` must be \[low, high\] with low < high. Received: \[5.0, 5.0\]"),
+        ({"value_range": [float("nan"), 1]}, "`value_range.0`: Input should be a finite number"),
+        ({"generator": {"normalization": "foo"}}, "`generator.normalization`: Input should be"),
+        ({"weights": {"ab": {"file": "a\0b.npz", "sha256": ""}}}, "must be the name of an .npz beside it"),
+        ({"weights": {"ab": {"file": "\ud800.npz", "sha256": ""}}}, "must be the name of an .npz beside it"),
+    ],
+)
+def test_what_a_bundle_says_is_checked_and_named(bundle, changes, message):
+    folder, _ = bundle
+    edit(folder, **changes)
+    with pytest.raises(UsageError, match=f"bundle.json cannot be read: .*{message}"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null"])
+def test_a_bundle_file_without_keys_is_refused(bundle, content):
+    folder, _ = bundle
+    (folder / "bundle.json").write_text(content)
+    with pytest.raises(UsageError, match="`format_version` must be a number"):
+        load_bundle(folder)
 
 
 def test_a_bundle_cannot_point_out_of_its_folder(bundle):
