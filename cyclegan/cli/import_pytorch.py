@@ -11,7 +11,11 @@ from cyclegan.tensorflow_import import import_tensorflow
 @click.option("--ab", metavar="FILE", type=click.Path(path_type=Path), required=True, help="Weights of A to B (G_A).")
 @click.option("--ba", metavar="FILE", type=click.Path(path_type=Path), help="Weights of B to A (G_B).")
 @click.option("--output", metavar="BUNDLE", type=click.Path(path_type=Path), required=True, help="New folder.")
-@click.option("--crop-size", type=click.IntRange(1), help="Pixels of the crops that they were trained with. [256]")
+@click.option(
+    "--crop-size",
+    type=click.IntRange(1),
+    help="Pixels of the crops that they were trained with. [256 from 9 blocks on, else 128; 2^levels of a unet]",
+)
 def command(ab: Path, ba: Path | None, output: Path, crop_size: int | None) -> None:
     """Make a bundle of generators that the PyTorch implementation of CycleGAN trained.
 

@@ -11,10 +11,11 @@ from typing import Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import cyclegan
 from cyclegan.errors import CycleganError, UsageError, first_line
-from cyclegan.inference.export_check import LIMIT, NUM_IMAGES, Comparison, compare, fit, load_images, round_up
+from cyclegan.inference.export_check import LIMIT, NUM_IMAGES, Comparison, compare, load_images, round_up
 from cyclegan.inference.export_formats import Quantization, write_keras, write_litert, write_onnx, write_saved_model
 from cyclegan.networks.bundle import Bundle, BundleInfo, Direction
 from cyclegan.tensorflow_import import silenced
@@ -71,7 +72,11 @@ def export_generator(
     _require_extra(format_)
     model = bundle.generator(direction)
     pictures, source = load_images(images, NUM_IMAGES, bundle.info, direction)
-    samples, _ = load_images(calibration, NUM_CALIBRATION_IMAGES, bundle.info, direction) if calibration else ([], "")
+    samples: list[np.ndarray] = []
+    if calibration:
+        crop = round_up(bundle.info.crop_size, bundle.info)
+        fitted = (crop, crop) if size == "dynamic" else size
+        samples, _ = load_images(calibration, NUM_CALIBRATION_IMAGES, bundle.info, direction, fitted)
 
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
@@ -98,6 +103,10 @@ def export_generator(
         written.rename(output)
     except OSError as error:
         raise CycleganError(f"{output} cannot be written: {error.strerror or first_line(error)}.") from error
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise CycleganError(
+            f"{output} is not kept: to run it takes more memory than there is. Give a smaller `--size`."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return comparison
@@ -186,9 +195,7 @@ def _write(
             elif format_ == "onnx":
                 write_onnx(model, path, height, width)
             else:
-                crop = round_up(info.crop_size, info)
-                fitted = [fit(sample, height or crop, width or crop) for sample in samples]
-                write_litert(model, path, height, width, quantize, fitted)
+                write_litert(model, path, height, width, quantize, samples)
     except OSError:
         raise
     except Exception as error:  # converters raise whatever they like

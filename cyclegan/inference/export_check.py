@@ -64,7 +64,11 @@ class Comparison:
 
 
 def load_images(
-    folder: pathlib.Path | None, count: int, info: BundleInfo, direction: Direction
+    folder: pathlib.Path | None,
+    count: int,
+    info: BundleInfo,
+    direction: Direction,
+    size: tuple[int, int] | None = None,
 ) -> tuple[list[np.ndarray], str]:
     """The first images of a folder, or drawn scenes of the domain that the generator translates.
 
@@ -73,6 +77,7 @@ def load_images(
         count: of images, at most.
         info: of the bundle.
         direction: of the generator.
+        size: height and width that each image of a folder is fitted to before the next is read; None: as it is.
 
     Returns:
         Images float32 [height, width, channels] in [-1, 1], and where they come from.
@@ -89,8 +94,8 @@ def load_images(
     paths = list_images(folder)[:count]
     if not paths:
         raise UsageError(f"{folder} holds no images. Looked for {' '.join(sorted(SUFFIXES))}.")
-    images = [read_image(path, channels, info.value_range, info.max_pixels) for path in paths]
-    return images, f"folder {folder.resolve().name}"
+    images = (read_image(path, channels, info.value_range, info.max_pixels) for path in paths)
+    return [fit(image, *size) if size else image for image in images], f"folder {folder.resolve().name}"
 
 
 def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -101,7 +106,7 @@ def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
         # Bicubic overshoots at edges.
         image = tf.image.resize(image, size, method="bicubic", antialias=True).numpy().clip(-1, 1)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    return image[top : top + height, left : left + width]
+    return image[top : top + height, left : left + width].copy()  # a view would keep the whole
 
 
 def compare(
@@ -240,6 +245,8 @@ def _own_process(path: pathlib.Path, format_: str, needs_layers: bool) -> Iterat
         try:
             yield (*receive(), run)
         finally:
-            process.kill()
             with suppress(BrokenPipeError):
-                stdin.close()
+                stdin.close()  # it ends by itself, and tidies up
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=5)
+            process.kill()

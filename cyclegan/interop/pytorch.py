@@ -4,7 +4,9 @@ import hashlib
 import io
 import pathlib
 import pickle
+import shutil
 import warnings
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,9 +69,15 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
         direction: WeightsFile(file=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
         for direction, path in files.items()
     }
+    is_new = not output.exists()
     try:
         save_bundle(output, models, info)
     except OSError as error:
+        # What is left would be in the way of the next attempt.
+        for path in output.glob("generator_*.npz"):
+            path.unlink(missing_ok=True)
+        if is_new:
+            shutil.rmtree(output, ignore_errors=True)
         raise CycleganError(f"The bundle {output} cannot be written: {error.strerror}.") from error
     return descriptions[0].summary()
 
@@ -130,10 +138,31 @@ def read_state_dict(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise UsageError(
             f"{path} must hold a state_dict with tensors only. Not tensors: {listed(f'`{name}`' for name in others)}."
         )
+    # What is read of a zip archive is not compared with its checksums.
+    if zipfile.is_zipfile(file) and (record := zipfile.ZipFile(file).testzip()):
+        raise UsageError(f"{path} is damaged: {record} does not fit its checksum.")
+    if unusable := [str(name) for name, tensor in content.items() if not _is_plain(tensor)]:
+        raise UsageError(
+            f"{path} must hold dense tensors of finite floating-point numbers. Others: "
+            f"{listed(f'`{name}`' for name in unusable)}."
+        )
     return {
-        str(name).removeprefix("module."): (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        str(name).removeprefix("module."): (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
         for name, tensor in content.items()
     }
+
+
+def _is_plain(tensor: Any) -> bool:
+    """Whether a tensor of PyTorch is an array of weights, or the counter of a batch norm."""
+    import torch
+
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_conj() or tensor.is_neg():
+        return False
+    if tensor.dtype == torch.int64:
+        return tensor.ndim == 0
+    # An expanded tensor claims more numbers than it has.
+    has_all = 0 < tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    return tensor.is_floating_point() and has_all and bool(tensor.isfinite().all())
 
 
 def set_reference_weights(

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import pathlib
 import pickle
+import resource
 import subprocess
 import sys
 
@@ -150,10 +151,26 @@ def write_bad_files(torch, folder):
     torch.save({"epoch": 3, "net": {}}, folder / "checkpoint.pth")
     with np.load(GOLDEN / "patchgan_ndf4_n3.weights.npz") as arrays:
         save(torch, folder / "discriminator.pth", dict(arrays))
+    name, kernel = next(iter(good.items()))
+    tensors = {key: torch.from_numpy(value) for key, value in good.items()}
+    unusable = {
+        "nan": torch.from_numpy(np.full_like(kernel, np.nan)),
+        "sparse": tensors[name].to_sparse(),
+        "complex": tensors[name].to(torch.complex64),
+        "whole": tensors[name].to(torch.int32),
+        "none": tensors[name][:0],
+        "expanded": torch.zeros(1).expand(tensors[name].shape),
+    }
+    for kind, tensor in unusable.items():
+        torch.save({**tensors, name: tensor}, folder / f"{kind}.pth")
+    place = whole.index(kernel.tobytes())
+    (folder / "flipped.pth").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
     odd = {**good, "model.7.weight": np.zeros((3, 3, 3, 3), "float32"), "attention.weight": np.zeros(1, "float32")}
     del odd["model.4.bias"], odd["model.1.bias"]
     save(torch, folder / "odd.pth", odd)
 
+
+UNUSABLE = ("nan", "sparse", "complex", "whole", "none", "expanded")
 
 BAD = [
     ("missing.pth", "cannot be read: No such file or directory"),
@@ -167,6 +184,8 @@ BAD = [
     ("list.pth", "must hold a state_dict. Received: list"),
     ("checkpoint.pth", "Not tensors: `epoch`; `net`"),
     ("discriminator.pth", "it is a discriminator (patch)"),
+    *((f"{kind}.pth", "finite floating-point numbers. Others: `model.1.weight`") for kind in UNUSABLE),
+    ("flipped.pth", "does not fit its checksum"),
     (
         "odd.pth",
         "cannot be mapped: `attention.weight` has no place; `model.1.bias` is missing; `model.4.bias` is missing;"
@@ -182,6 +201,26 @@ def test_bad_files_are_one_line_run_nothing_and_write_nothing(name, message, tor
     assert result.exit_code == 2, result.output
     assert result.stderr.count("\n") == 1 and message in result.stderr
     assert not (tmp_path / "bundle").exists() and not (tmp_path / "was_run").exists()
+
+
+def test_parameters_are_weights_like_others(torch, run, tmp_path):
+    good = weights("resnet_6blocks_ngf1")
+    parameters = {key: torch.nn.Parameter(torch.from_numpy(value)) for key, value in good.items()}
+    torch.save(parameters, tmp_path / "net.pth")
+    assert run("import-pytorch", "--ab", tmp_path / "net.pth", "--output", tmp_path / "bundle").exit_code == 0
+
+
+def test_an_import_that_cannot_be_written_is_not_in_the_way_of_the_next(torch, run, tmp_path):
+    save(torch, tmp_path / "net.pth", weights("resnet_6blocks_ngf1"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        result = run("import-pytorch", "--ab", tmp_path / "net.pth", "--output", tmp_path / "bundle")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert result.exit_code == 1 and "cannot be written: File too large" in result.stderr
+    assert not (tmp_path / "bundle").exists()
+    assert run("import-pytorch", "--ab", tmp_path / "net.pth", "--output", tmp_path / "bundle").exit_code == 0
 
 
 def test_nothing_is_overwritten(torch, run, tmp_path):
