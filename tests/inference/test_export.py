@@ -1,5 +1,6 @@
 """Exports, each loaded here by its own runtime and held against the generator of the bundle."""
 
+import contextlib
 import io
 import json
 import pathlib
@@ -13,9 +14,12 @@ import tensorflow as tf
 from PIL import Image
 
 from cyclegan.config_files import load_config
+from cyclegan.data.decoding import decode
+from cyclegan.data.encoding import encode
+from cyclegan.data.scenes import draw_scene
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.inference.export import LIMIT, export_generator
-from cyclegan.inference.export_check import compare
+from cyclegan.inference.export_check import _check_bytes, compare, load_images
 from cyclegan.networks.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.networks.generators import build_generator
 
@@ -264,6 +268,38 @@ def test_quantized_exports_are_smaller_and_say_how_much_they_differ(tmp_path, ph
             assert 1e-4 < found["largest_difference"] < 1
             assert found["psnr_db"] > {"float16": 50, "int8": 20}[quantize]
     assert sizes["int8"] < sizes["float16"] < sizes[None]
+
+
+def test_without_a_folder_the_scenes_are_of_the_domain_that_is_translated(bundle):
+    for direction, domain in (("ab", "plain"), ("ba", "striped")):
+        (image,), source = load_images(None, 1, bundle.info, direction)
+        drawn = getattr(draw_scene(0, 0), domain)
+        np.testing.assert_allclose(image, drawn / 127.5 - 1, atol=1e-6)
+        assert source == "built-in scenes"
+
+
+def test_images_of_a_folder_are_held_at_the_size_that_is_wanted(bundle, photos):
+    images, _ = load_images(photos, 4, bundle.info, "ab", (12, 20))
+    assert [(image.shape, image.base) for image in images] == [((12, 20, 3), None)] * 4
+
+
+@pytest.mark.parametrize(("signature", "error"), [("serving_default", 2), ("encoded", 2), ("serving_default", 0)])
+def test_a_saved_model_that_is_wrong_by_two_levels_is_not_kept(bundle, signature, error):
+    generator = bundle.generator("ab")
+
+    def reference(inputs):
+        return generator(inputs).numpy()
+
+    def run(name, inputs):
+        pixels = inputs if name == "serving_default" else np.stack([decode(file, 3) for file in inputs]) * 127.5 + 127.5
+        levels = np.rint((reference(pixels.astype(np.float32) / 127.5 - 1) + 1) * 127.5)
+        levels += error * np.where(levels < 128, 1, -1) * (name == signature)
+        return (levels if name == "serving_default" else [encode(level / 127.5 - 1) for level in levels]), 0.0
+
+    image = draw_scene(0, 0).plain.astype(np.float32) / 127.5 - 1
+    expected = pytest.raises(CycleganError, match="8-bit images differ") if error else contextlib.nullcontext()
+    with expected:
+        _check_bytes(run, reference, image, bundle.info)
 
 
 @pytest.mark.slow
