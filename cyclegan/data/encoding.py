@@ -51,15 +51,7 @@ def encode(
             f" Received: shape {list(image.shape)}."
         )
     num_colours = 1 if image.shape[-1] <= 2 else 3
-    low, high = value_range or (0.0, 255.0)
-    low, high = (0.0, high - low) if low < 0 else (low, high)
-    deep = high > 255 or high - low < FEWEST_LEVELS
-    if high > 65535 or high - low < FEWEST_LEVELS:
-        low, high = 0.0, 65535.0
-    if deep and file_format != "png":
-        low, high = 0.0, 255.0
-    largest = 65535 if deep and file_format == "png" else 255
-
+    low, high, largest = levels_of(value_range, file_format)
     share = (np.nan_to_num(np.asarray(image, np.float32), nan=-1.0).clip(-1, 1) + 1) / 2
     colours, alpha = np.split(share, [num_colours], axis=-1)
     if alpha.size and file_format == "jpeg":
@@ -74,3 +66,15 @@ def encode(
     options = {"compress_level": 3} if file_format == "png" else {"quality": quality}
     Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels).save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def levels_of(value_range: ValueRange | None, file_format: FileFormat) -> tuple[float, float, int]:
+    """The values that `encode` writes for -1 and 1, and the largest that the file could hold, 255 or 65535."""
+    low, high = value_range or (0.0, 255.0)
+    low, high = (0.0, high - low) if low < 0 else (low, high)
+    is_whole = high - low >= FEWEST_LEVELS
+    if is_whole and high <= 255:
+        return low, high, 255
+    if file_format != "png":
+        return 0.0, 255.0, 255
+    return (low, high, 65535) if is_whole and high <= 65535 else (0.0, 65535.0, 65535)

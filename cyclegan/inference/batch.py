@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cyclegan.data.decoding import BadImage, read_header
-from cyclegan.data.encoding import FileFormat
+from cyclegan.data.decoding import BadImage, ValueRange, read_header
+from cyclegan.data.encoding import FileFormat, levels_of
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.files import write_atomically
 from cyclegan.inference.gallery import Entry, contact_sheet, refuse_foreign_pages, write_gallery
@@ -155,7 +155,9 @@ def translate_images(
     if gallery:
         _write_gallery(output, entries, title=f"{bundle.info.provenance.dataset}, {settings.direction}")
     if grid:
-        _write_grid(grid, entries)
+        sources = {job.name: job.source for job in plan.jobs}
+        shown = [entry._replace(input=sources[entry.name]) for entry in entries]
+        _write_grid(grid, shown, bundle.info.value_range)
     return result
 
 
@@ -238,12 +240,19 @@ def _write_gallery(folder: Path, entries: list[Entry], title: str) -> None:
         raise CycleganError(f"The gallery in {folder} cannot be written: {error.strerror}.") from error
 
 
-def _write_grid(path: Path, entries: list[Entry]) -> None:
+def _write_grid(path: Path, entries: list[Entry], value_range: ValueRange | None) -> None:
     """Raises CycleganError if it cannot be made."""
     if not entries:
         raise CycleganError(f"There is no translation to show in {path}.")
+    inputs = {entry.input for entry in entries}
+
+    def value_range_of(file: Path) -> ValueRange | None:
+        if value_range is None or file in inputs:
+            return value_range
+        return levels_of(value_range, FORMAT_OF[file.suffix.lower()])[:2]
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(entries).save(path)
+        contact_sheet(entries, value_range_of=value_range_of).save(path)
     except (OSError, ValueError, BadImage) as error:
         raise CycleganError(f"The contact sheet {path} cannot be written: {error}") from error

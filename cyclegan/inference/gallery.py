@@ -10,14 +10,14 @@ import os
 import re
 import sys
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cyclegan.data.decoding import read_header, read_pixels
+from cyclegan.data.decoding import ValueRange, read_header, read_image_and_alpha
 from cyclegan.errors import UsageError
 from cyclegan.files import write_atomically
 
@@ -108,11 +108,18 @@ def _pages(folder: Path, num_entries: int, page_size: int) -> list[Path]:
     return [folder / _page_name(number) for number in range(1, max(1, math.ceil(num_entries / page_size)) + 1)]
 
 
-def contact_sheet(entries: Sequence[Entry], *, tile_size: int = 192, max_rows: int = 24) -> Image.Image:
+def contact_sheet(
+    entries: Sequence[Entry],
+    *,
+    value_range_of: Callable[[Path], ValueRange | None] = lambda path: None,
+    tile_size: int = 192,
+    max_rows: int = 24,
+) -> Image.Image:
     """One picture of rows input | output | way back, in as many columns of them as make it about square.
 
     Args:
         entries: at least one. If any has a way back, all rows have a place for it.
+        value_range_of: the values that are black and white in a file; None: those of its type.
         tile_size: width and height in pixels of the square that each picture is fitted into; smaller pictures
             are enlarged. What is transparent is shown on white.
         max_rows: if there are more entries, so many are taken from first to last at equal distances.
@@ -144,7 +151,7 @@ def contact_sheet(entries: Sequence[Entry], *, tile_size: int = 192, max_rows: i
         for row, entry in enumerate(chosen[group * height : (group + 1) * height]):
             for column, path in enumerate(entry[1:]):
                 if path:
-                    tile = _tile(path, tile_size)
+                    tile = _tile(path, tile_size, value_range_of(path))
                     sheet.paste(tile, (left + column * step, _MARGIN + header + row * step))
     return sheet
 
@@ -220,12 +227,11 @@ def _url(folder: Path, path: Path) -> str:
     return urllib.parse.quote(os.fsencode(relative.as_posix()))
 
 
-def _tile(path: Path, size: int) -> Image.Image:
+def _tile(path: Path, size: int, value_range: ValueRange | None) -> Image.Image:
     """A picture fitted into the middle of a white square."""
-    pixels = read_pixels(path, max_pixels=sys.maxsize)
-    if pixels.dtype != np.uint8:  # grey of 1 or 16 bits, which browsers show as well
-        pixels = (pixels * 255 if pixels.dtype == np.bool_ else pixels // 257).astype(np.uint8)
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels).convert("RGBA")
+    planes = [plane for plane in read_image_and_alpha(path, 3, value_range, sys.maxsize) if plane is not None]
+    pixels = np.rint((np.concatenate(planes, axis=-1) + 1) * 127.5).astype(np.uint8)
+    picture = Image.fromarray(pixels).convert("RGBA")
     scale = size / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     # Enlarged pixels stay squares, as in the viewer.

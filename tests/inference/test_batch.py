@@ -448,6 +448,19 @@ def test_gallery_shows_a_smaller_picture_of_an_image_too_large_for_webp(bundle, 
     assert 'src="gallery/a.png.webp" width="17000" height="8"' in (tmp_path / "out" / "index.html").read_text()
 
 
+def test_contact_sheet_shows_the_value_range_of_the_model(photos, tmp_path):
+    """Black, the middle and white of the range, in the input and, from 0 on, in the 16 bits of the output."""
+    bundle = _save_bundle(tmp_path / "bundle", 1, 1, value_range=(-1000.0, 3000.0))
+    ramp = np.linspace(-1000, 3000, 64, dtype=np.float32)
+    Image.fromarray(np.repeat(ramp[np.newaxis], 64, axis=0)).save(photos / "a.tif")
+    _run(bundle, photos, tmp_path / "out", grid=tmp_path / "sheet.png")
+    translated = _levels(tmp_path / "out" / "a.png") / 4000 * 255
+    sheet = _levels(tmp_path / "sheet.png")[..., 0]
+    tiles = sheet[24 + 28 : 24 + 28 + 192, 24 : 24 + 192], sheet[24 + 28 : 24 + 28 + 192, 24 + 196 : 24 + 196 + 192]
+    for tile, expected in zip(tiles, ((ramp + 1000) / 4000 * 255, translated), strict=True):
+        np.testing.assert_allclose(tile[1::3, 1::3], np.broadcast_to(expected, (64, 64)), atol=1)
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [

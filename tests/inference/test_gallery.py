@@ -514,3 +514,15 @@ def _check_browsing(browser: _Browser, index: Path, names: list[str]) -> None:
     browser.wait_for(f"document.readyState === 'complete' && location.href === {json.dumps(index.as_uri() + '#3')}")
     browser.wait_for("document.querySelector('dialog').open")
     assert shown() == [names[2], "3 of 5"]
+
+
+def test_contact_sheet_shows_a_value_range_from_black_to_white(tmp_path):
+    paths = tmp_path / "input.tiff", tmp_path / "output.png"
+    ranges = dict(zip(paths, [(-1000, 3000), (0, 4000)], strict=True))
+    for path, (low, high) in ranges.items():
+        ramp = np.linspace(low, high, 8).repeat(8).reshape(8, 8).T
+        Image.fromarray(ramp.astype(np.float32 if path.suffix == ".tiff" else np.uint16)).save(path)
+    sheet = contact_sheet([Entry("", *paths, None)], value_range_of=ranges.get, tile_size=8)
+    for left in (24, 36):
+        grey = [sheet.getpixel((left + column, 40 + 4))[0] for column in range(8)]
+        np.testing.assert_allclose(grey, np.linspace(0, 255, 8), atol=1)
