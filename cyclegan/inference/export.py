@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import cyclegan
 from cyclegan.errors import CycleganError, UsageError, first_line
-from cyclegan.inference.export_check import LIMIT, NUM_IMAGES, Comparison, compare, load_images, round_up
+from cyclegan.inference.export_check import LIMIT, NUM_IMAGES, Comparison, compare, load_images, round_up, sizes_to_try
 from cyclegan.inference.export_formats import Quantization, write_keras, write_litert, write_onnx, write_saved_model
 from cyclegan.networks.bundle import Bundle, BundleInfo, Direction
 from cyclegan.tensorflow_import import silenced
@@ -71,19 +71,19 @@ def export_generator(
     size = _resolve_size(size, format_, bundle.info)
     _require_extra(format_)
     model = bundle.generator(direction)
-    pictures, source = load_images(images, NUM_IMAGES, bundle.info, direction)
-    samples: list[np.ndarray] = []
-    if calibration:
-        crop = round_up(bundle.info.crop_size, bundle.info)
-        fitted = (crop, crop) if size == "dynamic" else size
-        samples, _ = load_images(calibration, NUM_CALIBRATION_IMAGES, bundle.info, direction, fitted)
+    fixed = None if size == "dynamic" else size
+    sizes = sizes_to_try(fixed, bundle.info)
 
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
+        # The others are cut out of the last size, which is the widest.
+        pictures, source = load_images(images, NUM_IMAGES, bundle.info, direction, sizes[-1])
+        samples: list[np.ndarray] = []
+        if calibration:
+            samples, _ = load_images(calibration, NUM_CALIBRATION_IMAGES, bundle.info, direction, sizes[0])
         temporary.mkdir()
         written = temporary / f"generator{SUFFIXES.get(format_, '')}"
         _write(model, format_, written, bundle.info, size, quantize, samples)
-        fixed = None if size == "dynamic" else size
         limit = float("inf") if quantize else LIMIT
         comparison = compare(written, format_, model, bundle.info, pictures, fixed, limit)
         content = {

@@ -132,10 +132,9 @@ def compare(
     Raises:
         CycleganError: if the export cannot be run, differs by more, or makes values that are not finite.
     """
-    side = round_up(info.crop_size, info)
-    batches = [fit(image, *(size or (side, side)))[np.newaxis] for image in images]
-    if not size:
-        batches.append(np.stack([fit(image, side, round_up(side * 3 // 2, info)) for image in images]))
+    first, *others = sizes_to_try(size, info)
+    batches = [fit(image, *first)[np.newaxis] for image in images]
+    batches += [np.stack([fit(image, *other) for image in images]) for other in others]
     translate = tf.function(lambda inputs: model(inputs, training=False))
 
     def reference(inputs: np.ndarray) -> np.ndarray:
@@ -171,6 +170,12 @@ def compare(
         export_seconds=export_seconds,
         speed_ratio=keras_seconds / export_seconds,
     )
+
+
+def sizes_to_try(size: tuple[int, int] | None, info: BundleInfo) -> list[tuple[int, int]]:
+    """Heights and widths that an export is run with: that of the export, or if it has none, two, the wider one last."""
+    side = round_up(info.crop_size, info)
+    return [size] if size else [(side, side), (side, round_up(side * 3 // 2, info))]
 
 
 def round_up(size: int, info: BundleInfo) -> int:

@@ -92,7 +92,7 @@ def export_pytorch(bundle: Bundle, direction: Direction, output: pathlib.Path) -
 
     Raises:
         UsageError: if the reference has no such generator, or `output` exists.
-        CycleganError: if PyTorch is missing, or the file cannot be written.
+        CycleganError: if PyTorch is missing, or the file cannot be written, or does not hold the same bits.
     """
     if output.exists():
         raise UsageError(f"`--output` must not exist yet. Received: {output}.")
@@ -103,6 +103,12 @@ def export_pytorch(bundle: Bundle, direction: Direction, output: pathlib.Path) -
     arrays = reference_arrays(bundle.generator(direction), config, str(bundle.folder))
     buffer = io.BytesIO()
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, buffer)
+    buffer.seek(0)
+    written = torch.load(buffer, weights_only=True)
+    if list(written) != list(arrays) or any(
+        written[name].numpy().tobytes() != arrays[name].tobytes() for name in arrays
+    ):
+        raise CycleganError(f"{output} is not kept: read again, its weights differ from those of {bundle.folder}.")
     try:
         write_atomically(output, buffer.getvalue())
     except OSError as error:
@@ -124,13 +130,17 @@ def read_state_dict(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with warnings.catch_warnings(action="ignore"):  # about unusual pickles, which either load or are refused
             content = torch.load(file, map_location="cpu", weights_only=True)
+        # What is read of a zip archive is not compared with its checksums.
+        damaged = zipfile.ZipFile(file).testzip() if zipfile.is_zipfile(file) else None
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"{path} is refused: it is no file of PyTorch, or holds something else than tensors, which could run code."
             " Save the state_dict() of the network alone."
         ) from error
-    except Exception as error:  # PyTorch raises whatever its readers do
+    except Exception as error:  # PyTorch and zipfile raise whatever their readers do
         raise UsageError(f"{path} is damaged, or no file of PyTorch: {first_line(error)}") from error
+    if damaged:
+        raise UsageError(f"{path} is damaged: {damaged!r} does not fit its checksum.")
     if not isinstance(content, dict) or not content:
         raise UsageError(f"{path} must hold a state_dict. Received: {type(content).__name__}.")
     others = [str(name) for name, value in content.items() if not isinstance(value, torch.Tensor)]
@@ -138,31 +148,29 @@ def read_state_dict(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise UsageError(
             f"{path} must hold a state_dict with tensors only. Not tensors: {listed(f'`{name}`' for name in others)}."
         )
-    # What is read of a zip archive is not compared with its checksums.
-    if zipfile.is_zipfile(file) and (record := zipfile.ZipFile(file).testzip()):
-        raise UsageError(f"{path} is damaged: {record} does not fit its checksum.")
-    if unusable := [str(name) for name, tensor in content.items() if not _is_plain(tensor)]:
+    arrays = {str(name): _plain_array(tensor) for name, tensor in content.items()}
+    if unusable := [name for name, array in arrays.items() if array is None]:
         raise UsageError(
-            f"{path} must hold dense tensors of finite floating-point numbers. Others: "
+            f"{path} must hold dense tensors of finite floating-point numbers of 16, 32 or 64 bits. Others: "
             f"{listed(f'`{name}`' for name in unusable)}."
         )
-    return {
-        str(name).removeprefix("module."): (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
-        for name, tensor in content.items()
-    }
+    return {name.removeprefix("module."): array for name, array in arrays.items() if array is not None}
 
 
-def _is_plain(tensor: Any) -> bool:
-    """Whether a tensor of PyTorch is an array of weights, or the counter of a batch norm."""
+def _plain_array(tensor: Any) -> np.ndarray | None:
+    """A tensor of PyTorch as weights in float32, or as the counter of a batch norm; None if it is neither."""
     import torch
 
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_conj() or tensor.is_neg():
-        return False
-    if tensor.dtype == torch.int64:
-        return tensor.ndim == 0
+    is_strided = tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta
     # An expanded tensor claims more numbers than it has.
-    has_all = 0 < tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-    return tensor.is_floating_point() and has_all and bool(tensor.isfinite().all())
+    if not is_strided or not 0 < tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes():
+        return None
+    if tensor.dtype == torch.int64:
+        return tensor.numpy() if tensor.ndim == 0 else None
+    if tensor.is_neg() or tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        return None
+    array = tensor.detach().float().numpy()  # float64 can become infinite here
+    return array if np.isfinite(array).all() else None
 
 
 def set_reference_weights(

@@ -206,6 +206,6 @@ def _what_it_is(arrays: Arrays) -> str:
 
 def listed(items: Iterable[str]) -> str:
     """All of them in one line, or as many as a reader can bear."""
-    items = list(items)
+    items = [" ".join(item.split()) for item in items]  # names in a file can hold anything
     more = [f"{len(items) - MAX_NAMES} more"] if len(items) > MAX_NAMES else []
     return "; ".join(items[:MAX_NAMES] + more)

@@ -20,6 +20,7 @@ from cyclegan.data.scenes import draw_scene
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.inference.export import LIMIT, export_generator
 from cyclegan.inference.export_check import _check_bytes, compare, load_images
+from cyclegan.inference.export_formats import _NormByRows
 from cyclegan.networks.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.networks.generators import build_generator
 
@@ -116,10 +117,14 @@ def _read(output: pathlib.Path) -> dict:
 
 
 @pytest.mark.parametrize("format_", SUFFIXES)
-def test_export_of_any_size_repeats_keras(bundle, out, format_):
+def test_export_of_any_size_repeats_keras(bundle, out, tmp_path, monkeypatch, format_):
     _needs_extra(format_)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     output = out / f"generator{SUFFIXES[format_]}"
     export_generator(bundle, "ba", format_, output)
+    # ONNX Runtime keeps the identifier of its session there.
+    assert {path.name for path in (tmp_path / "temporary").iterdir()} <= {".ses"}
     for shape in [(1, 16, 16, 3), (2, 12, 32, 3)]:
         images = _images(*shape)
         expected = bundle.generator("ba")(images).numpy()
@@ -281,6 +286,25 @@ def test_without_a_folder_the_scenes_are_of_the_domain_that_is_translated(bundle
 def test_images_of_a_folder_are_held_at_the_size_that_is_wanted(bundle, photos):
     images, _ = load_images(photos, 4, bundle.info, "ab", (12, 20))
     assert [(image.shape, image.base) for image in images] == [((12, 20, 3), None)] * 4
+
+
+def test_means_by_rows_are_nearer_to_float64():
+    images = np.random.default_rng(0).normal(100, 1, (1, 128, 128, 4)).astype(np.float32)
+    exact = images.astype(np.float64)
+    exact = (exact - exact.mean((1, 2))) / np.sqrt(exact.var((1, 2)) + 1e-5)
+    errors = [
+        np.abs(kind(groups=4, epsilon=1e-5)(images).numpy() - exact).max()
+        for kind in (_NormByRows, keras.layers.GroupNormalization)
+    ]
+    assert errors[0] < min(errors[1], 1e-4)
+
+
+@pytest.mark.slow  # TensorFlow waits 10 s for memory
+def test_a_size_beyond_the_memory_is_one_line_and_leaves_nothing(bundle, photos, out):
+    with pytest.raises(CycleganError, match=r"more memory than there is\. Give a smaller `--size`\.$") as error:
+        export_generator(bundle, "ab", "keras", out / "g.keras", size=(2**22, 2**22), images=photos)
+    assert "\n" not in str(error.value)
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.parametrize(("signature", "error"), [("serving_default", 2), ("encoded", 2), ("serving_default", 0)])

@@ -160,17 +160,21 @@ def write_bad_files(torch, folder):
         "whole": tensors[name].to(torch.int32),
         "none": tensors[name][:0],
         "expanded": torch.zeros(1).expand(tensors[name].shape),
+        "tiny": tensors[name].to(torch.float8_e4m3fn),
+        "huge": torch.full_like(tensors[name], 1e300, dtype=torch.float64),
     }
     for kind, tensor in unusable.items():
         torch.save({**tensors, name: tensor}, folder / f"{kind}.pth")
     place = whole.index(kernel.tobytes())
     (folder / "flipped.pth").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    directory = whole.index(b"PK\1\2")
+    (folder / "directory.pth").write_bytes(whole[:directory] + b"?" + whole[directory + 1 :])
     odd = {**good, "model.7.weight": np.zeros((3, 3, 3, 3), "float32"), "attention.weight": np.zeros(1, "float32")}
     del odd["model.4.bias"], odd["model.1.bias"]
     save(torch, folder / "odd.pth", odd)
 
 
-UNUSABLE = ("nan", "sparse", "complex", "whole", "none", "expanded")
+UNUSABLE = ("nan", "sparse", "complex", "whole", "none", "expanded", "tiny", "huge")
 
 BAD = [
     ("missing.pth", "cannot be read: No such file or directory"),
@@ -184,8 +188,12 @@ BAD = [
     ("list.pth", "must hold a state_dict. Received: list"),
     ("checkpoint.pth", "Not tensors: `epoch`; `net`"),
     ("discriminator.pth", "it is a discriminator (patch)"),
-    *((f"{kind}.pth", "finite floating-point numbers. Others: `model.1.weight`") for kind in UNUSABLE),
+    *(
+        (f"{kind}.pth", "finite floating-point numbers of 16, 32 or 64 bits. Others: `model.1.weight`")
+        for kind in UNUSABLE
+    ),
     ("flipped.pth", "does not fit its checksum"),
+    ("directory.pth", "is damaged, or no file of PyTorch"),
     (
         "odd.pth",
         "cannot be mapped: `attention.weight` has no place; `model.1.bias` is missing; `model.4.bias` is missing;"

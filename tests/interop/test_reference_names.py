@@ -8,6 +8,7 @@ from cyclegan.interop.reference_names import (
     describe_discriminator,
     describe_generator,
     layers_of,
+    listed,
 )
 
 
@@ -110,3 +111,8 @@ def test_what_is_no_generator_is_named():
     with pytest.raises(UsageError, match="no convolution `model.19.weight`"):
         describe_generator(without_end, "x")
     assert describe_discriminator(resnet()) is None
+
+
+def test_names_from_a_file_stay_in_one_line():
+    assert listed(["`a\nb`", "`c`"]) == "`a b`; `c`"
+    assert listed("x" * 23) == "; ".join([*"x" * 20, "3 more"])
