@@ -9,7 +9,7 @@ import tempfile
 
 import click
 
-from cyclegan.tensorflow_import import import_tensorflow
+from cyclegan.runtime.startup import import_tensorflow
 
 EXPORTS = [  # format, file, options
     ("keras", "g.keras", {}),

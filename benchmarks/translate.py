@@ -32,12 +32,12 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
     from cyclegan.config_files import load_config
     from cyclegan.data.decoding import read_header, read_image
     from cyclegan.data.listing import list_images
-    from cyclegan.distribution import device_names
     from cyclegan.inference.batch import translate_images
     from cyclegan.inference.pipeline import Settings
     from cyclegan.inference.translator import Translator
     from cyclegan.networks.bundle import bundle_info, load_bundle, save_bundle
     from cyclegan.networks.generators import build_generator
+    from cyclegan.runtime.devices import device_names
 
     config = load_config(None, [("generator.num_blocks", blocks), ("generator.filters", filters)])
     paths = list_images(folder)

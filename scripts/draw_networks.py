@@ -12,7 +12,7 @@ import PIL.ImageDraw
 import PIL.ImageFont
 
 from cyclegan.config_files import load_config, preset_names
-from cyclegan.tensorflow_import import import_tensorflow
+from cyclegan.runtime.startup import import_tensorflow
 
 COLOURS = {"first": "#8fb8de", "down": "#8fb8de", "residual": "#c9c9c9", "up": "#9fd3a8", "last": "#9fd3a8"}
 SCALE = 2

@@ -12,7 +12,7 @@ import cyclegan
 from cyclegan.data.sources import default_data_dir
 from cyclegan.data.stripes import ensure_stripes
 from cyclegan.evaluation.stripes import comparison_picture, format_table, score_stripes
-from cyclegan.tensorflow_import import import_tensorflow
+from cyclegan.runtime.startup import import_tensorflow
 from cyclegan.training.run_directory import next_run_directory
 
 run = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else next_run_directory(pathlib.Path("runs"), "stripes")

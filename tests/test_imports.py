@@ -34,10 +34,10 @@ LAYERS = [
         "cyclegan.training.schedules",
         "cyclegan.training.optimizers",
     ],
-    ["cyclegan.distribution", "cyclegan.memory", "cyclegan.tensorflow_import", "cyclegan.xla_cache"],
     ["cyclegan.config_files"],
     ["cyclegan.config"],
-    ["cyclegan.errors", "cyclegan.files"],
+    ["cyclegan.runtime"],
+    ["cyclegan.errors"],
     ["cyclegan"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

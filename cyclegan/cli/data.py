@@ -9,7 +9,7 @@ import rich.progress
 
 from cyclegan.data.check import check_folder
 from cyclegan.data.sources import STRIPES, TFDS_NAMES, default_data_dir, is_prepared, prepare_dataset
-from cyclegan.tensorflow_import import import_tensorflow
+from cyclegan.runtime.startup import import_tensorflow
 
 data_dir_option = click.option(
     "--data-dir",

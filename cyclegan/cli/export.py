@@ -6,7 +6,7 @@ from typing import Any, Literal
 import click
 
 from cyclegan.errors import UsageError
-from cyclegan.tensorflow_import import import_tensorflow
+from cyclegan.runtime.startup import import_tensorflow
 
 FORMATS = ["keras", "savedmodel", "litert", "onnx", "pytorch"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cyclegan.tensorflow_import import import_tensorflow
+from cyclegan.runtime.startup import import_tensorflow
 
 
 @click.command("import-pytorch")

@@ -7,7 +7,7 @@ import click
 
 from cyclegan.config_files import default_preset, parse_override
 from cyclegan.errors import UsageError
-from cyclegan.tensorflow_import import import_tensorflow
+from cyclegan.runtime.startup import import_tensorflow
 
 
 @click.command("train")
@@ -68,7 +68,7 @@ def command(
         config = default_preset(str(asked.get("data.dataset", "stripes")))
 
     from cyclegan.data.sources import default_data_dir
-    from cyclegan.xla_cache import enable_xla_cache, seal_xla_cache
+    from cyclegan.runtime.xla_cache import enable_xla_cache, seal_xla_cache
 
     cache = enable_xla_cache(pathlib.Path(data_dir) if data_dir else default_data_dir())
     import_tensorflow()

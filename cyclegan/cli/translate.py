@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from cyclegan.errors import UsageError
-from cyclegan.tensorflow_import import import_tensorflow
+from cyclegan.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,10 +84,10 @@ def command(
             f"`--engine ray` takes the devices of the cluster: leave out `--devices`. Received: {devices}."
         )
     import_tensorflow()
-    from cyclegan.distribution import device_names
     from cyclegan.inference.batch import translate_images
     from cyclegan.inference.pipeline import Settings
     from cyclegan.networks.bundle import load_bundle
+    from cyclegan.runtime.devices import device_names
 
     console = Console(stderr=True)
 

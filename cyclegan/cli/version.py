@@ -7,7 +7,7 @@ import platform
 import click
 
 import cyclegan
-from cyclegan.tensorflow_import import import_tensorflow
+from cyclegan.runtime.startup import import_tensorflow
 
 _LIBRARIES = ("tensorflow", "keras", "tensorflow-datasets", "tensorboard", "numpy")
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cyclegan.data.decoding import ValueRange, read_header, read_image_and_alpha
 from cyclegan.errors import UsageError
-from cyclegan.files import write_atomically
+from cyclegan.runtime.atomic_files import write_atomically
 
 PAGE_SIZE = 60
 LABELS = ("Input", "Output", "Way back")

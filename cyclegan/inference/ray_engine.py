@@ -21,7 +21,7 @@ class _Actor:
         self._bundle, self._settings, self._cycle = load_bundle(folder), settings, cycle
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list]:
-        from cyclegan.distribution import device_names
+        from cyclegan.runtime.devices import device_names
 
         jobs = [_job(row) for row in zip(*(batch[key] for key in Job._fields), strict=True)]
         outcomes = list(run_jobs(self._bundle, jobs, self._settings, device_names("auto"), cycle=self._cycle))

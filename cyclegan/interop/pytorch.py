@@ -16,7 +16,6 @@ import numpy as np
 from cyclegan.config import Config, DiscriminatorConfig, GeneratorConfig
 from cyclegan.config_files import load_config
 from cyclegan.errors import CycleganError, UsageError, first_line
-from cyclegan.files import write_atomically
 from cyclegan.interop.reference_names import (
     WEIGHTS,
     Arrays,
@@ -27,6 +26,7 @@ from cyclegan.interop.reference_names import (
 )
 from cyclegan.networks.bundle import Bundle, Direction, WeightsFile, bundle_info, named_weights, save_bundle
 from cyclegan.networks.generators import build_generator
+from cyclegan.runtime.atomic_files import write_atomically
 
 COUNTER = "num_batches_tracked"
 """How many batches a norm has seen: kept by PyTorch beside running statistics, used for nothing here."""

@@ -19,8 +19,8 @@ import pydantic
 
 from cyclegan.config import Channels, Config, Count, GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.files import write_atomically
 from cyclegan.networks.generators import build_generator
+from cyclegan.runtime.atomic_files import write_atomically
 
 FORMAT_VERSION = 1
 INFO_FILE = "bundle.json"

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 
 from cyclegan.data.sources import Source
-from cyclegan.files import write_atomically
+from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.training.gradients import METRICS
 from cyclegan.training.progress import Progress
 from cyclegan.training.run_directory import Plan

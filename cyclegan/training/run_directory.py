@@ -19,7 +19,7 @@ from cyclegan.config import SAFE_TO_CHANGE, Config, changed_keys
 from cyclegan.config_files import dump_config, load_config
 from cyclegan.data.sources import STRIPES, TFDS_NAMES
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.files import write_atomically
+from cyclegan.runtime.atomic_files import write_atomically
 
 CONFIG_FILE = "config.yaml"
 RECORD_FILE = "run.json"

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 from cyclegan.config_files import load_config
-from cyclegan.distribution import choose_devices
 from cyclegan.interop.pytorch import set_reference_weights
 from cyclegan.interop.reference_names import describe_discriminator, describe_generator
+from cyclegan.runtime.devices import choose_devices
 from cyclegan.training.gradients import METRICS
 from cyclegan.training.state import build_state
 from cyclegan.training.step import build_gradients, build_step

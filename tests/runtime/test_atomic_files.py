@@ -1,6 +1,6 @@
 import pytest
 
-from cyclegan.files import write_atomically
+from cyclegan.runtime.atomic_files import write_atomically
 
 
 def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path):

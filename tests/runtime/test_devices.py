@@ -4,8 +4,8 @@ import sys
 import pytest
 import tensorflow as tf
 
-from cyclegan.distribution import choose_devices
 from cyclegan.errors import UsageError
+from cyclegan.runtime.devices import choose_devices
 
 NO_GPU = not tf.config.list_physical_devices("GPU")
 
@@ -40,7 +40,7 @@ def test_logical_cpus_are_replicas_and_their_sum_is_exact():
     """In a process of its own: logical devices are made once, and strategies share collective keys."""
     program = """
 import tensorflow as tf
-from cyclegan.distribution import choose_devices
+from cyclegan.runtime.devices import choose_devices
 strategy, description = choose_devices("cpu:3")
 assert strategy.num_replicas_in_sync == 3, strategy
 number = strategy.run(lambda: tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.float32))

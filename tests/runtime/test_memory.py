@@ -1,8 +1,8 @@
 import psutil
 import tensorflow as tf
 
-from cyclegan import memory
-from cyclegan.memory import free_bytes, peak_live_bytes
+from cyclegan.runtime import memory
+from cyclegan.runtime.memory import free_bytes, peak_live_bytes
 
 
 def graph(function):

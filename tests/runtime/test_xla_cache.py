@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from cyclegan.xla_cache import KEPT_FILES, enable_xla_cache, seal_xla_cache
+from cyclegan.runtime.xla_cache import KEPT_FILES, enable_xla_cache, seal_xla_cache
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_sealing_survives_files_that_another_process_has_removed(tmp_path):
 def test_tensorflow_writes_into_a_folder_with_a_space(tmp_path):
     program = """
 import pathlib, sys
-from cyclegan.xla_cache import enable_xla_cache
+from cyclegan.runtime.xla_cache import enable_xla_cache
 folder = enable_xla_cache(pathlib.Path(sys.argv[1]))
 import tensorflow as tf
 tf.function(lambda x: tf.exp(x) + 1, jit_compile=True)(tf.zeros([4]))

@@ -1,0 +1,1 @@
+"""The machine underneath: devices, memory, files, and how TensorFlow starts."""
