@@ -43,7 +43,7 @@ def main(options: tuple[str, ...], size: int, blocks: int, filters: int, rounds:
     import numpy as np
     import tensorflow as tf
 
-    from cyclegan.config_files import load_config, parse_override
+    from cyclegan.config.files import load_config, parse_override
     from cyclegan.training.state import build_state
     from cyclegan.training.step import build_gradients, build_step
 

@@ -25,7 +25,7 @@ def main(size: int, batch: int, blocks: int, filters: int, rounds: int) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from cyclegan.config_files import load_config
+    from cyclegan.config.files import load_config
     from cyclegan.training.state import build_state
     from cyclegan.training.step import build_gradients, build_step
 

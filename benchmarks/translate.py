@@ -29,7 +29,7 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
     """Times the translation of all images of a folder that have the size of the first."""
     import numpy as np
 
-    from cyclegan.config_files import load_config
+    from cyclegan.config.files import load_config
     from cyclegan.data.decoding import read_header, read_image
     from cyclegan.data.listing import list_images
     from cyclegan.inference.batch import translate_images

@@ -11,7 +11,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from cyclegan.config_files import load_config, preset_names
+from cyclegan.config.files import load_config, preset_names
 from cyclegan.runtime.startup import import_tensorflow
 
 COLOURS = {"first": "#8fb8de", "down": "#8fb8de", "residual": "#c9c9c9", "up": "#9fd3a8", "last": "#9fd3a8"}

@@ -64,7 +64,7 @@ def _install(environment: pathlib.Path, *what: str | pathlib.Path) -> None:
 
 def _presets_and_package(environment: pathlib.Path, folder: pathlib.Path) -> tuple[list[str], pathlib.Path]:
     """The presets that a program started in `folder` finds, and the package that it finds them with."""
-    program = "import cyclegan.config_files as c; print(c.__file__, *c.preset_names(), sep='\\n')"
+    program = "import cyclegan.config.files as c; print(c.__file__, *c.preset_names(), sep='\\n')"
     config, *presets = _run([environment / "bin/python", "-c", program], folder).splitlines()
     return presets, pathlib.Path(config).parent
 

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from cyclegan.config_files import default_preset, parse_override
+from cyclegan.config.files import default_preset, parse_override
 from cyclegan.errors import UsageError
 from cyclegan.runtime.startup import import_tensorflow
 

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from cyclegan.config import Config, DiscriminatorConfig, GeneratorConfig
-from cyclegan.config_files import load_config
+from cyclegan.config.config import Config, DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.interop.reference_names import (
     WEIGHTS,

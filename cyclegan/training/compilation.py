@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from cyclegan.config import Config
+from cyclegan.config.config import Config
 from cyclegan.errors import CycleganError, first_line
 from cyclegan.training.gradients import Gradients
 from cyclegan.training.state import State

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from cyclegan.config import Config
-from cyclegan.config_files import dump_config
+from cyclegan.config.config import Config
+from cyclegan.config.files import dump_config
 from cyclegan.data.pipeline import steps_per_epoch
 from cyclegan.data.sources import Source
 from cyclegan.networks.complexity import multiply_adds

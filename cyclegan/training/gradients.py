@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from cyclegan.config import Config
+from cyclegan.config.config import Config
 from cyclegan.losses import (
     ADVERSARIAL,
     WGAN_PENALTY_WEIGHT,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.config import Config, image_dtype
+from cyclegan.config.config import Config, image_dtype
 from cyclegan.data.pipeline import ImageReader, build_pipeline, build_readers, steps_per_epoch
 from cyclegan.data.sources import Source, fingerprint
 from cyclegan.errors import CycleganError, UsageError

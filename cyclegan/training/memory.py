@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from cyclegan.config import Config
+from cyclegan.config.config import Config
 from cyclegan.runtime.memory import peak_live_bytes
 from cyclegan.training.gradients import compute_gradients
 from cyclegan.training.state import State

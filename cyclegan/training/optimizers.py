@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from cyclegan.config import OptimizerConfig
+from cyclegan.config.config import OptimizerConfig
 
 
 class Adam(keras.optimizers.Adam):

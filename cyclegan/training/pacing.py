@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.config import Config
+from cyclegan.config.config import Config
 
 SECONDS_PER_CALL = 1.0
 """How long TensorFlow is left to itself with `steps_per_call: auto`: Ctrl-C and the progress bar wait no longer."""

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.config import Config
+from cyclegan.config.config import Config
 from cyclegan.data.pipeline import load_views
 from cyclegan.data.sources import Source
 from cyclegan.training.state import State

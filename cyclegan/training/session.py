@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import rich.console
 import tensorflow as tf
 
-from cyclegan.config import Config, GeneratorConfig
+from cyclegan.config.config import Config, GeneratorConfig
 from cyclegan.data.sources import default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import UsageError
 from cyclegan.networks.bundle import Bundle, load_bundle

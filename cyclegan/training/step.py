@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from cyclegan.config import Config
+from cyclegan.config.config import Config
 from cyclegan.training.gradients import METRICS, Gradients, compute_gradients
 from cyclegan.training.state import State
 

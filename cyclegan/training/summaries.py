@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
 
-from cyclegan.config import Config
-from cyclegan.config_files import dump_config
+from cyclegan.config.config import Config
+from cyclegan.config.files import dump_config
 from cyclegan.errors import first_line
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cyclegan.cli.main import main
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.networks.bundle import bundle_info, save_bundle
 from cyclegan.networks.generators import build_generator
 

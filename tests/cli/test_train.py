@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cyclegan.cli.main import main
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.training.checkpoints import list_checkpoints
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cyclegan.cli.main import main
-from cyclegan.config import GeneratorConfig
+from cyclegan.config.config import GeneratorConfig
 from cyclegan.networks.bundle import BundleInfo, Provenance, save_bundle
 from cyclegan.networks.generators import build_generator
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.data.pipeline import (
     DOMAIN_A,
     DOMAIN_B,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.config import GeneratorConfig
+from cyclegan.config.config import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.inference.batch import translate_images
 from cyclegan.inference.pipeline import Settings

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.data.decoding import decode
 from cyclegan.data.encoding import encode
 from cyclegan.data.scenes import draw_scene

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from cyclegan.config import GeneratorConfig
+from cyclegan.config.config import GeneratorConfig
 from cyclegan.inference.tiling import tiled_bytes, translate_tiled
 from cyclegan.networks.generators import build_generator
 

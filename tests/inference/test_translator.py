@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import cyclegan
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.data.decoding import BadImage
 from cyclegan.errors import UsageError
 from cyclegan.inference.translator import Layout, Translator

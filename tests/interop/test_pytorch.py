@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 import cyclegan
 from cyclegan.cli.main import main
-from cyclegan.config import GeneratorConfig
-from cyclegan.config_files import load_config
+from cyclegan.config.config import GeneratorConfig
+from cyclegan.config.files import load_config
 from cyclegan.errors import UsageError
 from cyclegan.interop.pytorch import reference_arrays, set_reference_weights
 from cyclegan.interop.reference_names import describe_generator

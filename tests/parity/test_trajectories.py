@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.interop.pytorch import set_reference_weights
 from cyclegan.interop.reference_names import describe_discriminator, describe_generator
 from cyclegan.runtime.devices import choose_devices

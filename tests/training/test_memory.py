@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.training.memory import estimate_peak_bytes
 from cyclegan.training.state import build_state
 

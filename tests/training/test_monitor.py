@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.data.sources import Source
 from cyclegan.training.gradients import METRICS
 from cyclegan.training.monitor import Monitor

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.training.pacing import MAX_STEPS_PER_CALL, Pacing
 
 

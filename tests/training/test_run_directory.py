@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from cyclegan.config_files import load_config
+from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.training.run_directory import (
     RunRecord,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan.config import Config
-from cyclegan.config_files import load_config
+from cyclegan.config.config import Config
+from cyclegan.config.files import load_config
 from cyclegan.errors import UsageError
 from cyclegan.training.gradients import METRICS, compute_gradients
 from cyclegan.training.state import build_state

@@ -5,9 +5,9 @@ import sys
 import pydantic
 import pytest
 
-from cyclegan import config_files
-from cyclegan.config import DEFAULTS, SAFE_TO_CHANGE, Config, changed_keys
-from cyclegan.config_files import default_preset, dump_config, load_config, parse_override, preset_names, preset_path
+from cyclegan.config import files as config_files
+from cyclegan.config.config import DEFAULTS, SAFE_TO_CHANGE, Config, changed_keys
+from cyclegan.config.files import default_preset, dump_config, load_config, parse_override, preset_names, preset_path
 from cyclegan.errors import UsageError
 
 
@@ -53,7 +53,7 @@ def test_configuration_cannot_be_changed_in_place():
 
 
 def test_importing_the_configuration_leaves_tensorflow_out():
-    code = "import sys, cyclegan.config_files; sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    code = "import sys, cyclegan.config.files; sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -401,5 +401,5 @@ def test_folder_called_like_a_preset_for_something_else_does_not_use_it():
 
 
 def test_presets_are_beside_the_package_or_one_level_up():
-    package = pathlib.Path(config_files.__file__).resolve().parent
+    package = pathlib.Path(config_files.__file__).resolve().parents[1]
     assert preset_path("stripes").parent in (package / "configs", package.parent / "configs")

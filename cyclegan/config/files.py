@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pydantic
 import yaml
 
-from cyclegan.config import DEFAULTS, Config, one_line
+from cyclegan.config.config import DEFAULTS, Config, one_line
 from cyclegan.errors import UsageError
 
 
@@ -86,7 +86,7 @@ def default_preset(dataset: str) -> str | None:
 
 def _preset_folder() -> pathlib.Path:
     """Beside the modules where the package is installed, beside the package in a checkout."""
-    package = pathlib.Path(__file__).resolve().parent
+    package = pathlib.Path(__file__).resolve().parents[1]
     installed = package / "configs"
     return installed if any(installed.glob("*.yaml")) else package.parent / "configs"
 
