@@ -29,13 +29,13 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
     """Times the translation of all images of a folder that have the size of the first."""
     import numpy as np
 
+    from cyclegan.bundle import bundle_info, load_bundle, save_bundle
     from cyclegan.config.files import load_config
     from cyclegan.data.decoding import read_header, read_image
     from cyclegan.data.listing import list_images
     from cyclegan.inference.batch import translate_images
     from cyclegan.inference.pipeline import Settings
     from cyclegan.inference.translator import Translator
-    from cyclegan.networks.bundle import bundle_info, load_bundle, save_bundle
     from cyclegan.networks.generators import build_generator
     from cyclegan.runtime.devices import device_names
 

@@ -15,7 +15,7 @@ __all__ = ["Translator", "__version__", "load_generator", "train"]
 
 _HOMES = {
     "Translator": "cyclegan.inference.translator",
-    "load_generator": "cyclegan.networks.bundle",
+    "load_generator": "cyclegan.bundle",
     "train": "cyclegan.training.session",
 }
 

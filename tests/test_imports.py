@@ -26,6 +26,7 @@ LAYERS = [
         "cyclegan.interop",
     ],
     ["cyclegan.training"],
+    ["cyclegan.bundle"],
     ["cyclegan.data"],
     [
         "cyclegan.networks",

@@ -54,7 +54,7 @@ def command(
             if value is not None:
                 raise UsageError(f"`--{name}` is not for --format pytorch. Leave it out.")
     import_tensorflow()
-    from cyclegan.networks.bundle import load_bundle
+    from cyclegan.bundle import load_bundle
 
     bundle = load_bundle(model)
     line = f"{click.format_filename(output)}: generator {direction} of {click.format_filename(model)}"

@@ -23,8 +23,8 @@ def command(ab: Path, ba: Path | None, output: Path, crop_size: int | None) -> N
     Architecture, width, depth and channels are found out from them. Needs the extra `pytorch`.
     """
     import_tensorflow()
+    from cyclegan.bundle import Direction
     from cyclegan.interop.pytorch import import_pytorch
-    from cyclegan.networks.bundle import Direction
 
     files: dict[Direction, Path] = {"ab": ab}
     if ba:

@@ -84,9 +84,9 @@ def command(
             f"`--engine ray` takes the devices of the cluster: leave out `--devices`. Received: {devices}."
         )
     import_tensorflow()
+    from cyclegan.bundle import load_bundle
     from cyclegan.inference.batch import translate_images
     from cyclegan.inference.pipeline import Settings
-    from cyclegan.networks.bundle import load_bundle
     from cyclegan.runtime.devices import device_names
 
     console = Console(stderr=True)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from cyclegan.bundle import Bundle
 from cyclegan.data.decoding import BadImage, ValueRange, read_header
 from cyclegan.data.encoding import FileFormat, levels_of
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.inference.gallery import Entry, contact_sheet, refuse_foreign_pages, write_gallery
 from cyclegan.inference.pipeline import Outcome, Settings, run_jobs
 from cyclegan.inference.plan import FORMAT_OF, Job, Plan, plan_jobs, refuse_sources
-from cyclegan.networks.bundle import Bundle
 from cyclegan.runtime.atomic_files import write_atomically
 
 REPORT_FILE = "report.json"

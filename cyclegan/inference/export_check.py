@@ -19,12 +19,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from cyclegan.bundle import BundleInfo, Direction
 from cyclegan.data.decoding import decode, read_image
 from cyclegan.data.encoding import encode
 from cyclegan.data.listing import SUFFIXES, list_images
 from cyclegan.data.scenes import draw_scene
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.networks.bundle import BundleInfo, Direction
 
 LIMIT = 1e-4
 """Largest difference of an export in float32, on the scale from -1 to 1."""

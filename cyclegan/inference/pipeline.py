@@ -19,11 +19,11 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from cyclegan.bundle import Bundle, Direction
 from cyclegan.data.decoding import BadImage, Header, read_header, read_image_and_alpha
 from cyclegan.data.encoding import LARGEST_SIDE, encode
 from cyclegan.inference.plan import FORMAT_OF, Job
 from cyclegan.inference.translator import Layout, Size, Translator
-from cyclegan.networks.bundle import Bundle, Direction
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.runtime.memory import free_bytes
 

@@ -5,11 +5,11 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from cyclegan.bundle import Bundle, load_bundle
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.inference.pipeline import Outcome, Settings, run_jobs
 from cyclegan.inference.plan import Job
 from cyclegan.inference.translator import Translator
-from cyclegan.networks.bundle import Bundle, load_bundle
 
 JOBS_PER_TASK = 64
 

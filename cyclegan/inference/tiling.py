@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cyclegan.bundle import named_weights
 from cyclegan.config.config import GeneratorConfig
-from cyclegan.networks.bundle import named_weights
 from cyclegan.networks.generators import build_generator
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from cyclegan.bundle import Bundle, Direction, load_bundle
 from cyclegan.data.decoding import BadImage
 from cyclegan.errors import UsageError
 from cyclegan.inference.tiling import tiled_bytes, translate_tiled
-from cyclegan.networks.bundle import Bundle, Direction, load_bundle
 from cyclegan.runtime.memory import free_bytes, peak_live_bytes
 
 Size = int | Literal["auto", "native"]

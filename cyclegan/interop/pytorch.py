@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cyclegan.bundle import Bundle, Direction, WeightsFile, bundle_info, named_weights, save_bundle
 from cyclegan.config.config import Config, DiscriminatorConfig, GeneratorConfig
 from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError, UsageError, first_line
@@ -24,7 +25,6 @@ from cyclegan.interop.reference_names import (
     layers_of,
     listed,
 )
-from cyclegan.networks.bundle import Bundle, Direction, WeightsFile, bundle_info, named_weights, save_bundle
 from cyclegan.networks.generators import build_generator
 from cyclegan.runtime.atomic_files import write_atomically
 

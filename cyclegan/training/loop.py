@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cyclegan.bundle import Bundle, bundle_info, save_bundle
 from cyclegan.config.config import Config, image_dtype
 from cyclegan.data.pipeline import ImageReader, build_pipeline, build_readers, steps_per_epoch
 from cyclegan.data.sources import Source, fingerprint
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.networks.bundle import Bundle, bundle_info, save_bundle
 from cyclegan.training.checkpoints import list_checkpoints, restore_checkpoint, save_checkpoint
 from cyclegan.training.compilation import choose_compilation
 from cyclegan.training.gradients import METRICS

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import rich.console
 import tensorflow as tf
 
+from cyclegan.bundle import Bundle, load_bundle
 from cyclegan.config.config import Config, GeneratorConfig
 from cyclegan.data.sources import default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import UsageError
-from cyclegan.networks.bundle import Bundle, load_bundle
 from cyclegan.runtime.devices import choose_devices
 from cyclegan.training.dry_run import describe_run
 from cyclegan.training.loop import Outcome, run_training

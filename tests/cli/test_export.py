@@ -8,9 +8,9 @@ import keras
 import pytest
 from click.testing import CliRunner, Result
 
+from cyclegan.bundle import bundle_info, save_bundle
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
-from cyclegan.networks.bundle import bundle_info, save_bundle
 from cyclegan.networks.generators import build_generator
 
 CHECKOUT = pathlib.Path(__file__).parents[2]

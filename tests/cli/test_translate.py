@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from cyclegan.bundle import BundleInfo, Provenance, save_bundle
 from cyclegan.cli.main import main
 from cyclegan.config.config import GeneratorConfig
-from cyclegan.networks.bundle import BundleInfo, Provenance, save_bundle
 from cyclegan.networks.generators import build_generator
 
 CHECKOUT = Path(__file__).parents[2]

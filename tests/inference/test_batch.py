@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cyclegan.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bundle
 from cyclegan.config.config import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.inference.batch import translate_images
 from cyclegan.inference.pipeline import Settings
-from cyclegan.networks.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bundle
 from cyclegan.networks.generators import build_generator
 
 

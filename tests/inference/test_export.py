@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from cyclegan.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.config.files import load_config
 from cyclegan.data.decoding import decode
 from cyclegan.data.encoding import encode
@@ -21,7 +22,6 @@ from cyclegan.errors import CycleganError, UsageError
 from cyclegan.inference.export import LIMIT, export_generator
 from cyclegan.inference.export_check import _check_bytes, compare, load_images
 from cyclegan.inference.export_formats import _NormByRows
-from cyclegan.networks.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.networks.generators import build_generator
 
 SUFFIXES = {"keras": ".keras", "savedmodel": "", "litert": ".tflite", "onnx": ".onnx"}

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 import cyclegan
+from cyclegan.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.config.files import load_config
 from cyclegan.data.decoding import BadImage
 from cyclegan.errors import UsageError
 from cyclegan.inference.translator import Layout, Translator
-from cyclegan.networks.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.networks.generators import build_generator
 
 

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from cyclegan.bundle import named_weights
 from cyclegan.config.config import GeneratorConfig
-from cyclegan.networks.bundle import named_weights
 from cyclegan.networks.generators import build_generator
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import cyclegan
+from cyclegan.bundle import bundle_info, load_bundle, save_bundle
 from cyclegan.config.config import GeneratorConfig
 from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.networks.bundle import bundle_info, load_bundle, save_bundle
 from cyclegan.networks.generators import build_generator
 
 CONFIG = load_config("smoke")
