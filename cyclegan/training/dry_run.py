@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from cyclegan.config.config import Config
 from cyclegan.config.files import dump_config
-from cyclegan.data.pipeline import steps_per_epoch
+from cyclegan.data.batches import steps_per_epoch
 from cyclegan.data.sources import Source
 from cyclegan.networks.complexity import multiply_adds
 from cyclegan.training.memory import estimate_peak_bytes

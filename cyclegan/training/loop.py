@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cyclegan.bundle import Bundle, bundle_info, save_bundle
 from cyclegan.config.config import Config, image_dtype
-from cyclegan.data.pipeline import ImageReader, build_pipeline, build_readers, steps_per_epoch
+from cyclegan.data.batches import ImageReader, build_pipeline, build_readers, steps_per_epoch
 from cyclegan.data.sources import Source, fingerprint
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.training.checkpoints import list_checkpoints, restore_checkpoint, save_checkpoint

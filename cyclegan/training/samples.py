@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan.config.config import Config
-from cyclegan.data.pipeline import load_views
+from cyclegan.data.batches import load_views
 from cyclegan.data.sources import Source
 from cyclegan.training.state import State
 

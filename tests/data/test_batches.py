@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from cyclegan.config.files import load_config
-from cyclegan.data.pipeline import (
+from cyclegan.data.batches import (
     DOMAIN_A,
     DOMAIN_B,
     build_pipeline,
