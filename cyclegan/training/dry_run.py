@@ -9,7 +9,7 @@ from cyclegan.config.files import dump_config
 from cyclegan.data.batches import steps_per_epoch
 from cyclegan.data.sources import Source
 from cyclegan.networks.complexity import multiply_adds
-from cyclegan.training.memory import estimate_peak_bytes
+from cyclegan.training.footprint import estimate_peak_bytes
 from cyclegan.training.state import build_state, run_epochs, run_steps
 
 

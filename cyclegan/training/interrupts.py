@@ -3,7 +3,7 @@
 import contextlib
 import signal
 
-from cyclegan.training.progress import Progress
+from cyclegan.training.reporting.progress import Progress
 
 
 class StopSignals:

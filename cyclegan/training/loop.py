@@ -18,9 +18,9 @@ from cyclegan.training.checkpoints import list_checkpoints, restore_checkpoint, 
 from cyclegan.training.compilation import choose_compilation
 from cyclegan.training.gradients import METRICS
 from cyclegan.training.interrupts import StopSignals
-from cyclegan.training.monitor import Monitor
 from cyclegan.training.pacing import Pacing
-from cyclegan.training.progress import Progress
+from cyclegan.training.reporting.monitor import Monitor
+from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan, RunRecord, lock_run, write_run
 from cyclegan.training.state import State, build_state, run_epochs, run_steps, set_averages
 from cyclegan.training.step import build_step, build_steps

@@ -13,7 +13,7 @@ from cyclegan.errors import UsageError
 from cyclegan.runtime.devices import choose_devices
 from cyclegan.training.dry_run import describe_run
 from cyclegan.training.loop import Outcome, run_training
-from cyclegan.training.progress import Progress
+from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import plan_run
 
 DEFAULT_RUNS_DIR = pathlib.Path("runs")

@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cyclegan.config.files import load_config
 from cyclegan.data.sources import Source
 from cyclegan.training.gradients import METRICS
-from cyclegan.training.monitor import Monitor
-from cyclegan.training.progress import Progress
+from cyclegan.training.reporting.monitor import Monitor
+from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
 from cyclegan.training.state import build_state
 

@@ -8,11 +8,11 @@ import PIL.Image
 from cyclegan.data.sources import Source
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.training.gradients import METRICS
-from cyclegan.training.progress import Progress
+from cyclegan.training.reporting.progress import Progress
+from cyclegan.training.reporting.samples import Samples
+from cyclegan.training.reporting.summaries import Summaries
 from cyclegan.training.run_directory import Plan
-from cyclegan.training.samples import Samples
 from cyclegan.training.state import State
-from cyclegan.training.summaries import Summaries
 
 
 class Monitor:

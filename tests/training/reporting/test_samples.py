@@ -1,6 +1,6 @@
 import numpy as np
 
-from cyclegan.training.samples import image_grid
+from cyclegan.training.reporting.samples import image_grid
 
 
 def test_grid_lays_images_in_rows_with_white_lines_around():

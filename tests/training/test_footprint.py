@@ -1,7 +1,7 @@
 import tensorflow as tf
 
 from cyclegan.config.files import load_config
-from cyclegan.training.memory import estimate_peak_bytes
+from cyclegan.training.footprint import estimate_peak_bytes
 from cyclegan.training.state import build_state
 
 

@@ -1,0 +1,1 @@
+"""What a training shows: lines and a progress bar, TensorBoard, pictures."""
