@@ -37,7 +37,7 @@ def main(size: int, blocks: int, filters: int) -> None:
     from cyclegan.bundle import bundle_info, load_bundle, save_bundle
     from cyclegan.config.files import load_config
     from cyclegan.data.scenes import draw_scene
-    from cyclegan.inference.export import export_generator
+    from cyclegan.export.export import export_generator
     from cyclegan.networks.generators import build_generator
 
     keys = {

@@ -33,11 +33,11 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
     from cyclegan.config.files import load_config
     from cyclegan.data.decoding import read_header, read_image
     from cyclegan.data.listing import list_images
-    from cyclegan.inference.batch import translate_images
-    from cyclegan.inference.pipeline import Settings
-    from cyclegan.inference.translator import Translator
     from cyclegan.networks.generators import build_generator
     from cyclegan.runtime.devices import device_names
+    from cyclegan.translation.engine import Settings
+    from cyclegan.translation.folder import translate_images
+    from cyclegan.translation.translator import Translator
 
     config = load_config(None, [("generator.num_blocks", blocks), ("generator.filters", filters)])
     paths = list_images(folder)

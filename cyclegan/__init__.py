@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 __all__ = ["Translator", "__version__", "load_generator", "train"]
 
 _HOMES = {
-    "Translator": "cyclegan.inference.translator",
+    "Translator": "cyclegan.translation.translator",
     "load_generator": "cyclegan.bundle",
     "train": "cyclegan.training.session",
 }

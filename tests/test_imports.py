@@ -21,14 +21,15 @@ LAYERS = [
         "cyclegan.training.session",
         "cyclegan.training.dry_run",
         "cyclegan.training.loop",
-        "cyclegan.inference",
-        "cyclegan.evaluation",
+        "cyclegan.translation",
+        "cyclegan.export",
         "cyclegan.interop",
     ],
     ["cyclegan.training"],
     ["cyclegan.bundle"],
-    ["cyclegan.data"],
+    ["cyclegan.evaluation"],
     [
+        "cyclegan.data",
         "cyclegan.networks",
         "cyclegan.losses",
         "cyclegan.training.image_pool",
@@ -53,7 +54,7 @@ LIGHT = [
     "cyclegan.data.listing",
     "cyclegan.data.sources",
     "cyclegan.data.stripes",
-    "cyclegan.inference.gallery",
+    "cyclegan.translation.gallery",
 ]
 HEAVY = {"keras", "tensorboard", "tensorflow", "tensorflow_datasets"}
 

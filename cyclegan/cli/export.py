@@ -65,7 +65,7 @@ def command(
         click.echo(line)
         return
 
-    from cyclegan.inference.export import export_generator
+    from cyclegan.export.export import export_generator
 
     found = export_generator(bundle, direction, format_, output, **options)
     psnr = "equal in every bit" if found.psnr_db is None else f"PSNR {found.psnr_db:.1f} dB"

@@ -85,9 +85,9 @@ def command(
         )
     import_tensorflow()
     from cyclegan.bundle import load_bundle
-    from cyclegan.inference.batch import translate_images
-    from cyclegan.inference.pipeline import Settings
     from cyclegan.runtime.devices import device_names
+    from cyclegan.translation.engine import Settings
+    from cyclegan.translation.folder import translate_images
 
     console = Console(stderr=True)
 

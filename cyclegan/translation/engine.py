@@ -22,10 +22,10 @@ import numpy as np
 from cyclegan.bundle import Bundle, Direction
 from cyclegan.data.decoding import BadImage, Header, read_header, read_image_and_alpha
 from cyclegan.data.encoding import LARGEST_SIDE, encode
-from cyclegan.inference.plan import FORMAT_OF, Job
-from cyclegan.inference.translator import Layout, Size, Translator
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.runtime.memory import free_bytes
+from cyclegan.translation.naming import FORMAT_OF, Job
+from cyclegan.translation.translator import Layout, Size, Translator
 
 READ_AHEAD = 64
 """Images whose sizes are known before they are read; those of one size among them become a batch."""

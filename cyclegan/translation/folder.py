@@ -14,10 +14,10 @@ from cyclegan.bundle import Bundle
 from cyclegan.data.decoding import BadImage, ValueRange, read_header
 from cyclegan.data.encoding import FileFormat, levels_of
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.inference.gallery import Entry, contact_sheet, refuse_foreign_pages, write_gallery
-from cyclegan.inference.pipeline import Outcome, Settings, run_jobs
-from cyclegan.inference.plan import FORMAT_OF, Job, Plan, plan_jobs, refuse_sources
 from cyclegan.runtime.atomic_files import write_atomically
+from cyclegan.translation.engine import Outcome, Settings, run_jobs
+from cyclegan.translation.gallery import Entry, contact_sheet, refuse_foreign_pages, write_gallery
+from cyclegan.translation.naming import FORMAT_OF, Job, Plan, plan_jobs, refuse_sources
 
 REPORT_FILE = "report.json"
 
@@ -171,7 +171,7 @@ def _run(
     late: list[Outcome],
 ) -> Generator[Outcome]:
     if engine == "ray":
-        from cyclegan.inference.ray_engine import run_jobs_on_ray
+        from cyclegan.translation.ray_engine import run_jobs_on_ray
 
         return run_jobs_on_ray(bundle, jobs, settings, cycle=cycle)
     return run_jobs(bundle, jobs, settings, devices, cycle=cycle, late=late)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cyclegan.errors import UsageError
-from cyclegan.inference.plan import plan_jobs
+from cyclegan.translation.naming import plan_jobs
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Runs an exported generator by its own runtime, in a process that has nothing of this package: a script.
 
-    python -P export_runtimes.py FORMAT PATH [MODULE]
+    python -P runtimes.py FORMAT PATH [MODULE]
 
 FORMAT is keras, savedmodel, litert or onnx. MODULE is imported first, for layers that the file does not hold. Standard
 input brings pickled pairs (signature, input); standard output gets a pickled pair for the start, ("ok", (name, version)

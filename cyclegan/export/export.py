@@ -16,8 +16,8 @@ import tensorflow as tf
 import cyclegan
 from cyclegan.bundle import Bundle, BundleInfo, Direction
 from cyclegan.errors import CycleganError, UsageError, first_line
-from cyclegan.inference.export_check import LIMIT, NUM_IMAGES, Comparison, compare, load_images, round_up, sizes_to_try
-from cyclegan.inference.export_formats import Quantization, write_keras, write_litert, write_onnx, write_saved_model
+from cyclegan.export.formats import Quantization, write_keras, write_litert, write_onnx, write_saved_model
+from cyclegan.export.verify import LIMIT, NUM_IMAGES, Comparison, compare, load_images, round_up, sizes_to_try
 from cyclegan.runtime.startup import silenced
 
 Format = Literal["keras", "savedmodel", "litert", "onnx"]

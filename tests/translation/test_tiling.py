@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from cyclegan.config.config import GeneratorConfig
-from cyclegan.inference.tiling import tiled_bytes, translate_tiled
 from cyclegan.networks.generators import build_generator
+from cyclegan.translation.tiling import tiled_bytes, translate_tiled
 
 RESNET = {"filters": 4, "num_blocks": 2, "initializer": "he"}
 UNET = {"filters": 4, "architecture": "unet", "num_levels": 4, "initializer": "he"}

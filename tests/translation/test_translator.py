@@ -10,8 +10,8 @@ from cyclegan.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.config.files import load_config
 from cyclegan.data.decoding import BadImage
 from cyclegan.errors import UsageError
-from cyclegan.inference.translator import Layout, Translator
 from cyclegan.networks.generators import build_generator
+from cyclegan.translation.translator import Layout, Translator
 
 
 def save(folder: Path, channels_a: int = 3, channels_b: int = 3, value_range=None) -> Bundle:

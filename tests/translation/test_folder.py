@@ -15,9 +15,9 @@ from PIL import Image
 from cyclegan.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bundle
 from cyclegan.config.config import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.inference.batch import translate_images
-from cyclegan.inference.pipeline import Settings
 from cyclegan.networks.generators import build_generator
+from cyclegan.translation.engine import Settings
+from cyclegan.translation.folder import translate_images
 
 
 def _save_bundle(folder: Path, channels_a: int = 3, channels_b: int = 3, **changes) -> Bundle:

@@ -32,7 +32,7 @@ LIMIT = 1e-4
 NUM_IMAGES = 3
 ROUNDS = 5
 CUSTOM_LAYERS = "cyclegan.networks.layers"
-_RUNTIMES = pathlib.Path(__file__).with_name("export_runtimes.py")
+_RUNTIMES = pathlib.Path(__file__).with_name("runtimes.py")
 
 Run = Callable[[str, Any], tuple[Any, float]]
 """From (signature, input) to (output, seconds)."""

@@ -19,9 +19,9 @@ from cyclegan.data.decoding import decode
 from cyclegan.data.encoding import encode
 from cyclegan.data.scenes import draw_scene
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.inference.export import LIMIT, export_generator
-from cyclegan.inference.export_check import _check_bytes, compare, load_images
-from cyclegan.inference.export_formats import _NormByRows
+from cyclegan.export.export import LIMIT, export_generator
+from cyclegan.export.formats import _NormByRows
+from cyclegan.export.verify import _check_bytes, compare, load_images
 from cyclegan.networks.generators import build_generator
 
 SUFFIXES = {"keras": ".keras", "savedmodel": "", "litert": ".tflite", "onnx": ".onnx"}

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from cyclegan.errors import UsageError
-from cyclegan.inference.gallery import Entry, contact_sheet, write_gallery
+from cyclegan.translation.gallery import Entry, contact_sheet, write_gallery
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

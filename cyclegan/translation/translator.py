@@ -12,8 +12,8 @@ from PIL import Image
 from cyclegan.bundle import Bundle, Direction, load_bundle
 from cyclegan.data.decoding import BadImage
 from cyclegan.errors import UsageError
-from cyclegan.inference.tiling import tiled_bytes, translate_tiled
 from cyclegan.runtime.memory import free_bytes, peak_live_bytes
+from cyclegan.translation.tiling import tiled_bytes, translate_tiled
 
 Size = int | Literal["auto", "native"]
 

@@ -1,0 +1,1 @@
+"""Trained generators in the formats of other programs."""
