@@ -10,20 +10,22 @@ from cyclegan.data.batches import steps_per_epoch
 from cyclegan.data.sources import Source
 from cyclegan.networks.complexity import multiply_adds
 from cyclegan.training.footprint import estimate_peak_bytes
-from cyclegan.training.state import build_state, run_epochs, run_steps
+from cyclegan.training.length import run_length
+from cyclegan.training.state import build_state
 
 
 def describe_run(config: Config, source: Source, strategy: tf.distribute.Strategy) -> Iterator[str]:
     """The resolved configuration, then counts and the memory that it needs, line by line."""
     num_replicas = strategy.num_replicas_in_sync
     global_batch = config.training.batch_size * num_replicas
-    epoch_steps = steps_per_epoch(source, global_batch)
-    epochs, decay_epochs = run_epochs(config, epoch_steps)
+    length = run_length(config.training, steps_per_epoch(source, global_batch))
     yield dump_config(config).rstrip()
     yield f"# {global_batch} images of each domain a step, on {num_replicas} replica(s)"
-    num_steps = run_steps(config, epoch_steps)
-    yield f"# {epoch_steps} steps per epoch, {num_steps} steps in {epochs} epochs, {decay_epochs} of them decaying"
-    state = build_state(config, strategy, epoch_steps)
+    yield (
+        f"# {length.steps_per_epoch} steps per epoch, {length.num_steps} steps in {length.num_epochs} epochs,"
+        f" {length.decay_epochs} of them decaying"
+    )
+    state = build_state(config, strategy, length.steps_per_epoch)
     yield (
         f"# {state.generator_ab.count_params():,} parameters in each generator,"
         f" {state.discriminator_a.count_params():,} in each discriminator"

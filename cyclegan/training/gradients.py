@@ -1,12 +1,13 @@
-"""The gradients of every network for one batch: one pure function, from the forward pass to the metrics."""
+"""The gradients of all networks for one batch: one pure function, from the forward pass to the metrics."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from cyclegan.config.config import Config
+from cyclegan.config.config import Config, DiscriminatorConfig, GeneratorConfig
 from cyclegan.losses import (
     ADVERSARIAL,
     WGAN_PENALTY_WEIGHT,
@@ -20,58 +21,41 @@ from cyclegan.losses import (
 from cyclegan.training.image_pool import PoolUpdate
 from cyclegan.training.state import State
 
-METRICS = (
-    "loss/generator_ab/adversarial",
-    "loss/generator_ab/cycle",
-    "loss/generator_ab/identity",
-    "loss/generator_ba/adversarial",
-    "loss/generator_ba/cycle",
-    "loss/generator_ba/identity",
-    "loss/discriminator_a",
-    "loss/discriminator_b",
-    "score/discriminator_a/real",
-    "score/discriminator_a/fake",
-    "score/discriminator_b/real",
-    "score/discriminator_b/fake",
-    "penalty/discriminator_a/gradient",
-    "penalty/discriminator_b/gradient",
-    "penalty/generators/weights",
-    "penalty/discriminators/weights",
-)
-"""What a step reports, in this order, each the mean over the global batch. Losses are weighted, as they are minimised.
+Metrics = dict[str, tf.Tensor]
+"""Scalars by their TensorBoard tags, such as `loss/generator_ab/cycle`.
 
-`loss/generator_ab/cycle` is the round trip A -> B -> A, `loss/generator_ab/identity` is |G_AB(real_b) - real_b|.
-Penalties are weighted too, and not part of the losses above them; 0 where they are off.
+Losses are weighted, as they are minimised. `loss/generator_ab/cycle` belongs to the round trip A -> B -> A, and
+`loss/generator_ab/identity` is |G_AB(real_b) - real_b|. Penalties are weighted too. They are not part of the losses,
+and they are 0 where they are off.
 """
 
-
 POOL, LAYERS, IDENTITY, PENALTY_A, PENALTY_B = 0x706F6F6C, 1, 2, 3, 4
-"""What a random seed is for, so that no two draws of a step are the same."""
+"""Purposes of random numbers. Each purpose gets its own seed, so that no two draws of a step are the same."""
 
 
 class Gradients(NamedTuple):
-    """What one replica finds out from its batch; nothing in the state has changed yet."""
+    """What one replica computes from its batch. Nothing in the state has changed yet."""
 
     generators: list[tf.Tensor]
     discriminators: list[tf.Tensor]
     statistics: list[tf.Tensor]  # new values of `State.statistics`
     pool_a: PoolUpdate
     pool_b: PoolUpdate
-    metrics: tf.Tensor  # [len(METRICS)], this replica's part of the global mean
+    metrics: Metrics  # this replica's share: the sum over all replicas is the mean over the global batch
 
 
 class _Translation(NamedTuple):
-    """What the generators make of a batch, and what it costs them."""
+    """The translations of a batch, and the losses of the generators that made them."""
 
     fake_a: tf.Tensor
     fake_b: tf.Tensor
     scores_fake_a: Sequence[tf.Tensor]
     scores_fake_b: Sequence[tf.Tensor]
-    losses: list[tf.Tensor]  # the first six of METRICS
+    losses: Metrics
 
 
 class _Judgement(NamedTuple):
-    """What a discriminator makes of real images and of pooled fakes, and what it costs it."""
+    """The scores that a discriminator gives to real images, its loss, and its gradient penalty."""
 
     scores_real: Sequence[tf.Tensor]
     loss: tf.Tensor
@@ -87,18 +71,19 @@ def compute_gradients(
                          generator(D(fake)) + cycle_weight * (|cycled - real| + identity_weight * |same - real|)
         discriminators:  0.5 * (real(D(real)) + fake(D(pooled fake))) + gradient penalty
 
-    with generator, real and fake of the adversarial loss; for LSGAN the squared distances to 1, 1 and 0. To each comes
-    the penalty on its weights. All is divided by the global batch size, so that the sum over replicas is the mean.
+    Here generator, real and fake are the three parts of the adversarial loss; for LSGAN they are the squared distances
+    to 1, 1 and 0. The penalty on the weights is added to each sum. Everything is divided by the global batch size, so
+    that the sum over the replicas is the mean.
 
     Source: Zhu et al. 2017, eq. 1 to 3; weights and pool as in the authors' PyTorch implementation.
 
     Args:
-        state: read, never written.
+        state: the networks, pools and step counter, which are only read.
         config: the loss weights and the seed.
         real_a: [batch, size, size, channels_a] in [-1, 1], this replica's images of domain A.
-        real_b: the same for domain B; same batch size.
-        replica: int, number of this replica.
-        num_replicas: how many replicas share the step.
+        real_b: the same for domain B, with the same batch size.
+        replica: int, the number of this replica.
+        num_replicas: the number of replicas that share the step.
     """
     batch_size = real_a.shape[0]
 
@@ -108,53 +93,50 @@ def compute_gradients(
     def seed(purpose: int) -> tf.Tensor:
         return _seed(config.training.seed, purpose, state.step, replica)
 
-    def weights_loss(variables: list[keras.Variable], l1: float, l2: float) -> tf.Tensor:
-        kernels = [tf.cast(variable.value, real_a.dtype) for variable in variables if variable.name == "kernel"]
-        return weight_penalty(kernels, l1, l2) / num_replicas if l1 or l2 else tf.zeros([], real_a.dtype)
-
-    # What the networks assign to their variables leaves this scope by `statistics` alone.
+    # Inside this scope the networks change no variable. New statistics leave it through `statistics` alone.
     with _pure(state, seed(LAYERS)) as scope:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in state.generator_variables])
+        with _watching(state.generator_variables) as tape:
             translation = _translate(state, config, real_a, real_b, seed(IDENTITY), global_mean)
-            weights_generators = weights_loss(state.generator_variables, config.generator.l1, config.generator.l2)
-            total = tf.add_n([*translation.losses, weights_generators])
-        generator_gradients = tape.gradient(total, [variable.value for variable in state.generator_variables])
+            weights_generators = _weight_penalty(state.generator_variables, config.generator, real_a, num_replicas)
+            total = tf.add_n([*translation.losses.values(), weights_generators])
+        generator_gradients = tape.gradient(total, _tensors(state.generator_variables))
 
         seed_a, seed_b = tf.unstack(tf.random.experimental.stateless_split(seed(POOL), 2, alg="philox"))
         pooled_a, pool_a = state.pool_a.query(tf.stop_gradient(translation.fake_a), seed_a)
         pooled_b, pool_b = state.pool_b.query(tf.stop_gradient(translation.fake_b), seed_b)
 
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in state.discriminator_variables])
+        with _watching(state.discriminator_variables) as tape:
             of_a = _judge(state, config, state.discriminator_a, real_a, pooled_a, seed(PENALTY_A), global_mean)
             of_b = _judge(state, config, state.discriminator_b, real_b, pooled_b, seed(PENALTY_B), global_mean)
-            weights_discriminators = weights_loss(
-                state.discriminator_variables, config.discriminator.l1, config.discriminator.l2
+            weights_discriminators = _weight_penalty(
+                state.discriminator_variables, config.discriminator, real_a, num_replicas
             )
             total = tf.add_n([of_a.loss, of_b.loss, of_a.penalty, of_b.penalty, weights_discriminators])
-        discriminator_gradients = tape.gradient(total, [variable.value for variable in state.discriminator_variables])
+        discriminator_gradients = tape.gradient(total, _tensors(state.discriminator_variables))
         statistics = [scope.get_current_value(variable) for variable in state.statistics]
 
-    scores = (of_a.scores_real, translation.scores_fake_a, of_b.scores_real, translation.scores_fake_b)
+    def mean_score(maps: Sequence[tf.Tensor]) -> tf.Tensor:
+        return global_mean(image_means(maps))
+
     return Gradients(
         generators=generator_gradients,
         discriminators=discriminator_gradients,
         statistics=statistics,
         pool_a=pool_a,
         pool_b=pool_b,
-        metrics=tf.stack(
-            [
-                *translation.losses,
-                of_a.loss,
-                of_b.loss,
-                *(global_mean(image_means(maps)) for maps in scores),
-                of_a.penalty,
-                of_b.penalty,
-                weights_generators,
-                weights_discriminators,
-            ]
-        ),
+        metrics={
+            **translation.losses,
+            "loss/discriminator_a": of_a.loss,
+            "loss/discriminator_b": of_b.loss,
+            "score/discriminator_a/real": mean_score(of_a.scores_real),
+            "score/discriminator_a/fake": mean_score(translation.scores_fake_a),
+            "score/discriminator_b/real": mean_score(of_b.scores_real),
+            "score/discriminator_b/fake": mean_score(translation.scores_fake_b),
+            "penalty/discriminator_a/gradient": of_a.penalty,
+            "penalty/discriminator_b/gradient": of_b.penalty,
+            "penalty/generators/weights": weights_generators,
+            "penalty/discriminators/weights": weights_discriminators,
+        },
     )
 
 
@@ -166,54 +148,64 @@ def _translate(
     seed: tf.Tensor,
     global_mean: Callable[[tf.Tensor], tf.Tensor],
 ) -> _Translation:
-    losses, generator_ab, generator_ba = config.losses, state.generator_ab, state.generator_ba
-    adversarial = ADVERSARIAL[losses.adversarial].generator
-    if losses.identity_weight and losses.identity_every_steps == 1:
-        # One call for both images that a generator sees at this point: larger convolutions, fewer of them.
-        apart = config.generator.normalization == "batch"
-        fake_b, same_b = _each(generator_ab, real_a, real_b, apart=apart)
-        fake_a, same_a = _each(generator_ba, real_b, real_a, apart=apart)
-        identity_ab, identity_ba = identity_loss(real_b, same_b), identity_loss(real_a, same_a)
-    else:
-        fake_b = generator_ab(real_a, training=True)
-        fake_a = generator_ba(real_b, training=True)
-        identity_ab = identity_ba = tf.zeros([real_a.shape[0]], real_a.dtype)
-        if losses.identity_weight:
-
-            def identities() -> tf.Tensor:
-                with _pure(state, seed):  # a branch must not leave tensors in the outer scope
-                    same_b, same_a = generator_ab(real_b, training=True), generator_ba(real_a, training=True)
-                return tf.stack([identity_loss(real_b, same_b), identity_loss(real_a, same_a)])
-
-            # Replicas cannot meet in a branch, as they do in batch normalization.
-            in_branch = config.generator.normalization != "batch"
-            none = tf.stack([identity_ab, identity_ba])
-            found = _every(losses.identity_every_steps, state.step, identities, none, in_branch=in_branch)
-            identity_ab, identity_ba = tf.unstack(found)
-    cycled_a = generator_ba(fake_b, training=True)
-    cycled_b = generator_ab(fake_a, training=True)
-    ((scores_fake_a,), (scores_fake_b,)) = (
-        _scores(state.discriminator_a, fake_a),
-        _scores(state.discriminator_b, fake_b),
-    )
+    """Both translations of a batch with their way back, and the losses of the generators."""
+    losses, adversarial = config.losses, ADVERSARIAL[config.losses.adversarial].generator
+    fake_a, fake_b, identity_ab, identity_ba = _fakes_and_identity(state, config, real_a, real_b, seed)
+    cycled_a = state.generator_ba(fake_b, training=True)
+    cycled_b = state.generator_ab(fake_a, training=True)
+    (scores_fake_a,) = _scores(state.discriminator_a, fake_a)
+    (scores_fake_b,) = _scores(state.discriminator_b, fake_b)
     identity_ab, identity_ba = global_mean(identity_ab), global_mean(identity_ba)
     if losses.identity_fading:
         share = 1 - tf.cast(state.step, real_a.dtype) / state.num_steps
         identity_ab, identity_ba = identity_ab * share, identity_ba * share
+
+    def fooling(scores: Sequence[tf.Tensor]) -> tf.Tensor:
+        return global_mean(image_means([adversarial(maps) for maps in scores]))
+
     return _Translation(
         fake_a,
         fake_b,
         scores_fake_a,
         scores_fake_b,
-        [
-            global_mean(image_means([adversarial(scores) for scores in scores_fake_b])),
-            global_mean(cycle_loss(real_a, cycled_a)) * losses.cycle_weight_a,
-            identity_ab * (losses.cycle_weight_b * losses.identity_weight),
-            global_mean(image_means([adversarial(scores) for scores in scores_fake_a])),
-            global_mean(cycle_loss(real_b, cycled_b)) * losses.cycle_weight_b,
-            identity_ba * (losses.cycle_weight_a * losses.identity_weight),
-        ],
+        {
+            "loss/generator_ab/adversarial": fooling(scores_fake_b),
+            "loss/generator_ab/cycle": global_mean(cycle_loss(real_a, cycled_a)) * losses.cycle_weight_a,
+            "loss/generator_ab/identity": identity_ab * (losses.cycle_weight_b * losses.identity_weight),
+            "loss/generator_ba/adversarial": fooling(scores_fake_a),
+            "loss/generator_ba/cycle": global_mean(cycle_loss(real_b, cycled_b)) * losses.cycle_weight_b,
+            "loss/generator_ba/identity": identity_ba * (losses.cycle_weight_a * losses.identity_weight),
+        },
     )
+
+
+def _fakes_and_identity(
+    state: State, config: Config, real_a: tf.Tensor, real_b: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`fake_a`, `fake_b`, and the identity losses [batch] of `generator_ab` and `generator_ba`."""
+    losses, generator_ab, generator_ba = config.losses, state.generator_ab, state.generator_ba
+    if losses.identity_weight and losses.identity_every_steps == 1:
+        # One call for both images that a generator gets here means larger convolutions, and fewer of them.
+        apart = config.generator.normalization == "batch"
+        fake_b, same_b = _each(generator_ab, real_a, real_b, apart=apart)
+        fake_a, same_a = _each(generator_ba, real_b, real_a, apart=apart)
+        return fake_a, fake_b, identity_loss(real_b, same_b), identity_loss(real_a, same_a)
+
+    fake_b = generator_ab(real_a, training=True)
+    fake_a = generator_ba(real_b, training=True)
+    none = tf.zeros([2, real_a.shape[0]], real_a.dtype)
+    if not losses.identity_weight:
+        return fake_a, fake_b, none[0], none[1]
+
+    def identities() -> tf.Tensor:
+        with _pure(state, seed):  # a branch must not leave tensors in the outer scope
+            same_b, same_a = generator_ab(real_b, training=True), generator_ba(real_a, training=True)
+        return tf.stack([identity_loss(real_b, same_b), identity_loss(real_a, same_a)])
+
+    # Batch normalization lets the replicas meet, which they cannot do inside a branch.
+    in_branch = config.generator.normalization != "batch"
+    found = _every(losses.identity_every_steps, state.step, identities, none, in_branch=in_branch)
+    return fake_a, fake_b, *tf.unstack(found)
 
 
 def _judge(
@@ -225,6 +217,7 @@ def _judge(
     seed: tf.Tensor,
     global_mean: Callable[[tf.Tensor], tf.Tensor],
 ) -> _Judgement:
+    """The scores and the loss of one discriminator for real images and for images of the pool."""
     losses = config.losses
     adversarial, target = ADVERSARIAL[losses.adversarial], 1.0 - losses.label_smoothing
     apart = config.discriminator.normalization == "batch"
@@ -249,7 +242,10 @@ def _judge(
 
 
 def _each(network: keras.Model, *batches: tf.Tensor, apart: bool) -> list[tf.Tensor]:
-    """The network's output for each batch: from one call, or apart, because batch norm mixes what it is called with."""
+    """The network's output for each batch, from one call or from several.
+
+    Batch normalization mixes all images of a call, so its batches must be kept apart.
+    """
     if apart or len(batches) == 1:
         return [network(batch, training=True) for batch in batches]
     outputs = network(tf.concat(batches, 0), training=True)
@@ -258,14 +254,17 @@ def _each(network: keras.Model, *batches: tf.Tensor, apart: bool) -> list[tf.Ten
 
 
 def _scores(discriminator: keras.Model, *batches: tf.Tensor, apart: bool = False) -> list[Sequence[tf.Tensor]]:
-    """The maps of scores of each batch, one for each scale."""
+    """For each batch its maps of scores, one map for each scale."""
     return [tf.nest.flatten(maps) for maps in _each(discriminator, *batches, apart=apart)]
 
 
 def _every(
     num_steps: int, step: tf.Tensor, compute: Callable[[], tf.Tensor], otherwise: tf.Tensor, *, in_branch: bool = True
 ) -> tf.Tensor:
-    """What `compute` returns, in every so many steps only, and that many times as large; in a branch it saves time."""
+    """`num_steps` times the result of `compute` in every `num_steps`-th step, and `otherwise` in the others.
+
+    In a branch the other steps are spared the computation.
+    """
     if num_steps == 1:
         return compute()
     if in_branch:
@@ -274,7 +273,7 @@ def _every(
 
 
 def _seed(seed: int, purpose: int, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
-    """An int [2], another in every step and replica; the same bits whether XLA compiles it or not."""
+    """A seed, int [2], that differs between purposes, steps and replicas. XLA computes the same bits."""
     folded = tf.constant([seed, purpose], tf.int32)
     for number in (tf.cast(step, tf.int32), tf.cast(replica, tf.int32)):
         folded = tf.random.experimental.stateless_fold_in(folded, number, alg="philox")
@@ -282,10 +281,33 @@ def _seed(seed: int, purpose: int, step: tf.Tensor, replica: tf.Tensor) -> tf.Te
 
 
 def _pure(state: State, seed: tf.Tensor) -> keras.StatelessScope:
-    """A scope in which the networks change no variable, and draw random numbers from the seed."""
+    """A scope in which the networks change no variable and draw their random numbers from the seed."""
     return keras.StatelessScope(
         [
             (variable, tf.random.experimental.stateless_fold_in(seed, index, alg="philox"))
             for index, variable in enumerate(state.random_states)
         ]
     )
+
+
+@contextlib.contextmanager
+def _watching(variables: list[keras.Variable]) -> Iterator[tf.GradientTape]:
+    """A tape that watches these variables and no others."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(_tensors(variables))
+        yield tape
+
+
+def _tensors(variables: list[keras.Variable]) -> list[tf.Variable]:
+    """The TensorFlow variables inside Keras variables."""
+    return [variable.value for variable in variables]
+
+
+def _weight_penalty(
+    variables: list[keras.Variable], config: GeneratorConfig | DiscriminatorConfig, like: tf.Tensor, num_replicas: int
+) -> tf.Tensor:
+    """This replica's share of the penalty on the kernels among `variables`, in the dtype of `like`."""
+    if not config.l1 and not config.l2:
+        return tf.zeros([], like.dtype)
+    kernels = [tf.cast(variable.value, like.dtype) for variable in variables if variable.name == "kernel"]
+    return weight_penalty(kernels, config.l1, config.l2) / num_replicas

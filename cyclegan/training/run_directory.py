@@ -20,6 +20,7 @@ from cyclegan.config.files import dump_config, load_config
 from cyclegan.data.sources import STRIPES, TFDS_NAMES
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.atomic_files import write_atomically
+from cyclegan.training.checkpoints import list_checkpoints
 
 CONFIG_FILE = "config.yaml"
 RECORD_FILE = "run.json"
@@ -124,6 +125,40 @@ def write_run(folder: pathlib.Path, config: Config, record: RunRecord) -> None:
         if is_new:
             (folder / CONFIG_FILE).unlink(missing_ok=True)  # without a record it would be no run, and not empty
         raise _unwritable(folder, error) from error
+
+
+def refuse_other_setting(
+    folder: pathlib.Path, record: RunRecord, num_replicas: int, num_train_a: int, num_train_b: int
+) -> None:
+    """Makes sure that the batches and image pools of a continued run stay what they were.
+
+    Raises:
+        UsageError: if the numbers of replicas or of training images are not those of the record.
+    """
+    expected = {
+        "replicas": (record.num_replicas, num_replicas),
+        "training images of domain A": (record.num_train_a, num_train_a),
+        "training images of domain B": (record.num_train_b, num_train_b),
+    }
+    for name, (stored, received) in expected.items():
+        if stored != received:
+            raise UsageError(
+                f"{folder} was started with {stored} {name}. Received: {received}."
+                f" Continue with the same devices (--devices {record.devices}) and images, or start a new run."
+            )
+
+
+def refuse_shorter(folder: pathlib.Path, num_steps: int) -> None:
+    """Makes sure that a continued run has not already gone past its end.
+
+    Raises:
+        UsageError: if it has done more than `num_steps` steps.
+    """
+    checkpoints = list_checkpoints(folder / "checkpoints")
+    if checkpoints and checkpoints[-1][0] > num_steps:
+        raise UsageError(
+            f"{folder} has done {checkpoints[-1][0]} steps and cannot be made shorter. Received: {num_steps} steps."
+        )
 
 
 def lock_run(folder: pathlib.Path) -> IO[str]:

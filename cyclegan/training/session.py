@@ -6,15 +6,14 @@ from collections.abc import Sequence
 import rich.console
 import tensorflow as tf
 
-from cyclegan.bundle import Bundle, load_bundle
-from cyclegan.config.config import Config, GeneratorConfig
 from cyclegan.data.sources import default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import UsageError
 from cyclegan.runtime.devices import choose_devices
 from cyclegan.training.dry_run import describe_run
-from cyclegan.training.loop import Outcome, run_training
 from cyclegan.training.reporting.progress import Progress
+from cyclegan.training.run import TrainingResult, run_training
 from cyclegan.training.run_directory import plan_run
+from cyclegan.training.warm_start import load_start
 
 DEFAULT_RUNS_DIR = pathlib.Path("runs")
 
@@ -31,7 +30,7 @@ def train(
     dry_run: bool = False,
     profile: bool = False,
     console: rich.console.Console | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Trains a model as `cyclegan train` does.
 
     Args:
@@ -80,31 +79,5 @@ def train(
     if dry_run:
         for line in describe_run(plan.config, source, strategy):
             progress.line(line)
-        return Outcome(plan.folder, 0, False)
+        return TrainingResult(plan.folder, 0, False)
     return run_training(plan, source, strategy, request, progress, init_from=start, profile=profile)
-
-
-def load_start(config: Config, path: str | pathlib.Path) -> Bundle:
-    """The bundle that the generators of a new run can start from.
-
-    Raises:
-        UsageError: if `path` holds no bundle, or generators of another architecture.
-    """
-    bundle = load_bundle(path)
-    info = bundle.info
-
-    def described(generator: GeneratorConfig, channels_a: int, channels_b: int) -> dict[str, object]:
-        keys = {f"generator.{key}": value for key, value in generator.structure().items()}
-        return keys | {"data.channels_a": channels_a, "data.channels_b": channels_b}
-
-    wanted = described(config.generator, config.data.channels_a, config.data.channels_b)
-    held = described(info.generator, info.channels_a, info.channels_b)
-    different = [key for key in held if held[key] != wanted.get(key)]
-    if different:
-        listed = ", ".join(f"{key}={wanted.get(key)}" for key in different)
-        settings = " ".join(f"--set {key}={held[key]}" for key in different)
-        raise UsageError(
-            f"`--init-from {path}` holds other generators than the configuration asks for. To start from them:"
-            f" {settings}. Received: {listed}."
-        )
-    return bundle

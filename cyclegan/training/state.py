@@ -9,6 +9,7 @@ from cyclegan.config.config import Config, image_dtype
 from cyclegan.networks.discriminators import build_discriminator
 from cyclegan.networks.generators import build_generator
 from cyclegan.training.image_pool import ImagePool
+from cyclegan.training.length import run_length
 from cyclegan.training.optimizers import build_optimizer
 from cyclegan.training.schedules import build_schedule
 
@@ -104,7 +105,7 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoc
     dtype = config.training.precision
     channels_a, channels_b = config.data.channels_a, config.data.channels_b
     size = config.data.crop_size
-    epochs, decay_epochs = run_epochs(config, steps_per_epoch)
+    length = run_length(config.training, steps_per_epoch)
 
     with strategy.scope():
 
@@ -123,12 +124,12 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoc
             averages=generators() if config.training.ema_decay else (),
             generator_optimizer=build_optimizer(
                 config.optimizer,
-                build_schedule(config.optimizer, steps_per_epoch, epochs, decay_epochs),
+                build_schedule(config.optimizer, steps_per_epoch, length.num_epochs, length.decay_epochs),
                 name="generator_optimizer",
             ),
             discriminator_optimizer=build_optimizer(
                 config.optimizer,
-                build_schedule(config.optimizer, steps_per_epoch, epochs, decay_epochs),
+                build_schedule(config.optimizer, steps_per_epoch, length.num_epochs, length.decay_epochs),
                 name="discriminator_optimizer",
             ),
             pool_a=ImagePool(config.training.pool_size, (size, size, channels_a), image_dtype(dtype)),
@@ -139,7 +140,7 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoc
                 trainable=False,
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             ),
-            num_steps=run_steps(config, steps_per_epoch),
+            num_steps=length.num_steps,
         )
         set_averages(state)
         # A restore into an optimizer without slots would lose them in silence.
@@ -152,15 +153,3 @@ def set_averages(state: State) -> None:
     """Lets the averages, if there are any, start at the present weights of the generators."""
     for average, generator in zip(state.averages, (state.generator_ab, state.generator_ba), strict=False):
         average.set_weights(generator.get_weights())
-
-
-def run_steps(config: Config, steps_per_epoch: int) -> int:
-    """Number of steps after which the run is complete."""
-    return config.training.steps or config.training.epochs * steps_per_epoch
-
-
-def run_epochs(config: Config, steps_per_epoch: int) -> tuple[int, int]:
-    """Number of epochs of the run, begun ones included, and how many of these decay (by default the second half)."""
-    epochs = -(-run_steps(config, steps_per_epoch) // steps_per_epoch)
-    decay_epochs = config.training.decay_epochs
-    return epochs, epochs // 2 if decay_epochs is None else min(decay_epochs, epochs)

@@ -1,7 +1,7 @@
 """The training step: the gradients, then the update.
 
-The two are separate functions so that XLA can compile the first (it may not hold an all-reduce), and so that the
-gradients of a step can be computed twice, timed or thrown away without a trace.
+These are two functions for two reasons. XLA can compile only the first one, because the second holds an all-reduce.
+And the gradients of a step can be computed twice, timed, or thrown away without changing anything.
 """
 
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from cyclegan.config.config import Config
-from cyclegan.training.gradients import METRICS, Gradients, compute_gradients
+from cyclegan.training.gradients import Gradients, Metrics, compute_gradients
 from cyclegan.training.state import State
 
 
 def apply_gradients(state: State, config: Config, gradients: Gradients) -> None:
-    """Updates all networks (gradients summed over the replicas), the pools, the averages and the step counter."""
+    """Updates all networks by the gradients summed over the replicas, then pools, averages and the step counter."""
     state.generator_optimizer.apply(gradients.generators, state.generator_variables)
     state.discriminator_optimizer.apply(gradients.discriminators, state.discriminator_variables)
     for variable, value in zip(state.statistics, gradients.statistics, strict=True):
@@ -50,9 +50,9 @@ def build_gradients(
     """`compute_gradients` as one function of (real_a, real_b), to be called in a replica.
 
     Args:
-        state: what the gradients are of.
+        state: the networks whose gradients are computed.
         config: the whole configuration.
-        strategy: under which `state` was built.
+        strategy: the strategy under which `state` was built.
         jit_compile: whether XLA compiles the function.
 
     Raises:
@@ -64,7 +64,7 @@ def build_gradients(
     def gradients(real_a: tf.Tensor, real_b: tf.Tensor, replica: tf.Tensor) -> Gradients:
         return compute_gradients(state, config, real_a, real_b, replica, strategy.num_replicas_in_sync)
 
-    # Replicas cannot meet inside of a function of their own.
+    # Replicas cannot synchronise inside a `tf.function` that each of them calls by itself.
     compiled = tf.function(gradients, jit_compile=jit_compile, autograph=False)
     function = gradients if synchronises_replicas(config, strategy) else compiled
 
@@ -80,56 +80,61 @@ def build_step(
     config: Config,
     strategy: tf.distribute.Strategy,
     gradients: Callable[[tf.Tensor, tf.Tensor], Gradients],
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+) -> Callable[[tf.Tensor, tf.Tensor], Metrics]:
     """The training step on every replica: the gradients, then the update.
 
     Args:
-        state: what the step advances.
+        state: the state that the step advances.
         config: the whole configuration.
-        strategy: under which `state` was built.
-        gradients: from `build_gradients`, for the same state.
+        strategy: the strategy under which `state` was built.
+        gradients: the result of `build_gradients` for the same state.
 
     Returns:
-        A function of (real_a, real_b), each the global batch as the strategy distributes it, to the metrics
-        [len(METRICS)], summed over replicas. To be called inside a `tf.function`.
+        A function of (real_a, real_b), each the global batch as the strategy distributes it. It returns the metrics,
+        summed over the replicas. Call it inside a `tf.function`.
     """
 
-    def replica_step(real_a: tf.Tensor, real_b: tf.Tensor) -> tf.Tensor:
+    def replica_step(real_a: tf.Tensor, real_b: tf.Tensor) -> Metrics:
         found = gradients(real_a, real_b)
         apply_gradients(state, config, found)
         return found.metrics
 
-    def step(real_a: tf.Tensor, real_b: tf.Tensor) -> tf.Tensor:
+    def step(real_a: tf.Tensor, real_b: tf.Tensor) -> Metrics:
         metrics = strategy.run(replica_step, args=(real_a, real_b))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, metrics, axis=None)
+        return {name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for name, value in metrics.items()}
 
     return step
 
 
 def build_steps(
-    step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], dtype: str
-) -> Callable[[tf.data.Iterator, tf.Tensor], tf.Tensor]:
+    step: Callable[[tf.Tensor, tf.Tensor], Metrics], dtype: str
+) -> Callable[[tf.data.Iterator, tf.Tensor], Metrics]:
     """Many steps in one call from Python.
 
     Args:
-        step: from `build_step`.
-        dtype: of the metrics.
+        step: the result of `build_step`.
+        dtype: the dtype of the metrics.
 
     Returns:
-        A function of (iterator over pairs of global batches, number of steps) to the metrics of every
-        step [steps, len(METRICS)]. The result does not depend on how the steps are shared out over calls.
+        A function of (iterator over pairs of global batches, number of steps). It returns each metric as one tensor
+        [steps]. The result does not depend on how the steps are divided into calls.
     """
+    names: list[str] = []  # known once the loop has been traced
 
     def next_step(iterator: tf.data.Iterator) -> tf.Tensor:
-        # A function of its own: AutoGraph cannot carry per-replica values around a loop.
+        # A function of its own, because AutoGraph cannot carry per-replica values through a loop.
         real_a, real_b = next(iterator)
-        return step(real_a, real_b)
+        metrics = step(real_a, real_b)
+        names.clear()
+        names.extend(metrics)
+        return tf.stack(list(metrics.values()))
 
-    @tf.function
-    def steps(iterator: tf.data.Iterator, num_steps: tf.Tensor) -> tf.Tensor:
-        metrics = tf.TensorArray(dtype, size=num_steps, element_shape=[len(METRICS)])
+    @tf.function  # type: ignore[untyped-decorator]
+    def steps(iterator: tf.data.Iterator, num_steps: tf.Tensor) -> Metrics:
+        rows = tf.TensorArray(dtype, size=num_steps)
         for index in tf.range(num_steps):
-            metrics = metrics.write(index, next_step(iterator))
-        return metrics.stack()
+            rows = rows.write(index, next_step(iterator))
+        columns = tf.unstack(tf.transpose(rows.stack()), num=len(names))
+        return dict(zip(names, columns, strict=True))
 
-    return steps
+    return steps  # type: ignore[no-any-return]

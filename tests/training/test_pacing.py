@@ -1,5 +1,5 @@
 import numpy as np
-import tensorflow as tf
+import pytest
 
 from cyclegan.config.files import load_config
 from cyclegan.training.pacing import MAX_STEPS_PER_CALL, Pacing
@@ -8,7 +8,7 @@ from cyclegan.training.pacing import MAX_STEPS_PER_CALL, Pacing
 def pacing(last_step, **training):
     periods = {"log_every_steps": 1000, "sample_every_steps": 1000, "checkpoint_every_steps": 1000}
     overrides = [(f"training.{key}", value) for key, value in (periods | training).items()]
-    return Pacing(load_config("smoke", overrides), last_step)
+    return Pacing(load_config("smoke", overrides).training, last_step)
 
 
 def lengths(pacing, first, last):
@@ -25,17 +25,37 @@ def test_a_call_ends_where_something_is_due():
     assert lengths(fixed, 7, 23) == [1, 2, 5, 1, 4, 3]
 
 
-def test_the_first_call_makes_one_step_and_later_ones_as_many_as_take_a_second():
-    automatic = pacing(10**6, log_every_steps=10**6, sample_every_steps=10**6, checkpoint_every_steps=10**6)
+@pytest.fixture
+def automatic():
+    return pacing(10**6, log_every_steps=10**6, sample_every_steps=10**6, checkpoint_every_steps=10**6)
+
+
+def make_steps(num_steps):
+    """Takes far less than a second."""
+    return {"loss": np.zeros(num_steps)}
+
+
+def test_the_first_call_makes_one_step(automatic):
     assert automatic.next_length(0) == 1
 
-    def call(iterator, num_steps):
-        return tf.zeros([num_steps, 3])
 
-    assert automatic.timed(call, iter([]), 1).shape == (1, 3)
-    assert automatic.warm
-    assert automatic.next_length(1) == 1, "the first call, slow because it compiles, says nothing"
-    assert np.array_equal(automatic.timed(call, iter([]), 2), np.zeros((2, 3)))
-    # A call that does nothing takes far less than a second.
+def test_the_time_of_the_first_call_does_not_decide_the_length_of_the_next(automatic):
+    assert automatic.timed(make_steps, 0, 1).is_first
+    assert automatic.next_length(1) == 1
+
+
+def test_later_calls_make_as_many_steps_as_take_a_second(automatic):
+    automatic.timed(make_steps, 0, 1)
+    assert not automatic.timed(make_steps, 1, 2).is_first
     assert automatic.next_length(3) == MAX_STEPS_PER_CALL
-    assert automatic.seconds > 0
+
+
+def test_a_call_says_where_the_run_is_and_how_long_it_took(automatic):
+    call = automatic.timed(make_steps, 3, 2)
+    assert (call.step, call.num_steps) == (5, 2)
+    assert call.seconds > 0
+
+
+def test_a_checkpoint_is_due_at_its_period_but_not_at_the_end_of_the_run():
+    fixed = pacing(20, checkpoint_every_steps=10)
+    assert [step for step in range(1, 21) if fixed.is_checkpoint(step)] == [10]

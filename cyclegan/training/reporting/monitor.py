@@ -7,26 +7,26 @@ import PIL.Image
 
 from cyclegan.data.sources import Source
 from cyclegan.runtime.atomic_files import write_atomically
-from cyclegan.training.gradients import METRICS
-from cyclegan.training.reporting.progress import Progress
+from cyclegan.training.hooks import Call, Hook
+from cyclegan.training.length import Length
+from cyclegan.training.reporting.progress import Progress, Status
 from cyclegan.training.reporting.samples import Samples
 from cyclegan.training.reporting.summaries import Summaries
 from cyclegan.training.run_directory import Plan
 from cyclegan.training.state import State
 
 
-class Monitor:
-    """Told of every call, speaks when something is due.
+class Monitor(Hook):
+    """Sees every call, and shows losses and samples where they are due.
 
     Args:
-        state: its generators draw the samples.
-        source: the images of the samples.
+        state: its generators translate the samples.
+        source: the images from which the samples are taken.
         plan: the run directory and the intervals.
-        progress: for log lines.
-        first_step: where this process begins.
-        last_step: where the run ends.
-        epoch_steps: steps per epoch.
-        global_batch: images of each domain per step.
+        progress: the progress bar and the log.
+        first_step: the number of steps that were complete before this session.
+        length: the length of the run.
+        global_batch: the number of images of each domain in a step.
     """
 
     def __init__(
@@ -36,52 +36,64 @@ class Monitor:
         plan: Plan,
         progress: Progress,
         first_step: int,
-        last_step: int,
-        epoch_steps: int,
+        length: Length,
         global_batch: int,
     ):
         self._state, self._plan, self._progress = state, plan, progress
-        self._last_step, self._epoch_steps, self._global_batch = last_step, epoch_steps, global_batch
+        self._length, self._global_batch = length, global_batch
         self._samples = Samples(source, plan.config, state)
         self._summaries = Summaries(plan.folder, progress.line)
         if first_step == 0:
             self._summaries.configuration(plan.config)
-        self._window: list[np.ndarray] = []
-        self._window_seconds: list[float] = []
-        self._first_call = True
+        self._window: list[Call] = []  # the calls since the last line of losses
+        progress.start(first_step, length.num_steps)
 
-    def saw(self, metrics: np.ndarray, done: int, seconds: float) -> None:
-        """Takes in the metrics [steps, len(METRICS)] of one call that took `seconds` and ended at step `done`."""
-        training = self._plan.config.training
-        self._window.append(metrics)
-        if not self._first_call:  # which traces and compiles
-            self._window_seconds.append(seconds / len(metrics))
-        self._first_call = False
-        step_seconds = float(np.median(self._window_seconds or [seconds / len(metrics)]))
-        rate = self._global_batch / step_seconds
-        epoch = (done - 1) // self._epoch_steps + 1
-        means = dict(zip(METRICS, np.concatenate(self._window).mean(axis=0).tolist(), strict=True))
-        self._progress.advance(done, epoch, means, rate)
-        if done % training.log_every_steps == 0 or done == self._last_step:
-            self._progress.losses(done, self._last_step, epoch, means, rate, (self._last_step - done) * step_seconds)
-            learning_rate = float(self._state.generator_optimizer.learning_rate.numpy())
-            self._summaries.scalars(
-                done,
-                # Penalties that are off would only be flat lines.
-                {tag: mean for tag, mean in means.items() if mean or not tag.startswith("penalty/")}
-                | {
-                    "learning_rate": learning_rate,
-                    "speed/images_per_second": rate,
-                    "speed/step_seconds": step_seconds,
-                },
-            )
-            self._window, self._window_seconds = [], []
-        if done % training.sample_every_steps == 0 or done == self._last_step:
-            self._show_samples(done)
+    def after_call(self, call: Call) -> None:
+        """Moves the progress bar, and writes the losses and samples that are due."""
+        training, last_step = self._plan.config.training, self._length.num_steps
+        self._window.append(call)
+        status = self._status(call)
+        self._progress.advance(status)
+        if call.step % training.log_every_steps == 0 or call.step == last_step:
+            self._progress.losses(status)
+            self._write_scalars(status)
+            self._window = []
+        if call.step % training.sample_every_steps == 0 or call.step == last_step:
+            self._show_samples(call.step)
 
     def close(self) -> None:
-        """Leaves everything visible to TensorBoard."""
+        """Ends the progress bar, and leaves everything visible to TensorBoard."""
+        self._progress.stop()
         self._summaries.flush()
+
+    def _status(self, call: Call) -> Status:
+        """The state of the run after `call`; means and medians are over the window."""
+        # The first call also traces and compiles, so its time counts only where there is no other.
+        timed = [one for one in self._window if not one.is_first] or [call]
+        step_seconds = float(np.median([one.seconds / one.num_steps for one in timed]))
+        return Status(
+            step=call.step,
+            last_step=self._length.num_steps,
+            epoch=(call.step - 1) // self._length.steps_per_epoch + 1,
+            metrics={
+                tag: float(np.concatenate([one.metrics[tag] for one in self._window]).mean()) for tag in call.metrics
+            },
+            step_seconds=step_seconds,
+            images_per_second=self._global_batch / step_seconds,
+        )
+
+    def _write_scalars(self, status: Status) -> None:
+        # Penalties that are off would only be flat lines.
+        shown = {tag: mean for tag, mean in status.metrics.items() if mean or not tag.startswith("penalty/")}
+        self._summaries.scalars(
+            status.step,
+            shown
+            | {
+                "learning_rate": float(self._state.generator_optimizer.learning_rate.numpy()),
+                "speed/images_per_second": status.images_per_second,
+                "speed/step_seconds": status.step_seconds,
+            },
+        )
 
     def _show_samples(self, step: int) -> None:
         for tag, grid in self._samples.grids().items():

@@ -1,20 +1,41 @@
-"""What a run says while it trains: on the terminal and in `log.txt`."""
+"""The text that a run writes while it trains: on the terminal and in `log.txt`."""
 
 import datetime
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import rich.console
 import rich.progress
 
 
+class Status(NamedTuple):
+    """How far a run is, and how it is doing.
+
+    Attributes:
+        step: the number of completed steps.
+        last_step: the number of steps of the complete run.
+        epoch: the number of the present epoch, counted from 1.
+        metrics: the mean of each metric since the last line of losses, by its tag.
+        step_seconds: the time that a step takes, in seconds.
+        images_per_second: images of each domain.
+    """
+
+    step: int
+    last_step: int
+    epoch: int
+    metrics: Mapping[str, float]
+    step_seconds: float
+    images_per_second: float
+
+
 class Progress:
-    """Lines and a progress bar; where the output is no terminal, lines alone. Every line also goes to `log.txt`.
+    """Lines and a progress bar, or lines alone where the output is not a terminal. All lines also go to `log.txt`.
 
     Args:
-        console: where to print.
-        log_file: the `log.txt` of the run, appended to; None until there is a run directory.
+        console: the console to print to.
+        log_file: the `log.txt` of the run, to which lines are appended. None: there is no run directory yet.
     """
 
     def __init__(self, console: rich.console.Console, log_file: pathlib.Path | None = None):
@@ -25,12 +46,12 @@ class Progress:
         self._pending: list[str] = []
 
     def line(self, text: str) -> None:
-        """Says a line."""
+        """Prints a line and writes it to `log.txt`."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self._log(text)
 
     def start(self, step: int, last_step: int) -> None:
-        """Begins to count steps, from `step` to `last_step`."""
+        """Shows the progress bar, if the output is a terminal, from `step` to `last_step`."""
         if not self.console.is_terminal:
             return
         self._bar = rich.progress.Progress(
@@ -45,26 +66,18 @@ class Progress:
         self._task = self._bar.add_task("", total=last_step, completed=step, epoch=1, status="compiling")
         self._bar.start()
 
-    def advance(self, step: int, epoch: int, metrics: Mapping[str, float], images_per_second: float) -> None:
-        """Moves the bar."""
+    def advance(self, status: Status) -> None:
+        """Moves the progress bar."""
         if self._bar is not None:
-            status = f"{short_losses(metrics)}  {images_per_second:.1f} images/s"
-            self._bar.update(self._task, completed=step, epoch=epoch, status=status)
+            text = f"{short_losses(status.metrics)}  {status.images_per_second:.1f} images/s"
+            self._bar.update(self._task, completed=status.step, epoch=status.epoch, status=text)
 
-    def losses(
-        self,
-        step: int,
-        last_step: int,
-        epoch: int,
-        metrics: Mapping[str, float],
-        images_per_second: float,
-        seconds_left: float,
-    ) -> None:
-        """The mean losses since the last such line: to `log.txt`, and printed where there is no bar."""
-        left = datetime.timedelta(seconds=round(seconds_left))
+    def losses(self, status: Status) -> None:
+        """Writes a line of losses to `log.txt`, and prints it where there is no progress bar."""
+        left = datetime.timedelta(seconds=round((status.last_step - status.step) * status.step_seconds))
         text = (
-            f"epoch {epoch}  step {step}/{last_step}  {short_losses(metrics)}"
-            f"  {images_per_second:.1f} images/s  {left} left"
+            f"epoch {status.epoch}  step {status.step}/{status.last_step}  {short_losses(status.metrics)}"
+            f"  {status.images_per_second:.1f} images/s  {left} left"
         )
         if self._bar is None:
             self.line(text)
@@ -72,7 +85,7 @@ class Progress:
             self._log(text)
 
     def stop(self) -> None:
-        """Ends the bar."""
+        """Ends the progress bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -85,12 +98,12 @@ class Progress:
             with self.log_file.open("a", encoding="utf-8") as file:
                 file.writelines(self._pending)
         except OSError:
-            return  # a full disk must not stop the training; the lines wait for the next one
+            return  # a full disk must not stop the training, so the lines wait for the next attempt
         self._pending.clear()
 
 
 def short_losses(metrics: Mapping[str, float]) -> str:
-    """The losses of both directions summed up: adversarial, cycle, identity, discriminators."""
+    """The losses in short: adversarial, cycle, identity and discriminators, each the sum of both directions."""
 
     def total(*tags: str) -> float:
         return sum(metrics[tag] for tag in tags)

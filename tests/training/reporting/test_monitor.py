@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cyclegan.config.files import load_config
 from cyclegan.data.sources import Source
-from cyclegan.training.gradients import METRICS
+from cyclegan.training.hooks import Call
+from cyclegan.training.length import Length
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
@@ -34,21 +35,30 @@ def watched(tmp_path):
     progress = Progress(rich.console.Console(file=output), tmp_path / "log.txt")
 
     def build(folder: pathlib.Path) -> Monitor:
-        return Monitor(state, source, Plan(folder, CONFIG, None, {}), progress, 0, 4, 2, 1)
+        return Monitor(state, source, Plan(folder, CONFIG, None, {}), progress, 0, Length(2, 4, 2, 1), 1)
 
     return build, output
 
 
-def metrics(*values):
-    return np.repeat(np.array(values, "float32")[:, None], len(METRICS), axis=1)
+TAGS = [
+    *(f"loss/generator_{name}/{kind}" for name in ("ab", "ba") for kind in ("adversarial", "cycle", "identity")),
+    "loss/discriminator_a",
+    "loss/discriminator_b",
+    "penalty/discriminator_a/gradient",
+]
+
+
+def call(*values, step, seconds, is_first=False):
+    """A call that ended at `step`, with a step for each value, which all metrics have."""
+    return Call(step, dict.fromkeys(TAGS, np.array(values, "float32")), seconds, is_first)
 
 
 def test_scalars_pictures_and_configuration_arrive(watched, tmp_path):
     build, output = watched
     monitor = build(tmp_path / "run")
-    monitor.saw(metrics(1.0), 1, 9.0)  # the first call, slow because it compiles
-    monitor.saw(metrics(3.0), 2, 0.5)
-    monitor.saw(metrics(5.0, 7.0), 4, 2.0)
+    monitor.after_call(call(1.0, step=1, seconds=9.0, is_first=True))  # slow, because it compiles
+    monitor.after_call(call(3.0, step=2, seconds=0.5))
+    monitor.after_call(call(5.0, 7.0, step=4, seconds=2.0))
     monitor.close()
 
     events = EventAccumulator(str(tmp_path / "run"), size_guidance={"tensors": 0})
@@ -57,7 +67,7 @@ def test_scalars_pictures_and_configuration_arrive(watched, tmp_path):
     def points(tag):
         return [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)]
 
-    for tag in METRICS:
+    for tag in TAGS:
         assert points(tag) == [(2, 2.0), (4, 6.0)]
     assert points("learning_rate") == [(2, pytest.approx(2e-4)), (4, pytest.approx(2e-4))]
     assert points("speed/step_seconds") == [(2, 0.5), (4, 1.0)]
@@ -78,7 +88,7 @@ def test_events_that_cannot_be_written_are_reported_once_and_cost_nothing_else(w
     (tmp_path / "run").write_text("a file where the folder should be")
     monitor = build(tmp_path / "run")
     for step in range(1, 5):
-        monitor.saw(metrics(1.0), step, 0.1)
+        monitor.after_call(call(1.0, step=step, seconds=0.1))
     monitor.close()
     assert output.getvalue().count("TensorBoard is off") == 1
     assert "step 4/4" in output.getvalue()

@@ -1,0 +1,50 @@
+"""What happens around the loop: one small interface for saving, showing, tracing, and whatever comes."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Call(NamedTuple):
+    """One call from Python to TensorFlow, which makes one or more steps.
+
+    Attributes:
+        step: the number of completed steps of the run after the call.
+        metrics: the values of each metric, [steps of the call], by its tag.
+        seconds: how long the call took.
+        is_first: whether it is the first call of this process, which also traces and compiles.
+    """
+
+    step: int
+    metrics: dict[str, np.ndarray]
+    seconds: float
+    is_first: bool
+
+    @property
+    def num_steps(self) -> int:
+        """The number of steps that the call made."""
+        return len(next(iter(self.metrics.values()), ()))
+
+    def means(self) -> dict[str, float]:
+        """The mean of each metric over the steps of the call."""
+        return {tag: float(values.mean()) for tag, values in self.metrics.items()}
+
+
+class Hook:
+    """Something that happens around the loop. A method that is not overridden does nothing."""
+
+    def before_call(self, num_steps: int) -> int:
+        """Called before a call of `num_steps` steps. Returns how many steps it shall make, at most that many."""
+        return num_steps
+
+    def at_checkpoint(self, call: Call) -> None:
+        """Called where the run is to be saved, after `call`, before `after_call` of any hook."""
+
+    def after_call(self, call: Call) -> None:
+        """Called after each call."""
+
+    def at_end(self, call: Call) -> None:
+        """Called once, at the end of the run or where it was asked to stop. `call` is the last one."""
+
+    def close(self) -> None:
+        """Called last, also when the training failed."""

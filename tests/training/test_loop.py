@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from cyclegan.config.files import load_config
+from cyclegan.errors import CycleganError
+from cyclegan.training.hooks import Hook
+from cyclegan.training.loop import iterate
+from cyclegan.training.pacing import Pacing
+
+CONFIG = load_config("smoke", [("training.steps_per_call", 2), ("training.checkpoint_every_steps", 4)])
+
+
+class Diary(Hook):
+    """Notes what it is told."""
+
+    def __init__(self):
+        self.entries = []
+
+    def before_call(self, num_steps):
+        self.entries.append(f"before {num_steps}")
+        return num_steps
+
+    def at_checkpoint(self, call):
+        self.entries.append(f"checkpoint {call.step}")
+
+    def after_call(self, call):
+        self.entries.append(f"after {call.step}")
+
+    def at_end(self, call):
+        self.entries.append(f"end {call.step}")
+
+    def close(self):
+        self.entries.append("close")
+
+
+def train(hooks, *, first=0, last=6, stop=lambda: False, losses=np.zeros):
+    return iterate(
+        lambda num_steps: {"loss": losses(num_steps)}, first, last, Pacing(CONFIG.training, last), hooks, stop
+    )
+
+
+def test_hooks_are_told_of_calls_checkpoints_and_the_end():
+    diary = Diary()
+    assert train([diary]) == 6
+    expected = "before 2, after 2, before 2, checkpoint 4, after 4, before 1, after 5, before 1, after 6, end 6, close"
+    assert ", ".join(diary.entries) == expected
+
+
+def test_a_run_is_saved_by_all_hooks_before_any_of_them_shows_something():
+    entries = []
+
+    class Saver(Hook):
+        def at_checkpoint(self, call):
+            entries.append("saved")
+
+    class Shower(Hook):
+        def after_call(self, call):
+            entries.append(call.step)
+
+    train([Shower(), Saver()])
+    assert entries == [2, "saved", 4, 5, 6]
+
+
+def test_a_hook_can_shorten_a_call():
+    class Impatient(Hook):
+        def before_call(self, num_steps):
+            return 1
+
+    diary = Diary()
+    train([Impatient(), diary], last=2)
+    assert diary.entries == ["before 1", "after 1", "before 1", "after 2", "end 2", "close"]
+
+
+def test_a_wish_to_stop_ends_the_loop_after_the_call_and_lets_the_hooks_save():
+    diary = Diary()
+    assert train([diary], stop=lambda: "after 2" in diary.entries) == 2
+    assert diary.entries[-2:] == ["end 2", "close"]
+
+
+def test_a_run_that_is_stopped_before_its_first_call_ends_where_it_began():
+    diary = Diary()
+    assert train([diary], first=4, stop=lambda: True) == 4
+    assert diary.entries == ["end 4", "close"]
+
+
+def test_a_metric_that_is_not_finite_is_named_with_its_step_and_saved_nowhere():
+    diary = Diary()
+    with pytest.raises(CycleganError, match="loss is not finite at step 4"):
+        train([diary], first=2, losses=lambda num_steps: np.array([0.5, np.nan]))
+    assert diary.entries == ["before 2", "close"]
+
+
+def test_hooks_are_closed_when_one_of_them_fails():
+    class Broken(Hook):
+        def after_call(self, call):
+            raise OSError("broken")
+
+    diary = Diary()
+    with pytest.raises(OSError, match="broken"):
+        train([Broken(), diary])
+    assert diary.entries == ["before 2", "close"]
