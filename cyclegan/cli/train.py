@@ -14,18 +14,18 @@ from cyclegan.runtime.startup import import_tensorflow
 @click.option("--dataset", metavar="NAME|DIR", help="Data set by name, or a folder with trainA and trainB. [stripes]")
 @click.option("--domain-a", metavar="DIR", help="Folder of domain A, together with --domain-b.")
 @click.option("--domain-b", metavar="DIR", help="Folder of domain B.")
-@click.option("--config", metavar="FILE|PRESET", help="Configuration; by default the preset of the data set, if any.")
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one key, as training.seed=1.")
-@click.option("--init-from", metavar="BUNDLE", help="Run or bundle whose generators a new run starts from.")
-@click.option("--run-dir", metavar="DIR", help="New directory, or a run to continue. [runs/NAME-N]")
+@click.option("--config", metavar="FILE|PRESET", help="Configuration. [the preset of the data set, if it has one]")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one key, such as training.seed=1.")
+@click.option("--init-from", metavar="BUNDLE", help="Run or bundle from whose generators a new run starts.")
+@click.option("--run-dir", metavar="DIR", help="New directory, or the run to continue. [runs/NAME-N]")
 @click.option("--data-dir", metavar="DIR", help="Where data sets are kept. [$CYCLEGAN_DATA_DIR or ~/.cache/cyclegan]")
 @click.option("--epochs", type=click.IntRange(1), help="Length of the run in epochs.")
 @click.option("--steps", type=click.IntRange(1), help="Length of the run in steps.")
 @click.option("--devices", metavar="DEVICES", help="auto, cpu, cpu:2, gpu or gpu:0,1. [auto]")
-@click.option("--precision", help="float32, float64 or mixed_bfloat16.")
-@click.option("--seed", type=click.IntRange(0), help="Of weights, order, crops, flips and pools.")
+@click.option("--precision", help="float32, float64 or mixed_bfloat16. [float32]")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the weights, order, crops, flips and pools.")
 @click.option("--profile", is_flag=True, help="Write a trace of a few steps for TensorBoard.")
-@click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
+@click.option("--dry-run", is_flag=True, help="Describe the training, and train nothing.")
 def command(
     dataset: str | None,
     domain_a: str | None,
@@ -45,7 +45,7 @@ def command(
 ) -> None:
     """Train a model, or continue a run (--run-dir of an existing one).
 
-    Without any option it trains the built-in data set, `stripes`, which needs no network.
+    Without any option it trains on the built-in data set, `stripes`, which needs no network.
     """
     if epochs and steps:
         raise UsageError(f"Give `--epochs` or `--steps`, not both. Received: --epochs {epochs} --steps {steps}.")
@@ -58,14 +58,9 @@ def command(
         "training.precision": precision,
         "training.seed": seed,
     }
-    overrides: list[tuple[str, object]] = [(key, value) for key, value in options.items() if value is not None]
-    if epochs:
-        overrides.append(("training.steps", None))
-    overrides += [parse_override(text) for text in settings]
-    continued = run_dir is not None and (pathlib.Path(run_dir) / "run.json").exists()
-    asked = dict(overrides)
-    if config is None and not continued and not asked.get("data.domain_a"):
-        config = default_preset(str(asked.get("data.dataset", "stripes")))
+    overrides = _overrides(options, settings)
+    if config is None:
+        config = _default_config(run_dir, dict(overrides))
 
     from cyclegan.data.sources import default_data_dir
     from cyclegan.runtime.xla_cache import enable_xla_cache, seal_xla_cache
@@ -75,7 +70,7 @@ def command(
     from cyclegan.training.session import train
 
     try:
-        outcome = train(
+        result = train(
             config,
             overrides,
             run_dir=run_dir,
@@ -90,7 +85,23 @@ def command(
             seal_xla_cache(cache)
     if dry_run:
         return
-    if not outcome.complete:
-        click.echo(f"Stopped at step {outcome.step}. Continue with: cyclegan train --run-dir {outcome.folder}")
+    if not result.complete:
+        click.echo(f"Stopped at step {result.step}. Continue with: cyclegan train --run-dir {result.folder}")
         sys.exit(130)
-    click.echo(f"Done: {outcome.folder}, step {outcome.step}. To see it: tensorboard --logdir {outcome.folder.parent}")
+    click.echo(f"Done: {result.folder}, step {result.step}. To see it: tensorboard --logdir {result.folder.parent}")
+
+
+def _overrides(options: dict[str, object], settings: tuple[str, ...]) -> list[tuple[str, object]]:
+    """The keys that the options change, then those of `--set`, which are stronger."""
+    overrides = [(key, value) for key, value in options.items() if value is not None]
+    if options["training.epochs"]:
+        overrides.append(("training.steps", None))  # a preset may hold steps, which are stronger than epochs
+    return overrides + [parse_override(text) for text in settings]
+
+
+def _default_config(run_dir: str | None, overrides: dict[str, object]) -> str | None:
+    """The preset of the data set, if it has one. A continued run keeps the configuration that it has stored."""
+    is_continued = run_dir is not None and (pathlib.Path(run_dir) / "run.json").exists()
+    if is_continued or overrides.get("data.domain_a"):
+        return None
+    return default_preset(str(overrides.get("data.dataset", "stripes")))

@@ -1,1 +1,1 @@
-"""Training: the state of a run, the step that advances it, the loop around the step, and what is kept of it."""
+"""Training: the state of a run, the step that advances it, the loop around the step, and the files that it keeps."""

@@ -1,7 +1,7 @@
-"""Checkpoints: whole or absent, verified on the way back.
+"""Checkpoints, which are either whole or absent, and which are verified when they are read.
 
-A checkpoint is a folder `step-00001000` that appears by one rename. There is no index file beside the folders that
-could disagree with them.
+A checkpoint is a folder such as `step-00001000`, which appears by one rename. There is no index file beside the
+folders, because it could disagree with them.
 """
 
 import os
@@ -18,7 +18,7 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 
 def list_checkpoints(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
-    """(step, folder) of every complete checkpoint, oldest first."""
+    """The step and the folder of every complete checkpoint, oldest first."""
     if not folder.is_dir():
         return []
     found = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
@@ -26,13 +26,13 @@ def list_checkpoints(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
 
 
 def save_checkpoint(state: tf.train.Checkpoint, folder: pathlib.Path, step: int, keep: int) -> pathlib.Path:
-    """Writes the state, then removes all but the newest checkpoints.
+    """Writes a checkpoint, then removes old ones.
 
     Args:
         state: everything to save.
         folder: the `checkpoints` folder of a run.
-        step: number of completed steps.
-        keep: how many checkpoints stay, at least 1.
+        step: the number of completed steps.
+        keep: the number of newest checkpoints that stay, at least 1.
 
     Returns:
         The folder of the new checkpoint.
@@ -49,7 +49,7 @@ def save_checkpoint(state: tf.train.Checkpoint, folder: pathlib.Path, step: int,
         state.write(os.fspath(temporary / "state"))
         for path in temporary.iterdir():
             _flush(path)
-        # The same step twice (a run continued and stopped at once) holds the same state.
+        # A run that is continued and stopped at once saves the same state at the same step again.
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
         _flush(folder)
@@ -62,18 +62,18 @@ def save_checkpoint(state: tf.train.Checkpoint, folder: pathlib.Path, step: int,
 
 
 def restore_checkpoint(state: tf.train.Checkpoint, folder: pathlib.Path, warn: Callable[[str], None]) -> int | None:
-    """Restores the newest checkpoint that is intact, every value of it and nothing else.
+    """Restores every value of the newest intact checkpoint.
 
     Args:
-        state: built completely, optimizer slots included.
+        state: everything that was saved, built completely, including the slots of the optimizers.
         folder: the `checkpoints` folder of a run.
         warn: called with a line for every damaged checkpoint that is passed over.
 
     Returns:
-        The step restored, or None where there is no checkpoint yet.
+        The step of the checkpoint, or None if there is no checkpoint yet.
 
     Raises:
-        CycleganError: if there are checkpoints but none can be restored. Never starts over in silence.
+        CycleganError: if there are checkpoints, but none of them can be restored. The run must not start over silently.
     """
     checkpoints = list_checkpoints(folder)
     if not checkpoints:

@@ -1,4 +1,4 @@
-"""Whether XLA compiles the gradients: measured once per run, then kept.
+"""Whether XLA compiles the gradients. A run measures it once and keeps the choice.
 
 Compiled and uncompiled gradients differ in their last bits, so a run that is continued must not choose again.
 """
@@ -16,7 +16,7 @@ from cyclegan.training.state import State
 from cyclegan.training.step import build_gradients, synchronises_replicas
 
 SHORT_RUN_SECONDS = 60.0
-"""A run that takes less than this uncompiled would not earn back the time of a compilation."""
+"""A run that takes less time than this without XLA would not earn back the time of a compilation."""
 
 TIMED_RUNS = 3
 
@@ -24,11 +24,21 @@ Compute = Callable[[tf.Tensor, tf.Tensor], Gradients]
 
 
 class Compilation(NamedTuple):
-    """The gradients function to train with, whether XLA compiles it, and why."""
+    """The gradients function to train with, whether XLA compiles it, and the reason, as part of a sentence."""
 
     gradients: Compute
     jit_compile: bool
     reason: str
+
+
+class _Candidate(NamedTuple):
+    """A gradients function, and a function that runs it once on every replica and returns the seconds."""
+
+    gradients: Compute
+    run: Callable[[], float]
+
+    def median_seconds(self) -> float:
+        return sorted(self.run() for _ in range(TIMED_RUNS))[TIMED_RUNS // 2]
 
 
 def choose_compilation(
@@ -41,74 +51,87 @@ def choose_compilation(
 ) -> Compilation:
     """Builds the gradients function, compiled or not.
 
-    Nothing in the state changes: gradients are pure.
+    The state does not change, because the gradients are pure.
 
     Args:
         state: the state of the run.
         config: the whole configuration.
-        strategy: under which `state` was built.
-        read_batch: gives a global batch (real_a, real_b), as the strategy distributes it; called if something is run.
-        num_steps: steps still to train.
-        setting: True, False, or "auto". "auto" times both, except in deterministic runs (which compile if
-            compilation works) and in runs too short for it.
+        strategy: the strategy under which `state` was built.
+        read_batch: returns a global batch (real_a, real_b) as the strategy distributes it. It is called only if
+            something is run.
+        num_steps: the number of steps that are still to be trained.
+        setting: True, False or "auto". "auto" times both. It does not do so in deterministic runs, which compile if
+            XLA can, and in runs that are too short for it.
 
     Raises:
         CycleganError: if `setting` is True and the compilation fails.
     """
 
-    def build(jit_compile: bool) -> tuple[Compute, Callable[[], float]]:
-        gradients = build_gradients(state, config, strategy, jit_compile)
-
-        @tf.function(autograph=False)
-        def all_replicas(real_a: tf.Tensor, real_b: tf.Tensor) -> Gradients:
-            return strategy.run(gradients, args=(real_a, real_b))
-
-        def seconds() -> float:
-            start = time.perf_counter()
-            result = all_replicas(*batch)
-            for loss in strategy.experimental_local_results(result.metrics["loss/discriminator_b"]):
-                loss.numpy()  # waits for the device
-            return time.perf_counter() - start
-
-        return gradients, seconds
-
-    def median(seconds: Callable[[], float]) -> float:
-        return sorted(seconds() for _ in range(TIMED_RUNS))[TIMED_RUNS // 2]
+    def plain(reason: str) -> Compilation:
+        return Compilation(build_gradients(state, config, strategy, jit_compile=False), False, reason)
 
     if synchronises_replicas(config, strategy):
         if setting is True:
             raise CycleganError(
                 "XLA cannot compile batch normalization over several replicas. Use --set training.jit_compile=false."
             )
-        return Compilation(build(False)[0], False, "batch normalization over several replicas cannot be compiled")
+        return plain("batch normalization over several replicas cannot be compiled")
     if setting is False:
-        return Compilation(build(False)[0], False, "as configured")
-    batch = read_batch()
+        return plain("as configured")
 
+    batch = read_batch()
+    compiled = _candidate(state, config, strategy, batch, jit_compile=True)
     if setting is True or config.training.deterministic:
-        gradients, seconds = build(True)
         try:
-            seconds()
+            compiled.run()
         except tf.errors.OpError as error:
             if setting is True:
                 raise CycleganError(
                     f"XLA cannot compile the training step: {first_line(error)}. Use --set training.jit_compile=false."
                 ) from error
-            return Compilation(build(False)[0], False, "compilation failed")
-        return Compilation(gradients, True, "as configured" if setting is True else "deterministic runs are not timed")
+            return plain("compilation failed")
+        reason = "as configured" if setting is True else "deterministic runs are not timed"
+        return Compilation(compiled.gradients, True, reason)
+    return _faster(_candidate(state, config, strategy, batch, jit_compile=False), compiled, num_steps)
 
-    plain, seconds = build(False)
-    seconds()  # the first call traces
-    plain_seconds = median(seconds)
+
+def _candidate(
+    state: State,
+    config: Config,
+    strategy: tf.distribute.Strategy,
+    batch: tuple[tf.Tensor, tf.Tensor],
+    *,
+    jit_compile: bool,
+) -> _Candidate:
+    gradients = build_gradients(state, config, strategy, jit_compile)
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def all_replicas(real_a: tf.Tensor, real_b: tf.Tensor) -> Gradients:
+        return strategy.run(gradients, args=(real_a, real_b))  # type: ignore[no-any-return]
+
+    def run() -> float:
+        start = time.perf_counter()
+        result = all_replicas(*batch)
+        for loss in strategy.experimental_local_results(result.metrics["loss/discriminator_b"]):
+            loss.numpy()  # waits for the device
+        return time.perf_counter() - start
+
+    return _Candidate(gradients, run)
+
+
+def _faster(plain: _Candidate, compiled: _Candidate, num_steps: int) -> Compilation:
+    """The faster of two gradients functions, if the run is long enough to find out."""
+    plain.run()  # the first call traces
+    plain_seconds = plain.median_seconds()
     if plain_seconds * num_steps < SHORT_RUN_SECONDS:
-        return Compilation(plain, False, f"too short to gain: {num_steps} steps of {plain_seconds:.3f} s")
-    compiled, seconds = build(True)
+        reason = f"too short to gain: {num_steps} steps of {plain_seconds:.3f} s"
+        return Compilation(plain.gradients, False, reason)
     try:
-        seconds()
+        compiled.run()  # compiles
     except tf.errors.OpError as error:
-        return Compilation(plain, False, f"compilation failed: {first_line(error)}")
-    compiled_seconds = median(seconds)
+        return Compilation(plain.gradients, False, f"compilation failed: {first_line(error)}")
+    compiled_seconds = compiled.median_seconds()
     reason = f"{compiled_seconds:.3f} s a step compiled, {plain_seconds:.3f} s not"
     if compiled_seconds < plain_seconds:
-        return Compilation(compiled, True, reason)
-    return Compilation(plain, False, reason)
+        return Compilation(compiled.gradients, True, reason)
+    return Compilation(plain.gradients, False, reason)

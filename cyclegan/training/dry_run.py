@@ -1,4 +1,4 @@
-"""What a training would be, without training."""
+"""A description of a training that does not take place."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from cyclegan.training.state import build_state
 
 
 def describe_run(config: Config, source: Source, strategy: tf.distribute.Strategy) -> Iterator[str]:
-    """The resolved configuration, then counts and the memory that it needs, line by line."""
+    """The resolved configuration, then the counts of a run and the memory that it needs, line by line."""
     num_replicas = strategy.num_replicas_in_sync
     global_batch = config.training.batch_size * num_replicas
     length = run_length(config.training, steps_per_epoch(source, global_batch))

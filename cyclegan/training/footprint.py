@@ -1,4 +1,4 @@
-"""How much memory a training step needs, estimated from its graph before anything is computed."""
+"""The memory that a training step needs, estimated from its graph before anything is computed."""
 
 import keras
 import tensorflow as tf
@@ -9,23 +9,23 @@ from cyclegan.training.gradients import compute_gradients
 from cyclegan.training.state import State
 
 PROGRAM_BYTES = 850e6
-"""What a process with TensorFlow, Keras and the traced step takes before it holds a single image."""
+"""Memory of a process with TensorFlow, Keras and the traced step before it holds a single image, in bytes."""
 
 COMPILER_BYTES = 500e6
-"""What XLA adds by compiling the step; `jit_compile: auto` compiles it too, to time it."""
+"""Memory that XLA adds when it compiles the step, in bytes. `jit_compile: auto` compiles it too, to time it."""
 
 
 def estimate_peak_bytes(state: State, config: Config, num_replicas: int) -> float:
-    """Peak memory of training on one host's CPU or on each GPU, in bytes.
+    """Peak memory of training on the CPU of one machine or on each GPU, in bytes.
 
-    The graph of the gradients is walked in its own order; a tensor lives from the operation that makes it to the
-    last one that reads it. To the peak of that come the weights, the moments of Adam, and the image pools. The two
-    constants were measured on Linux; batches in flight are not counted.
+    The operations of the gradients' graph are gone through in order. A tensor is counted from the operation that makes
+    it to the last operation that reads it. The weights, the moments of Adam and the image pools are added to the peak
+    of that sum. The two constants were measured on Linux. Batches that are being read are not counted.
 
     Args:
-        state: built, never run.
+        state: built, and not run yet.
         config: the whole configuration.
-        num_replicas: replicas that share the memory.
+        num_replicas: the number of replicas that share the memory.
     """
     data = config.data
     dtype = state.pool_a.images.dtype
@@ -50,6 +50,7 @@ def estimate_peak_bytes(state: State, config: Config, num_replicas: int) -> floa
         config.training.pool_size * data.crop_size**2 * channels * dtype.size
         for channels in (data.channels_a, data.channels_b)
     )
-    # Weights and two moments stay; the gradients are outputs of the graph and so part of its peak.
+    # The weights and two moments stay. The gradients are outputs of the graph, and so they are part of its peak.
     program_bytes = PROGRAM_BYTES + (COMPILER_BYTES if config.training.jit_compile else 0)
-    return program_bytes + num_replicas * (3 * weight_bytes + average_bytes + pool_bytes + peak_live_bytes(graph))
+    replica_bytes: float = 3 * weight_bytes + average_bytes + pool_bytes + peak_live_bytes(graph)
+    return program_bytes + num_replicas * replica_bytes

@@ -1,4 +1,4 @@
-"""A history of translated images, from which the discriminators learn.
+"""A store of earlier translations, from which the discriminators learn.
 
 Source: Shrivastava et al. 2017, section 2.3; used by Zhu et al. 2017, section 4, with 50 images.
 """
@@ -9,22 +9,22 @@ import tensorflow as tf
 
 
 class PoolUpdate(NamedTuple):
-    """What a query would change: new slots are `sources` of the old slots followed by `fakes`."""
+    """The change that a query asks for: slot i takes entry `sources[i]` of the old slots followed by `fakes`."""
 
     fakes: tf.Tensor
     sources: tf.Tensor
     count: tf.Tensor
 
 
-class ImagePool(tf.Module):
-    """Images in variables, one pool for each replica, so that they are checkpointed and XLA can read them.
+class ImagePool(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
+    """A pool of images for each replica, kept in variables so that they are checkpointed and XLA can read them.
 
-    A query changes nothing: it returns the update, and `store` carries it out. So gradients stay a pure function.
+    A query changes nothing. It returns an update, and `store` carries it out, so that the gradients stay pure.
 
     Args:
-        size: number of images; 0 turns the pool off.
+        size: the number of images. 0 turns the pool off.
         image_shape: (height, width, channels).
-        dtype: of the images.
+        dtype: the dtype of the images.
     """
 
     def __init__(self, size: int, image_shape: tuple[int, int, int], dtype: str = "float32"):
@@ -45,12 +45,12 @@ class ImagePool(tf.Module):
     def query(self, fakes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, PoolUpdate]:
         """Exchanges fakes for images of the pool, one image after the other.
 
-        While the pool fills, each image is stored and returned. Then, with probability 1/2, a stored image
-        is returned and the new one takes its place; otherwise the new one is returned and not stored.
+        While the pool fills, each image is stored and returned. Later, with probability 1/2, a stored image is
+        returned and the new one takes its place. Otherwise the new one is returned and not stored.
 
         Args:
             fakes: [batch, height, width, channels]; the batch size is static.
-            seed: int [2]; the same seed draws the same slots.
+            seed: int [2]. The same seed draws the same slots.
 
         Returns:
             Images of the shape of `fakes`, and the update for `store`.
@@ -62,12 +62,12 @@ class ImagePool(tf.Module):
         draws = tf.random.experimental.stateless_split(seed, 2, alg="philox")
 
         def integers(draw: tf.Tensor, maxval: int) -> tf.Tensor:
-            # Not floats: XLA makes other ones of the same random bits.
+            # Integers, because XLA makes other floats of the same random bits.
             return tf.random.stateless_uniform([batch_size], draw, maxval=maxval, dtype=tf.int32, alg="philox")
 
         swaps = integers(draws[0], 2) == 0
         random_slots = integers(draws[1], self.size)
-        # `sources[slot]` says which of [pool..., fakes...] the slot holds; later images see what earlier ones stored.
+        # `sources[slot]` is the entry of [pool..., fakes...] in the slot. Later images see what earlier ones stored.
         all_slots = tf.range(self.size)
         sources = all_slots
         count = self.count + 0
@@ -85,7 +85,7 @@ class ImagePool(tf.Module):
         return images, PoolUpdate(fakes, sources, count)
 
     def store(self, update: PoolUpdate) -> None:
-        """Carries out what `query` returned."""
+        """Carries out an update that `query` returned."""
         if self.size:
             self.images.assign(tf.gather(tf.concat([self.images, update.fakes], axis=0), update.sources))
             self.count.assign(update.count)

@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill`: a wish to stop first, an order the second time."""
+"""Ctrl-C and `kill`: the first signal is a request to stop, the second ends the process."""
 
 import contextlib
 import signal
@@ -7,7 +7,7 @@ from cyclegan.training.reporting.progress import Progress
 
 
 class StopSignals:
-    """Turns the first SIGINT or SIGTERM into a wish to stop; the second ends the process at once."""
+    """Turns the first SIGINT or SIGTERM into a request to stop. The second one ends the process at once."""
 
     def __init__(self, progress: Progress):
         self.requested = False
@@ -15,7 +15,7 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         self._old = {}
-        with contextlib.suppress(ValueError):  # not the main thread: signals are somebody else's
+        with contextlib.suppress(ValueError):  # signals can be handled in the main thread only
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._old[number] = signal.signal(number, self._stop)
         return self
@@ -27,4 +27,4 @@ class StopSignals:
     def _stop(self, number: int, _: object) -> None:
         self.requested = True
         signal.signal(number, signal.SIG_DFL)
-        self._progress.line("Stopping after the present steps, then saving; once more to quit at once.")
+        self._progress.line("Stopping after the present steps, then saving. Send the signal once more to quit at once.")

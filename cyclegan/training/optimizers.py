@@ -1,4 +1,4 @@
-"""Optimizers: Keras', and Adam with the epsilon where PyTorch has it."""
+"""The optimizers of Keras, and an Adam that adds epsilon where PyTorch does."""
 
 import math
 from collections.abc import Callable
@@ -9,13 +9,13 @@ import keras
 from cyclegan.config.config import OptimizerConfig
 
 
-class Adam(keras.optimizers.Adam):
-    """Adam (Kingma and Ba 2015, algorithm 1): epsilon is added after the bias correction of the second moment.
+class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras ships no types
+    """Adam (Kingma and Ba 2015, algorithm 1), with epsilon added after the bias correction of the second moment.
 
         variable -= learning_rate * m_hat / (sqrt(v_hat) + epsilon)
 
-    Keras adds it before the correction ("epsilon hat" in section 2 of the paper), which leaves the trajectories of
-    the PyTorch implementation by 1e-4 within a few steps.
+    Keras adds it before the correction ("epsilon hat" in section 2 of the paper). Its trajectories therefore differ
+    from those of the PyTorch implementation by 1e-4 after a few steps.
     """
 
     def update_step(
@@ -26,7 +26,7 @@ class Adam(keras.optimizers.Adam):
         learning_rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         step = ops.cast(self.iterations + 1, variable.dtype)
-        # 1 - beta^step by expm1: in float32 the plain difference is off by 1e-4 in the first steps.
+        # expm1 gives 1 - beta^step exactly. In float32 the plain difference is off by 1e-4 in the first steps.
         correction_1 = -ops.expm1(step * math.log(self.beta_1))
         correction_2 = -ops.expm1(step * math.log(self.beta_2))
 
@@ -55,14 +55,14 @@ OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "adagrad": lambda config, **options: keras.optimizers.Adagrad(epsilon=config.epsilon, **options),
     # Tieleman and Hinton 2012; squared gradients decay by 0.9.
     "rmsprop": lambda config, **options: keras.optimizers.RMSprop(rho=0.9, epsilon=config.epsilon, **options),
-    # Zeiler 2012, algorithm 1; squares decay by 0.95. Its own learning rate is 1.
+    # Zeiler 2012, algorithm 1; squares decay by 0.95. The paper has no learning rate, which means a rate of 1.
     "adadelta": lambda config, **options: keras.optimizers.Adadelta(rho=0.95, epsilon=config.epsilon, **options),
 }
-"""The optimizers that `optimizer.name` names, from the configuration and options of the Keras optimizer."""
+"""Optimizers by the value of `optimizer.name`. Each takes the configuration and the options that Keras knows."""
 
 
 def build_optimizer(
     config: OptimizerConfig, learning_rate: keras.optimizers.schedules.LearningRateSchedule, name: str
 ) -> keras.optimizers.Optimizer:
-    """The optimizer that `optimizer.name` names, not yet built for any variables."""
+    """The optimizer that `optimizer.name` names. It is not built for any variables yet."""
     return OPTIMIZERS[config.name](config, learning_rate=learning_rate, name=name)

@@ -1,7 +1,7 @@
-"""The directory of a run: which one, whether it may be continued, and what it records about itself.
+"""The directory of a run: which one it is, whether the run may be continued, and the record that it keeps.
 
-config.yaml   the resolved configuration; feeds back into --config
-run.json      what was decided at the start and must not be decided again
+config.yaml   the resolved configuration, which `--config` reads again
+run.json      the decisions of the first start, which must not be made again
 checkpoints/  bundle/last/  samples/  log.txt  and TensorBoard events
 """
 
@@ -28,7 +28,7 @@ LOCK_FILE = ".lock"
 
 
 class RunRecord(pydantic.BaseModel):
-    """What `run.json` holds."""
+    """The content of `run.json`."""
 
     program: Literal["cyclegan"] = "cyclegan"
     version: str
@@ -41,12 +41,19 @@ class RunRecord(pydantic.BaseModel):
 
 
 class Plan(NamedTuple):
-    """A run as it was asked for, before anything is written."""
+    """A run as it was asked for, before anything is written.
+
+    Attributes:
+        folder: the run directory.
+        config: the configuration to train with.
+        record: the record of the run that is continued; None for a new run.
+        changes: for each key that a continued run changes, its stored and its new value.
+    """
 
     folder: pathlib.Path
     config: Config
-    record: RunRecord | None  # of the run that is continued
-    changes: dict[str, tuple[object, object]]  # key -> (stored, now), safe ones only
+    record: RunRecord | None
+    changes: dict[str, tuple[object, object]]
 
 
 def plan_run(
@@ -60,11 +67,11 @@ def plan_run(
     Args:
         folder: `--run-dir`, or None for the next free number under `runs_dir`.
         runs_dir: where numbered runs go.
-        source: preset or file for `load_config`; on a continued run None keeps the stored configuration.
-        overrides: (dotted key, value) pairs that win over the source.
+        source: the preset or file for `load_config`. For a continued run None keeps the stored configuration.
+        overrides: (dotted key, value) pairs, which are stronger than the source.
 
     Raises:
-        UsageError: if the directory belongs to something else, or a continued run is asked to change what is not safe.
+        UsageError: if the directory is not a run, or if a continued run is asked to change a key that is not safe.
     """
     if folder is None or not folder.exists() or _is_empty(folder):
         config = _with_absolute_paths(load_config(source, overrides))
@@ -85,7 +92,7 @@ def plan_run(
 
 
 def next_run_directory(runs_dir: pathlib.Path, name: str) -> pathlib.Path:
-    """`runs_dir/name-N` with the next number that no run has had."""
+    """`runs_dir/name-N`, where N is above all numbers that are in use."""
     numbers = [0]
     if runs_dir.is_dir():
         for path in runs_dir.iterdir():
@@ -106,7 +113,7 @@ def read_record(folder: pathlib.Path) -> RunRecord:
         return RunRecord.model_validate(json.loads((folder / RECORD_FILE).read_text()))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{folder} is not empty and not a run of cyclegan (no valid {RECORD_FILE})."
+            f"{folder} is not empty, and it is not a run of cyclegan: it has no valid {RECORD_FILE}."
             " Give a new or empty directory, or one that `cyclegan train` has written."
         ) from error
 
@@ -123,7 +130,7 @@ def write_run(folder: pathlib.Path, config: Config, record: RunRecord) -> None:
         write_atomically(folder / RECORD_FILE, record.model_dump_json(indent=2).encode() + b"\n")
     except OSError as error:
         if is_new:
-            (folder / CONFIG_FILE).unlink(missing_ok=True)  # without a record it would be no run, and not empty
+            (folder / CONFIG_FILE).unlink(missing_ok=True)  # a folder with this file alone could not be used again
         raise _unwritable(folder, error) from error
 
 
@@ -162,7 +169,7 @@ def refuse_shorter(folder: pathlib.Path, num_steps: int) -> None:
 
 
 def lock_run(folder: pathlib.Path) -> IO[str]:
-    """Creates the run directory and keeps a second process from training in it, until the returned file is closed.
+    """Creates the run directory and locks it against a second training, until the returned file is closed.
 
     Raises:
         UsageError: if it cannot be written.
@@ -184,7 +191,7 @@ def lock_run(folder: pathlib.Path) -> IO[str]:
 
 
 def _is_empty(folder: pathlib.Path) -> bool:
-    # A start that failed leaves its lock, and must not keep the next one out.
+    # A start that failed leaves its lock file, which must not prevent the next start.
     return folder.is_dir() and all(path.name == LOCK_FILE for path in folder.iterdir())
 
 
@@ -193,7 +200,7 @@ def _unwritable(folder: pathlib.Path, error: OSError) -> UsageError:
 
 
 def _with_absolute_paths(config: Config) -> Config:
-    """A run must find its images whatever directory it is continued from."""
+    """The same configuration with absolute paths, so that the run can be continued from any directory."""
     data, changes = config.data, {}
     if data.domain_a and data.domain_b:
         changes = {"domain_a": _absolute(data.domain_a), "domain_b": _absolute(data.domain_b)}
@@ -207,7 +214,7 @@ def _absolute(path: str) -> str:
 
 
 def _dataset_name(config: Config) -> str:
-    """The part of a run's name before the number."""
+    """The part of the name of a run before its number."""
     data = config.data
     paths = [data.domain_a, data.domain_b] if data.domain_a and data.domain_b else [data.dataset]
     name = "2".join(os.path.basename(os.path.normpath(path)) for path in paths)

@@ -10,7 +10,7 @@ from cyclegan.config.config import OptimizerConfig
 
 
 class Epochs(NamedTuple):
-    """What a schedule knows of the run, in epochs."""
+    """The facts about a run that a schedule needs, in epochs."""
 
     constant: int  # before the decay, for "linear" and "cosine"
     decay: int
@@ -18,7 +18,7 @@ class Epochs(NamedTuple):
 
 
 def _decayed(epoch: keras.KerasTensor, epochs: Epochs) -> keras.KerasTensor:
-    """Part of the decay that is behind: above 0 in the first decaying epoch, below 1 in the last one."""
+    """The part of the decay that is done: above 0 in the first decaying epoch, below 1 in the last one."""
     decayed = keras.ops.maximum(0.0, epoch + 1 - epochs.constant) / (epochs.decay + 1)
     # A run that is continued past its last epoch must not climb back through negative rates.
     return keras.ops.minimum(decayed, 1.0)
@@ -30,20 +30,20 @@ SCHEDULES: dict[str, Callable[[keras.KerasTensor, Epochs], keras.KerasTensor]] =
     "linear": lambda epoch, epochs: 1.0 - _decayed(epoch, epochs),
     # Loshchilov and Hutter 2017, eq. 5, without restarts, over the decaying epochs.
     "cosine": lambda epoch, epochs: (1.0 + keras.ops.cos(math.pi * _decayed(epoch, epochs))) / 2,
-    # A tenth after each so many epochs, as the policy "step" of the PyTorch implementation.
+    # A tenth after every `step` epochs, as the policy "step" of the PyTorch implementation has it.
     "step": lambda epoch, epochs: keras.ops.exp(math.log(0.1) * (epoch // epochs.step)),
 }
 """Multipliers of the learning rate as functions of (epoch counted from 0, float64; Epochs)."""
 
 
-class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras ships no types
     """A learning rate that changes in steps of whole epochs: learning_rate * multiplier(epoch).
 
     Args:
         learning_rate: full rate.
         steps_per_epoch: number of updates in an epoch.
         name: one of `SCHEDULES`.
-        epochs: what the multiplier needs to know.
+        epochs: the facts that the multiplier needs.
     """
 
     def __init__(self, learning_rate: float, steps_per_epoch: int, name: str, epochs: Epochs):
@@ -57,7 +57,7 @@ class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
         epoch = keras.ops.cast(step // self.steps_per_epoch, "float64")
         return self.learning_rate * SCHEDULES[self.name](epoch, self.epochs)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, object]:
         """The arguments, for Keras."""
         return {
             "learning_rate": self.learning_rate,
@@ -75,8 +75,8 @@ def build_schedule(
     Args:
         config: learning rate and name of the schedule.
         steps_per_epoch: number of updates in an epoch.
-        epochs: length of the run.
-        decay_epochs: how many of these decay, for "linear" and "cosine".
+        epochs: the length of the run.
+        decay_epochs: the number of epochs at the end that decay, for "linear" and "cosine".
     """
     return EpochSchedule(
         config.learning_rate,

@@ -1,4 +1,4 @@
-"""From a request to a training: configuration, devices, images, then the loop."""
+"""From a request to a training: the configuration, the devices, the images, then the run."""
 
 import pathlib
 from collections.abc import Sequence
@@ -34,19 +34,21 @@ def train(
     """Trains a model as `cyclegan train` does.
 
     Args:
-        config: name of a preset, or path of a YAML file; None for the defaults, or what a continued run has stored.
+        config: the name of a preset, or the path of a YAML file. None: the defaults for a new run, and the stored
+            configuration for a continued run.
         overrides: (dotted key, value) pairs, such as ("training.epochs", 10).
-        run_dir: a new or empty directory, or a run to continue; None for the next number under `runs_dir`.
-        runs_dir: where numbered runs go.
-        data_dir: where data sets are prepared; None for `default_data_dir()`.
-        devices: see `choose_devices`; None for "auto", or what a continued run was started with.
-        init_from: run or bundle whose generators a new run starts from.
-        dry_run: only say what would be trained.
-        profile: write a trace of a few steps for TensorBoard.
-        console: where to print; None for standard output.
+        run_dir: a new or empty directory, or a run to continue. None: the next number under `runs_dir`.
+        runs_dir: the folder in which numbered runs are created.
+        data_dir: the folder in which data sets are prepared. None: `default_data_dir()`.
+        devices: the request for `choose_devices`. None: "auto" for a new run, and the first request for a continued
+            run.
+        init_from: the run or bundle whose generators a new run starts from.
+        dry_run: whether to describe the training only.
+        profile: whether to write a trace of a few steps for TensorBoard.
+        console: the console to print to. None: standard output.
 
     Returns:
-        The run directory, the step reached, and whether the run is complete.
+        The run directory, the number of completed steps, and whether the run is complete.
 
     Raises:
         UsageError: if the request is wrong. Nothing is then written.
@@ -56,14 +58,15 @@ def train(
     plan = plan_run(pathlib.Path(run_dir) if run_dir else None, pathlib.Path(runs_dir), config, overrides)
     if init_from and plan.record:
         raise UsageError(
-            f"`--init-from` is for new runs. Received: {init_from}, with {plan.folder}, which has been started."
+            f"`--init-from` is for new runs. Received: --init-from {init_from} with {plan.folder}, which was started"
+            " before."
         )
     request = devices or (plan.record.devices if plan.record else "auto")
     strategy, description = choose_devices(request)
     progress.line(f"Devices: {description}.")
     if plan.config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    # The fusion of operations that this turns off fails on leaky ReLU, with a page of errors for each start.
+    # This turns off a fusion of operations that fails on leaky ReLU and prints a page of errors at each start.
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
     data = plan.config.data

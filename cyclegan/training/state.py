@@ -1,4 +1,4 @@
-"""Everything that a training run remembers, built once and registered once."""
+"""Everything that a training run remembers. It is built in one place and registered for checkpoints in one place."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ class State:
     """Networks, optimizers, image pools and the step counter of a run.
 
     `generator_ab` maps domain A to B; `discriminator_a` judges images of domain A; `pool_a` holds fakes of domain A.
-    `averages` are the generators with running averages of their weights, ab and ba, if the run keeps them.
+    `averages` are copies of the generators, ab and ba, whose weights are running averages, if the run keeps them.
     `num_steps` is the length of the run.
     """
 
@@ -37,41 +37,45 @@ class State:
 
     @property
     def translators(self) -> tuple[keras.Model, keras.Model]:
-        """The generators to be used after training, ab and ba: the averages, if there are any."""
+        """The generators ab and ba for use after training, which are the averages if the run keeps them."""
         generator_ab, generator_ba = self.averages or (self.generator_ab, self.generator_ba)
         return generator_ab, generator_ba
 
     @property
     def networks(self) -> tuple[keras.Model, ...]:
-        """All that is trained."""
+        """The four networks that are trained."""
         return (self.generator_ab, self.generator_ba, self.discriminator_a, self.discriminator_b)
 
     @property
     def statistics(self) -> list[keras.Variable]:
-        """Weights that change in a step, but not by an optimizer: moving averages, singular vectors."""
+        """Weights that a step changes without an optimizer: moving averages and singular vectors."""
         return [variable for network in self.networks for variable in network.non_trainable_weights]
 
     @property
     def random_states(self) -> list[keras.Variable]:
-        """States of the random generators in the networks; a step decides them, so they are never changed."""
+        """States of the random generators in the networks. Each step replaces them, so they are never changed."""
         weights = {id(variable) for network in self.networks for variable in network.weights}
         return [variable for network in self.networks for variable in network.variables if id(variable) not in weights]
 
     @property
     def generator_variables(self) -> list[keras.Variable]:
         """Weights of both generators, in the order of their optimizer."""
-        return self.generator_ab.trainable_variables + self.generator_ba.trainable_variables
+        variables: list[keras.Variable] = self.generator_ab.trainable_variables + self.generator_ba.trainable_variables
+        return variables
 
     @property
     def discriminator_variables(self) -> list[keras.Variable]:
         """Weights of both discriminators, in the order of their optimizer."""
-        return self.discriminator_a.trainable_variables + self.discriminator_b.trainable_variables
+        variables: list[keras.Variable] = (
+            self.discriminator_a.trainable_variables + self.discriminator_b.trainable_variables
+        )
+        return variables
 
     def trackable(self, strategy: tf.distribute.Strategy) -> tf.train.Checkpoint:
-        """All of the state as one object that TensorFlow can save and restore.
+        """The whole state as one object that TensorFlow can save and restore.
 
-        The pools are listed replica by replica: saved as the distributed variables that they are, they would come
-        back averaged, or all alike.
+        The pools are listed replica by replica. If they were saved as distributed variables, they would come back
+        averaged, or each replica would get the same pool.
         """
 
         def local(variable: tf.Variable) -> list[tf.Variable]:
@@ -94,12 +98,12 @@ class State:
 
 
 def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoch: int) -> State:
-    """The state before the first step, everything created, optimizer slots included.
+    """The state before the first step. Everything is created, including the slots of the optimizers.
 
     Args:
         config: the whole configuration.
-        strategy: where the variables live.
-        steps_per_epoch: for the learning rate.
+        strategy: the strategy under which the variables are created.
+        steps_per_epoch: the number of steps of an epoch, for the learning rate.
     """
     keras.utils.set_random_seed(config.training.seed)
     dtype = config.training.precision
@@ -143,13 +147,13 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoc
             num_steps=length.num_steps,
         )
         set_averages(state)
-        # A restore into an optimizer without slots would lose them in silence.
+        # A checkpoint that is restored into an optimizer without slots would lose them silently.
         state.generator_optimizer.build(state.generator_variables)
         state.discriminator_optimizer.build(state.discriminator_variables)
     return state
 
 
 def set_averages(state: State) -> None:
-    """Lets the averages, if there are any, start at the present weights of the generators."""
+    """Sets the averages, if there are any, to the present weights of the generators."""
     for average, generator in zip(state.averages, (state.generator_ab, state.generator_ba), strict=False):
         average.set_weights(generator.get_weights())

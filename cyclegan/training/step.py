@@ -28,8 +28,8 @@ def apply_gradients(state: State, config: Config, gradients: Gradients) -> None:
 def _update_averages(state: State, decay: float) -> None:
     """Moves each average towards its generator: average += (1 - decay) * (weight - average).
 
-    The first steps count for more, with a decay of (1 + step) / (10 + step) where that is less, so that the weights
-    before training are soon forgotten.
+    In the first steps the decay is (1 + step) / (10 + step) where that is less, so that the average soon forgets the
+    weights from before the training.
     """
     step = tf.cast(state.step, tf.float64) + 1
     rate = 1 - tf.minimum(tf.cast(decay, tf.float64), (1 + step) / (10 + step))
@@ -39,7 +39,7 @@ def _update_averages(state: State, decay: float) -> None:
 
 
 def synchronises_replicas(config: Config, strategy: tf.distribute.Strategy) -> bool:
-    """Whether the gradients of one replica need the images of the others: batch normalization on several replicas."""
+    """Whether a replica needs the images of the others, as batch normalization on several replicas does."""
     normalizations = (config.generator.normalization, config.discriminator.normalization)
     return strategy.num_replicas_in_sync > 1 and "batch" in normalizations
 
@@ -47,7 +47,7 @@ def synchronises_replicas(config: Config, strategy: tf.distribute.Strategy) -> b
 def build_gradients(
     state: State, config: Config, strategy: tf.distribute.Strategy, jit_compile: bool
 ) -> Callable[[tf.Tensor, tf.Tensor], Gradients]:
-    """`compute_gradients` as one function of (real_a, real_b), to be called in a replica.
+    """Makes `compute_gradients` a function of (real_a, real_b), which each replica calls.
 
     Args:
         state: the networks whose gradients are computed.
@@ -56,7 +56,7 @@ def build_gradients(
         jit_compile: whether XLA compiles the function.
 
     Raises:
-        ValueError: if XLA cannot compile it, because replicas synchronise in it.
+        ValueError: if XLA cannot compile it, because the replicas synchronise in it.
     """
     if jit_compile and synchronises_replicas(config, strategy):
         raise ValueError("XLA cannot compile batch normalization over several replicas.")

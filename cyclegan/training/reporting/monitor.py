@@ -1,4 +1,4 @@
-"""Turns the metrics of steps into log lines, TensorBoard points and pictures."""
+"""Turns the metrics of steps into lines of the log, TensorBoard points and pictures."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The pictures by which a person judges a training: real | translated | back | identity."""
+"""The pictures by which a person judges a training, in the columns real, translated, back and identity."""
 
 import pathlib
 
@@ -16,19 +16,19 @@ GAP = 2
 
 
 class Samples:
-    """Fixed test images of both domains, translated anew each time.
+    """Fixed test images of both domains. They are translated again each time that they are shown.
 
     Args:
-        source: test images are taken from it; where a domain has no readable ones, training images.
-        config: how many images, and how they are prepared.
-        state: the generators.
+        source: the source of the test images. Where a domain has no readable ones, training images are taken.
+        config: says how many images are shown, and how they are prepared.
+        state: its generators translate.
     """
 
     def __init__(self, source: Source, config: Config, state: State):
         count, data = config.training.num_samples, config.data
 
         def views(test: tuple[pathlib.Path, ...], train: tuple[pathlib.Path, ...], channels: int) -> np.ndarray:
-            # A header that was fine says nothing of the pixels: all test images may turn out to be broken.
+            # A header that was fine does not prove that the pixels are: all test images may turn out to be broken.
             readable = load_views(test, count, channels, data)
             return readable if len(readable) else load_views(train, count, channels, data)
 
@@ -41,23 +41,23 @@ class Samples:
             shown = [image, fake, back(fake)]
             return [*shown, back(image)] if same_channels else shown
 
-        # One image a call keeps the memory at that of one image, whatever `num_samples` is.
+        # One image in each call, so that the memory does not grow with `num_samples`.
         generator_ab, generator_ba = state.translators
         self._columns_a = tf.function(lambda image: columns(generator_ab, generator_ba, image), autograph=False)
         self._columns_b = tf.function(lambda image: columns(generator_ba, generator_ab, image), autograph=False)
 
     def grids(self) -> dict[str, np.ndarray]:
-        """A grid for each direction that has images, one row an image: uint8 [height, width, 3]."""
+        """A grid for each direction that has images, with one row for each image: uint8 [height, width, 3]."""
         rows_a = [[column.numpy()[0] for column in self._columns_a(image[None])] for image in self._a]
         rows_b = [[column.numpy()[0] for column in self._columns_b(image[None])] for image in self._b]
         return {tag: image_grid(rows) for tag, rows in (("a_to_b", rows_a), ("b_to_a", rows_b)) if rows}
 
 
 def image_grid(rows: list[list[np.ndarray]]) -> np.ndarray:
-    """Images of one size as one picture, white lines between them.
+    """Images of one size as one picture, with white lines between them.
 
     Args:
-        rows: at least one; float [height, width, channels] in [-1, 1] each, 1, 3 or 4 channels.
+        rows: at least one row of images, each float [height, width, channels] in [-1, 1] with 1, 3 or 4 channels.
 
     Returns:
         uint8 [height, width, 3].

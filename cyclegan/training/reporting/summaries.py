@@ -1,4 +1,4 @@
-"""What TensorBoard shows. Nothing here may stop a training: the first failure is reported, then TensorBoard is off."""
+"""TensorBoard events. A failure here does not stop a training: it is reported, and no more events are written."""
 
 import contextlib
 import pathlib
@@ -14,7 +14,7 @@ from cyclegan.errors import first_line
 
 
 class Summaries:
-    """Writes TensorBoard events of a run; TensorFlow's own thread does the writing.
+    """Writes the TensorBoard events of a run. A thread of TensorFlow does the writing.
 
     Args:
         folder: the run directory.
@@ -28,7 +28,7 @@ class Summaries:
             self._writer = tf.summary.create_file_writer(str(folder))
 
     def configuration(self, config: Config) -> None:
-        """The configuration as text, and as hyper-parameters for the HParams tab."""
+        """Writes the configuration as text, and as hyper-parameters for the HParams tab."""
         flat = {
             f"{section}.{key}": value if isinstance(value, bool | int | float | str) else str(value)
             for section, values in config.model_dump().items()
@@ -39,13 +39,13 @@ class Summaries:
             hparams_api.hparams(flat)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """One point for each tag."""
+        """Writes one point for each tag."""
         with self._written(step):
             for tag, value in values.items():
                 tf.summary.scalar(tag, value)
 
     def grid(self, step: int, tag: str, image: np.ndarray) -> None:
-        """One picture: uint8 [height, width, 1, 3 or 4]."""
+        """Writes one picture, uint8 [height, width, channels] with 1, 3 or 4 channels."""
         with self._written(step):
             tf.summary.image(tag, image[None])
 
@@ -58,7 +58,7 @@ class Summaries:
     @contextlib.contextmanager
     def _written(self, step: int) -> Iterator[None]:
         if self._writer is None:
-            # The body still runs; without a default writer TensorFlow drops what it is given.
+            # The body still runs. Without a default writer TensorFlow drops the values.
             yield
             return
         with self._guarded(), self._writer.as_default(step=step):
@@ -70,4 +70,4 @@ class Summaries:
             yield
         except (OSError, tf.errors.OpError) as error:
             self._writer = None
-            self._report(f"TensorBoard is off from here: {first_line(error).rstrip('.')}. Training goes on.")
+            self._report(f"No more TensorBoard events are written: {first_line(error).rstrip('.')}. Training goes on.")
