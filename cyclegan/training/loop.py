@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan.bundle import Bundle, bundle_info, save_bundle
-from cyclegan.config.config import Config, image_dtype
+from cyclegan.config.config import Config
+from cyclegan.config.sections import image_dtype
 from cyclegan.data.batches import ImageReader, build_pipeline, build_readers, steps_per_epoch
 from cyclegan.data.sources import Source, fingerprint
 from cyclegan.errors import CycleganError, UsageError

@@ -7,7 +7,8 @@ import rich.console
 import tensorflow as tf
 
 from cyclegan.bundle import Bundle, load_bundle
-from cyclegan.config.config import Config, GeneratorConfig
+from cyclegan.config.config import Config
+from cyclegan.config.sections import GeneratorConfig
 from cyclegan.data.sources import default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import UsageError
 from cyclegan.runtime.devices import choose_devices

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.config.config import DataConfig
+from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import (
     TFDS_NAMES,
     default_data_dir,
