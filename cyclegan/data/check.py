@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from cyclegan.data.decoding import MAX_PIXELS, BadImage, read_header, read_pixels
+from cyclegan.data.decoding import read_pixels
+from cyclegan.data.headers import MAX_PIXELS, BadImage, read_header
 from cyclegan.data.listing import SUFFIXES, list_images
 from cyclegan.errors import UsageError
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from cyclegan.config.sections import DataConfig
-from cyclegan.data.decoding import BadImage, read_header
+from cyclegan.data.headers import BadImage, read_header
 from cyclegan.data.listing import SUFFIXES, list_images
 from cyclegan.data.stripes import ensure_stripes, read_marker, stripes_folder
 from cyclegan.errors import CycleganError, UsageError
