@@ -8,7 +8,8 @@ import rich.console
 import rich.progress
 
 from cyclegan.data.check import check_folder
-from cyclegan.data.sources import STRIPES, TFDS_NAMES, default_data_dir, is_prepared, prepare_dataset
+from cyclegan.data.sources import STRIPES, default_data_dir, is_prepared, prepare_dataset
+from cyclegan.data.tfds import TFDS_NAMES
 from cyclegan.runtime.startup import import_tensorflow
 
 data_dir_option = click.option(

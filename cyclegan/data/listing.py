@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from cyclegan.errors import CycleganError, UsageError
 
+SPLITS = ("trainA", "trainB", "testA", "testB")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 
 

@@ -17,7 +17,8 @@ import pydantic
 
 from cyclegan.config.config import SAFE_TO_CHANGE, Config, changed_keys
 from cyclegan.config.files import dump_config, load_config
-from cyclegan.data.sources import STRIPES, TFDS_NAMES
+from cyclegan.data.sources import STRIPES
+from cyclegan.data.tfds import TFDS_NAMES
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.atomic_files import write_atomically
 
