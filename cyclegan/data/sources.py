@@ -11,11 +11,9 @@ from typing import NamedTuple
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.headers import BadImage, read_header
 from cyclegan.data.listing import SPLITS, SUFFIXES, list_images
-from cyclegan.data.stripes import ensure_stripes, read_marker, stripes_folder
-from cyclegan.data.tfds import TFDS_NAMES, prepare_tfds
+from cyclegan.data.named import NAMED
 from cyclegan.errors import CycleganError, UsageError
 
-STRIPES = "stripes"
 LAYOUT = "trainA and trainB, and where there are test images testA and testB"
 
 
@@ -74,7 +72,7 @@ def resolve_source(config: DataConfig, data_dir: pathlib.Path, report: Callable[
     if config.domain_a is not None and config.domain_b is not None:
         return _source_of_domains(_path(config.domain_a), _path(config.domain_b), config.test_fraction)
     name, folder = config.dataset, _path(config.dataset)
-    if name == STRIPES or name in TFDS_NAMES:
+    if name in NAMED:
         if folder.is_dir():
             report(f"`{name}` is the data set of this name; for the folder here, give ./{name}")
         return _source_of_folder(name, prepare_dataset(name, data_dir, report))
@@ -90,20 +88,9 @@ def prepare_dataset(name: str, data_dir: pathlib.Path, report: Callable[[str], N
         UsageError: if there is no data set of this name.
         CycleganError: if it cannot be prepared.
     """
-    if name in TFDS_NAMES:
-        return prepare_tfds(name, data_dir, report)
-    if name != STRIPES:
+    if name not in NAMED:
         raise _unknown(name)
-    if not is_prepared(name, data_dir):
-        report(f"Drawing the data set stripes into {stripes_folder(data_dir)}.")
-    return ensure_stripes(data_dir)
-
-
-def is_prepared(name: str, data_dir: pathlib.Path) -> bool:
-    """Whether a named data set is on disk."""
-    if name == STRIPES:
-        return read_marker(stripes_folder(data_dir)) is not None
-    return (data_dir / name).is_dir()
+    return NAMED[name].prepare(data_dir, report)
 
 
 def scan_headers(source: Source, max_pixels: int, max_bad_images: int, report: Callable[[str], None]) -> Source:
@@ -187,11 +174,10 @@ def _split(
 
 
 def _unknown(name: str) -> UsageError:
-    known = (STRIPES, *TFDS_NAMES)
-    nearest = difflib.get_close_matches(name.lower(), known, n=1)
+    nearest = difflib.get_close_matches(name.lower(), NAMED, n=1)
     suggestion = f" Did you mean `{nearest[0]}`?" if nearest else ""
     return UsageError(
-        f"`{name}` is neither a data set nor a folder.{suggestion} Data sets: {', '.join(known)}. "
+        f"`{name}` is neither a data set nor a folder.{suggestion} Data sets: {', '.join(NAMED)}. "
         f"A folder must hold {LAYOUT}."
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from cyclegan.data.listing import SPLITS
 from cyclegan.errors import CycleganError
+from cyclegan.runtime.startup import import_tensorflow
 
 TFDS_NAMES = (
     "apple2orange", "summer2winter_yosemite", "horse2zebra", "monet2photo", "cezanne2photo",
@@ -19,6 +20,11 @@ TFDS_NAMES = (
 
 
 SECONDS_TO_ANSWER = 15
+
+
+def has_tfds(name: str, data_dir: pathlib.Path) -> bool:
+    """Whether the image files of a data set are on disk."""
+    return (data_dir / name).is_dir()
 
 
 def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None]) -> pathlib.Path:
@@ -38,9 +44,10 @@ def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None
         CycleganError: if it cannot be downloaded (in three lines that say what to do), unpacked or written.
     """
     folder = data_dir / name
-    if folder.is_dir():
+    if has_tfds(name, data_dir):
         return folder
 
+    import_tensorflow()  # quietly, before TensorFlow Datasets does
     import requests
     import tensorflow_datasets as tfds
 
