@@ -31,7 +31,8 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
 
     from cyclegan.bundle import bundle_info, load_bundle, save_bundle
     from cyclegan.config.files import load_config
-    from cyclegan.data.decoding import read_header, read_image
+    from cyclegan.data.decoding import read_image
+    from cyclegan.data.headers import read_header
     from cyclegan.data.listing import list_images
     from cyclegan.networks.generators import build_generator
     from cyclegan.runtime.devices import device_names
@@ -85,7 +86,7 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
 
 
 def _size(path: pathlib.Path) -> tuple[int, int]:
-    from cyclegan.data.decoding import read_header
+    from cyclegan.data.headers import read_header
 
     header = read_header(path)
     return header.width, header.height

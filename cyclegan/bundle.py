@@ -17,7 +17,8 @@ import keras
 import numpy as np
 import pydantic
 
-from cyclegan.config.config import Channels, Config, Count, GeneratorConfig
+from cyclegan.config.config import Config
+from cyclegan.config.sections import Channels, Count, GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import build_generator
 from cyclegan.runtime.atomic_files import write_atomically

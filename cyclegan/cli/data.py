@@ -8,8 +8,8 @@ import rich.console
 import rich.progress
 
 from cyclegan.data.check import check_folder
-from cyclegan.data.sources import STRIPES, TFDS_NAMES, default_data_dir, is_prepared, prepare_dataset
-from cyclegan.runtime.startup import import_tensorflow
+from cyclegan.data.named import NAMED
+from cyclegan.data.sources import default_data_dir, prepare_dataset
 
 data_dir_option = click.option(
     "--data-dir",
@@ -29,9 +29,8 @@ def list_datasets(data_dir: pathlib.Path | None) -> None:
     """List the data sets that have a name."""
     data_dir = data_dir or default_data_dir()
     click.echo(f"Data sets in {data_dir}:")
-    for name in (STRIPES, *TFDS_NAMES):
-        origin = "drawn, no download" if name == STRIPES else "TensorFlow Datasets"
-        click.echo(f"  {name:<24}{origin:<22}{'on disk' if is_prepared(name, data_dir) else '-'}")
+    for name, named in NAMED.items():
+        click.echo(f"  {name:<24}{named.origin:<22}{'on disk' if named.is_on_disk(data_dir) else '-'}")
 
 
 @command.command("prepare")
@@ -39,8 +38,6 @@ def list_datasets(data_dir: pathlib.Path | None) -> None:
 @data_dir_option
 def prepare(name: str, data_dir: pathlib.Path | None) -> None:
     """Draw or download the data set NAME, so that training need not."""
-    if name != STRIPES:
-        import_tensorflow()  # which the preparation does too, less quietly
     folder = prepare_dataset(name, data_dir or default_data_dir(), lambda line: click.echo(line, err=True))
     click.echo(f"{name} is in {folder}")
 

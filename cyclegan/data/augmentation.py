@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from cyclegan.config.config import DataConfig
+from cyclegan.config.sections import DataConfig
 
 
 def augment(image: tf.Tensor, seed: tf.Tensor, config: DataConfig) -> tf.Tensor:

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.config.config import Config, DataConfig, image_dtype
+from cyclegan.config.config import Config
+from cyclegan.config.sections import DataConfig, image_dtype
 from cyclegan.data.augmentation import augment, centre_view
-from cyclegan.data.decoding import BadImage, read_image
+from cyclegan.data.decoding import read_image
+from cyclegan.data.headers import BadImage
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
 

@@ -10,17 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from cyclegan.data.decoding import MAX_PIXELS, BadImage, read_header, read_pixels
-from cyclegan.data.listing import SUFFIXES, list_images
+from cyclegan.data.decoding import read_pixels
+from cyclegan.data.headers import MAX_PIXELS, BadImage, read_header
+from cyclegan.data.listing import SPLITS, SUFFIXES, list_images
 from cyclegan.errors import UsageError
-
-# folder: (split, domain)
-LAYOUT = {
-    "trainA": ("train", "A"),
-    "trainB": ("train", "B"),
-    "testA": ("test", "A"),
-    "testB": ("test", "B"),
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ def check_folder(
     Raises:
         UsageError: if there is no such folder, or no image in it.
     """
-    parts = [name for name in LAYOUT if (folder / name).is_dir()]
+    parts = [name for name in SPLITS if (folder / name).is_dir()]
     if parts:
         paths = [path for name in parts for path in list_images(folder / name)]
     else:
@@ -132,9 +125,9 @@ def _fingerprint(pixels: np.ndarray) -> bytes:
 
 
 def _across(first: Path, second: Path) -> str:
-    if not {_part(first), _part(second)} <= LAYOUT.keys():
+    one, other = _part(first), _part(second)
+    if not {one, other} <= set(SPLITS):
         return ""
-    (first_split, first_domain), (second_split, second_domain) = LAYOUT[_part(first)], LAYOUT[_part(second)]
-    splits = ", across train and test" if first_split != second_split else ""
-    domains = ", across domains A and B" if first_domain != second_domain else ""
+    splits = ", across train and test" if one[:-1] != other[:-1] else ""
+    domains = ", across domains A and B" if one[-1] != other[-1] else ""
     return splits + domains

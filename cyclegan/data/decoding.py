@@ -1,101 +1,27 @@
 """Image files to arrays, with Pillow and NumPy only.
 
-A file is recognised by its first bytes, whatever its name says. Its size is checked in the header, before any
-pixel is decoded. 8-bit colours are brought to sRGB by the colour profile of the file; profiles of grey images are
+8-bit colours are brought to sRGB by the colour profile of the file; profiles of grey images are
 not applied.
 
 Pillow reduces 16-bit colour (RGB, CMYK, grey with alpha) to 8 bits; 16-bit grey is exact.
 """
 
-import dataclasses
 import functools
 import io
-import os
-import re
-import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageCms
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from cyclegan.errors import CycleganError, UsageError
+from cyclegan.data.headers import MAX_PIXELS, BadImage, Header, opened, orientation_of
+from cyclegan.errors import UsageError
 
-BadKind = Literal["unreadable", "truncated", "over-large"]
 ValueRange = tuple[float, float]
-MAX_PIXELS = 100_000_000  # 10,000 x 10,000: 1.2 GB as float32 RGB
 
-# Readers are called directly, not through Image.open: that has its own, global limit on the size, and would
-# try every format that Pillow knows.
-_READERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
-    (rb"\xff\xd8\xff", JpegImageFile),
-    (rb"\x89PNG\r\n\x1a\n", PngImageFile),
-    (rb"GIF8[79]a", GifImageFile),
-    (rb"RIFF.{4}WEBP", WebPImageFile),
-    (rb"II[*+]\0|MM\0[*+]", TiffImageFile),
-    (rb"BM", BmpImageFile),
-)
-
-# The readers of GIF and rotated TIFF consult that limit all the same. `max_pixels` replaces its warning.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
-_ORIENTATION, _PHOTOMETRIC, _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION = 0x0112, 262, 258, 284
+_PHOTOMETRIC = 262
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-
-
-class BadImage(CycleganError):
-    """An image file that cannot be used.
-
-    Attributes:
-        path: the file, or None where only its bytes were given.
-        reason: what is wrong with it, one line without the path.
-        kind: "unreadable", "truncated" or "over-large".
-    """
-
-    def __init__(self, path: Path | None, reason: str, kind: BadKind = "unreadable"):
-        super().__init__(f"{path}: {reason}" if path else reason)
-        self.path = path
-        self.reason = reason
-        self.kind = kind
-
-
-@dataclasses.dataclass(frozen=True)
-class Header:
-    """What the header of an image file says.
-
-    Attributes:
-        width: in pixels, after the EXIF rotation.
-        height: in pixels, after the EXIF rotation.
-        mode: Pillow's name for the kind of pixels, such as "RGB", "L" or "I;16".
-        bits: per channel, in the file: 1, 8, 12, 16 or 32. Fewer than 8 are widened to 8, except 1.
-        has_frames: whether more frames or pages follow the first; only `read_header` looks for them.
-    """
-
-    width: int
-    height: int
-    mode: str
-    bits: int
-    has_frames: bool = False
-
-
-def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
-    """Size and depth of an image file, without decoding it.
-
-    Raises:
-        BadImage: if the file cannot be read, is empty, no image, or has more than `max_pixels` pixels.
-    """
-    with _opened(path, max_pixels) as (image, header):
-        return dataclasses.replace(header, has_frames=_has_frames(image))
 
 
 def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -108,7 +34,7 @@ def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         BadImage: if the file cannot be read, is empty, no image, damaged, truncated or over-large.
     """
-    with _opened(path, max_pixels) as (image, header):
+    with opened(path, max_pixels) as (image, header):
         return _load(image, header)
 
 
@@ -155,87 +81,9 @@ def decode(
     return _decode(data, channels, value_range, max_pixels)[0]
 
 
-@contextmanager
-def _opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[ImageFile, Header]]:
-    """An image that is not decoded yet. Whatever is raised in here becomes BadImage."""
-    try:
-        if not isinstance(source, bytes) and not stat.S_ISREG(source.stat().st_mode):
-            raise BadImage(None, "no regular file")  # reading from a pipe would wait for ever
-        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-            start = file.read(32)
-            length = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            image = _reader(start, length)(file)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise BadImage(None, f"{width} x {height} are more than {max_pixels:,} pixels", "over-large")
-            if _orientation(image) >= 5:
-                width, height = height, width
-            yield image, Header(width, height, image.mode, _bits(image, start))
-    except Exception as error:  # damaged files make Pillow raise nearly anything
-        raise _bad_image(None if isinstance(source, bytes) else source, error) from error
-
-
-def _reader(start: bytes, length: int) -> type[ImageFile]:
-    if not start:
-        raise BadImage(None, "the file is empty")
-    for pattern, reader in _READERS:
-        if re.match(pattern, start, re.DOTALL):
-            # Pillow does not say that a WebP file is cut short, but the file tells its own length.
-            if reader is WebPImageFile and length < 8 + int.from_bytes(start[4:8], "little"):
-                raise BadImage(None, "the file is truncated", "truncated")
-            return reader
-    raise BadImage(None, f"not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with {start[:16]!r}")
-
-
-def _bad_image(path: Path | None, error: Exception) -> BadImage:
-    if isinstance(error, BadImage):
-        return BadImage(path, error.reason, error.kind)
-    if isinstance(error, OSError) and error.errno:
-        return BadImage(path, f"cannot be read: {error.strerror}")
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return BadImage(path, str(error), "over-large")
-    if "truncated" in str(error).lower():
-        return BadImage(path, "the file is truncated", "truncated")
-    text = " ".join(str(error).split())
-    return BadImage(path, f"damaged or of an unsupported kind: {text or type(error).__name__}")
-
-
-def _orientation(image: ImageFile) -> int:
-    """The EXIF orientation that is left to be applied, 1 to 8."""
-    if isinstance(image, TiffImageFile):
-        return 1  # Pillow rotates TIFF by itself, the size in the header included
-    try:
-        # Not image.getexif(): that of PNG decodes the image, to find EXIF data behind the pixels.
-        orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data does not make the pixels bad
-        return 1
-    return orientation if orientation in range(1, 9) else 1
-
-
-def _has_frames(image: ImageFile) -> bool:
-    try:
-        return bool(getattr(image, "is_animated", False))
-    except Exception:  # damage behind the first frame does not make that one bad
-        return True
-
-
-def _bits(image: ImageFile, start: bytes) -> int:
-    if image.mode == "1":
-        return 1
-    if isinstance(image, PngImageFile):
-        return max(8, start[24])
-    if isinstance(image, TiffImageFile) and image.mode not in ("P", "PA"):
-        bits = max(8, *image.tag_v2.get(_BITS_PER_SAMPLE, (8,)))
-        if bits > 8 and len(image.getbands()) > 1 and image.tag_v2.get(_PLANAR_CONFIGURATION) == 2:
-            raise ValueError("16-bit colours in separate planes")  # Pillow would return noise
-        return bits
-    return 8
-
-
 def _load(image: ImageFile, header: Header) -> np.ndarray:
     """Decodes the pixels: [height, width, 1 to 4], upright."""
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     inverted = isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
     image.load()
     pixels = np.asarray(_plain(image, header))
@@ -293,7 +141,7 @@ def _decode(
         raise UsageError(f"`channels` must be 1, 3 or 4. Received: {channels}.")
     if value_range and not value_range[0] < value_range[1]:
         raise UsageError(f"`value_range` must be (low, high) with low < high. Received: {value_range}.")
-    with _opened(source, max_pixels) as (image, header):
+    with opened(source, max_pixels) as (image, header):
         type_range = (0, 2**header.bits - 1)
         if value_range is None and (image.mode == "F" or image.mode == "I" and isinstance(image, TiffImageFile)):
             kind = "floating-point" if image.mode == "F" else "signed or 32-bit"

@@ -7,6 +7,9 @@ from typing import NoReturn
 
 from cyclegan.errors import CycleganError, UsageError
 
+SPLITS = ("trainA", "trainB", "testA", "testB")
+"""The folders of a data set: train or test, then the letter of the domain."""
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 
 

@@ -4,29 +4,17 @@ import difflib
 import hashlib
 import os
 import pathlib
-import shutil
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from cyclegan.config.config import DataConfig
-from cyclegan.data.decoding import BadImage, read_header
-from cyclegan.data.listing import SUFFIXES, list_images
-from cyclegan.data.stripes import ensure_stripes, read_marker, stripes_folder
+from cyclegan.config.sections import DataConfig
+from cyclegan.data.headers import BadImage, read_header
+from cyclegan.data.listing import SPLITS, SUFFIXES, list_images
+from cyclegan.data.named import NAMED
 from cyclegan.errors import CycleganError, UsageError
 
-STRIPES = "stripes"
-TFDS_NAMES = (
-    "apple2orange", "summer2winter_yosemite", "horse2zebra", "monet2photo", "cezanne2photo",
-    "ukiyoe2photo", "vangogh2photo", "maps", "facades", "iphone2dslr_flower",
-)  # fmt: skip
-"""The configurations of `cycle_gan` in TensorFlow Datasets."""
-
-SPLITS = ("trainA", "trainB", "testA", "testB")
 LAYOUT = "trainA and trainB, and where there are test images testA and testB"
-SECONDS_TO_ANSWER = 15
 
 
 class Source(NamedTuple):
@@ -84,7 +72,7 @@ def resolve_source(config: DataConfig, data_dir: pathlib.Path, report: Callable[
     if config.domain_a is not None and config.domain_b is not None:
         return _source_of_domains(_path(config.domain_a), _path(config.domain_b), config.test_fraction)
     name, folder = config.dataset, _path(config.dataset)
-    if name == STRIPES or name in TFDS_NAMES:
+    if name in NAMED:
         if folder.is_dir():
             report(f"`{name}` is the data set of this name; for the folder here, give ./{name}")
         return _source_of_folder(name, prepare_dataset(name, data_dir, report))
@@ -100,79 +88,9 @@ def prepare_dataset(name: str, data_dir: pathlib.Path, report: Callable[[str], N
         UsageError: if there is no data set of this name.
         CycleganError: if it cannot be prepared.
     """
-    if name in TFDS_NAMES:
-        return prepare_tfds(name, data_dir, report)
-    if name != STRIPES:
+    if name not in NAMED:
         raise _unknown(name)
-    if not is_prepared(name, data_dir):
-        report(f"Drawing the data set stripes into {stripes_folder(data_dir)}.")
-    return ensure_stripes(data_dir)
-
-
-def is_prepared(name: str, data_dir: pathlib.Path) -> bool:
-    """Whether a named data set is on disk."""
-    if name == STRIPES:
-        return read_marker(stripes_folder(data_dir)) is not None
-    return (data_dir / name).is_dir()
-
-
-def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None]) -> pathlib.Path:
-    """Writes the image files of a TensorFlow Datasets set, as they were encoded, to the folder `data_dir/name`.
-
-    Nothing is downloaded if the official zip is in `data_dir/tensorflow_datasets/downloads/manual`.
-
-    Args:
-        name: one of `TFDS_NAMES`.
-        data_dir: where data sets are kept. A folder `name` that is there is returned as it is.
-        report: called with a line before a download.
-
-    Returns:
-        The folder.
-
-    Raises:
-        CycleganError: if it cannot be downloaded (in three lines that say what to do), unpacked or written.
-    """
-    folder = data_dir / name
-    if folder.is_dir():
-        return folder
-
-    import requests
-    import tensorflow_datasets as tfds
-
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    builder = tfds.builder(f"cycle_gan/{name}", data_dir=data_dir / "tensorflow_datasets")
-    url, url_info = next(item for item in builder.url_infos.items() if item[0].endswith(f"/{name}.zip"))
-    manual_zip = data_dir / "tensorflow_datasets/downloads/manual" / f"{name}.zip"
-    # A folder of its own for each set tells what can be deleted after a failure: TFDS leaves its litter.
-    own_downloads = data_dir / "tensorflow_datasets/downloads" / name
-    has_zip = manual_zip.exists() or any(own_downloads.glob("*/*.zip"))
-    if not builder.data_path.exists() and not has_zip:
-        if problem := _download_problem(url):  # TFDS itself would try for minutes
-            raise _cannot_download(name, url, problem, manual_zip)
-        report(f"Downloading {name}, {url_info.size}, from {url}.")
-    temporary = data_dir / f".{name}.{os.getpid()}.tmp"
-    try:
-        builder.download_and_prepare(
-            download_dir=own_downloads,
-            download_config=tfds.download.DownloadConfig(
-                extract_dir=temporary / "extracted", manual_dir=manual_zip.parent, try_download_gcs=False
-            ),
-        )
-        _write_encoded(builder, temporary / "images")
-        (temporary / "images").replace(folder)
-        shutil.rmtree(own_downloads, ignore_errors=True)  # the builder's records hold all of it
-    except (requests.RequestException, tfds.download.DownloadError) as error:
-        raise _cannot_download(name, url, type(error).__name__, manual_zip) from error
-    except Exception as error:  # of many kinds, some not public: a damaged zip, another zip, a full disk
-        reason = " ".join(str(error).split()) or type(error).__name__
-        hint = f" {manual_zip} must be the file of {url}." if manual_zip.exists() else ""
-        raise CycleganError(f"Cannot prepare {name} in {data_dir}: {reason}.{hint}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for litter in own_downloads.rglob("*.tmp.*"):
-            shutil.rmtree(litter, ignore_errors=True)
-    return folder
+    return NAMED[name].prepare(data_dir, report)
 
 
 def scan_headers(source: Source, max_pixels: int, max_bad_images: int, report: Callable[[str], None]) -> Source:
@@ -256,11 +174,10 @@ def _split(
 
 
 def _unknown(name: str) -> UsageError:
-    known = (STRIPES, *TFDS_NAMES)
-    nearest = difflib.get_close_matches(name.lower(), known, n=1)
+    nearest = difflib.get_close_matches(name.lower(), NAMED, n=1)
     suggestion = f" Did you mean `{nearest[0]}`?" if nearest else ""
     return UsageError(
-        f"`{name}` is neither a data set nor a folder.{suggestion} Data sets: {', '.join(known)}. "
+        f"`{name}` is neither a data set nor a folder.{suggestion} Data sets: {', '.join(NAMED)}. "
         f"A folder must hold {LAYOUT}."
     )
 
@@ -271,43 +188,3 @@ def _problem(path: pathlib.Path, max_pixels: int) -> BadImage | None:
     except BadImage as error:
         return error
     return None
-
-
-def _download_problem(url: str) -> str | None:
-    """Why a file cannot be downloaded; None if the server starts to send it."""
-    import requests
-
-    outcome: list[str | None] = [f"no answer within {SECONDS_TO_ANSWER} s"]
-
-    def ask() -> None:
-        try:
-            with requests.get(url, stream=True, timeout=SECONDS_TO_ANSWER) as response:
-                outcome[0] = None if response.ok else f"HTTP {response.status_code}"
-        except requests.RequestException as error:
-            outcome[0] = type(error).__name__
-
-    # The timeout of a request counts for each address of the host, and not for looking up its name.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(SECONDS_TO_ANSWER)
-    return outcome[0]
-
-
-def _cannot_download(name: str, url: str, problem: str, manual_zip: pathlib.Path) -> CycleganError:
-    return CycleganError(
-        f"Cannot download {name} ({problem}).\n"
-        f"Download {url} elsewhere, put it at {manual_zip}, and run this command again,\n"
-        "or train on a folder that holds trainA and trainB: cyclegan train --dataset DIR"
-    )
-
-
-def _write_encoded(builder: Any, folder: pathlib.Path) -> None:
-    """The images of each split, in the order of the records, whose names are lost."""
-    import tensorflow_datasets as tfds
-
-    for split in SPLITS:
-        (folder / split).mkdir(parents=True)
-        examples = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
-        for index, example in enumerate(tfds.as_numpy(examples)):
-            suffix = "png" if example["image"].startswith(b"\x89PNG") else "jpg"
-            (folder / split / f"{index:05d}.{suffix}").write_bytes(example["image"])

@@ -8,10 +8,12 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
+from cyclegan.data.listing import SPLITS
 from cyclegan.data.scenes import Scene, draw_scene
 from cyclegan.errors import CycleganError
 
@@ -24,8 +26,17 @@ def stripes_folder(data_dir: pathlib.Path) -> pathlib.Path:
     return data_dir / f"stripes-{VERSION}"
 
 
-def ensure_stripes(data_dir: pathlib.Path) -> pathlib.Path:
+def has_stripes(data_dir: pathlib.Path) -> bool:
+    """Whether the data set is on disk."""
+    return read_marker(stripes_folder(data_dir)) is not None
+
+
+def ensure_stripes(data_dir: pathlib.Path, report: Callable[[str], None] = lambda line: None) -> pathlib.Path:
     """Writes the data set if it is not there yet.
+
+    Args:
+        data_dir: where data sets are kept.
+        report: called with one line before the data set is drawn.
 
     Returns:
         Its folder, which holds trainA, trainB, testA, testB and truth.
@@ -34,6 +45,8 @@ def ensure_stripes(data_dir: pathlib.Path) -> pathlib.Path:
         CycleganError: as `write_stripes`.
     """
     folder = stripes_folder(data_dir)
+    if not has_stripes(data_dir):
+        report(f"Drawing the data set stripes into {folder}.")
     write_stripes(folder)
     return folder
 
@@ -60,7 +73,7 @@ def write_stripes(folder: pathlib.Path, num_train: int = 500, num_test: int = 12
     try:
         if temporary.exists():  # of a process that was killed and had this number
             shutil.rmtree(temporary)
-        for seed, split in enumerate(("trainA", "trainB", "testA", "testB")):
+        for seed, split in enumerate(SPLITS):
             for index in range(num_train if split.startswith("train") else num_test):
                 scene = draw_scene(seed, index)
                 for place, picture in pictures_of(scene, split).items():

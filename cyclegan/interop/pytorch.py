@@ -14,8 +14,9 @@ import keras
 import numpy as np
 
 from cyclegan.bundle import Bundle, Direction, WeightsFile, bundle_info, named_weights, save_bundle
-from cyclegan.config.config import Config, DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.config import Config
 from cyclegan.config.files import load_config
+from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.interop.reference_names import (
     WEIGHTS,

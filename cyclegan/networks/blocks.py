@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from cyclegan.config.config import DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
 from cyclegan.networks.layers import BilinearUpsampling, BlurPooling, SpectralConv2D, StochasticPooling
 
 LEAKY_SLOPE = 0.2
@@ -24,7 +24,7 @@ NORM_GROUPS = 32
 
 
 class Style(NamedTuple):
-    """What all layers of a network have in common, see `cyclegan.config.config`."""
+    """What all layers of a network have in common, see `cyclegan.config.sections`."""
 
     normalization: str
     affine: bool

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from cyclegan.config.config import DiscriminatorConfig, image_dtype
+from cyclegan.config.sections import DiscriminatorConfig, image_dtype
 from cyclegan.networks import blocks
 from cyclegan.networks.blocks import Style
 

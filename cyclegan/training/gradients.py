@@ -7,7 +7,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from cyclegan.config.config import Config, DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.config import Config
+from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
 from cyclegan.losses import (
     ADVERSARIAL,
     WGAN_PENALTY_WEIGHT,

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cyclegan.config.config import TrainingConfig
+from cyclegan.config.sections import TrainingConfig
 
 
 class Length(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from cyclegan.config.config import OptimizerConfig
+from cyclegan.config.sections import OptimizerConfig
 
 
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras ships no types

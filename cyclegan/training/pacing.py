@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cyclegan.config.config import TrainingConfig
+from cyclegan.config.sections import TrainingConfig
 from cyclegan.training.hooks import Call
 
 SECONDS_PER_CALL = 1.0

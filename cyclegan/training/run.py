@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan.bundle import Bundle
-from cyclegan.config.config import image_dtype
+from cyclegan.config.sections import image_dtype
 from cyclegan.data.batches import ImageReader, build_pipeline, build_readers, steps_per_epoch
 from cyclegan.data.sources import Source, fingerprint
 from cyclegan.errors import CycleganError

@@ -17,7 +17,7 @@ import pydantic
 
 from cyclegan.config.config import SAFE_TO_CHANGE, Config, changed_keys
 from cyclegan.config.files import dump_config, load_config
-from cyclegan.data.sources import STRIPES, TFDS_NAMES
+from cyclegan.data.named import NAMED
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.training.checkpoints import list_checkpoints
@@ -204,7 +204,7 @@ def _with_absolute_paths(config: Config) -> Config:
     data, changes = config.data, {}
     if data.domain_a and data.domain_b:
         changes = {"domain_a": _absolute(data.domain_a), "domain_b": _absolute(data.domain_b)}
-    elif data.dataset not in (STRIPES, *TFDS_NAMES) and os.path.isdir(_absolute(data.dataset)):
+    elif data.dataset not in NAMED and os.path.isdir(_absolute(data.dataset)):
         changes = {"dataset": _absolute(data.dataset)}
     return config.model_copy(update={"data": data.model_copy(update=changes)})
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import keras
 
-from cyclegan.config.config import OptimizerConfig
+from cyclegan.config.sections import OptimizerConfig
 
 
 class Epochs(NamedTuple):

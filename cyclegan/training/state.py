@@ -5,7 +5,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from cyclegan.config.config import Config, image_dtype
+from cyclegan.config.config import Config
+from cyclegan.config.sections import image_dtype
 from cyclegan.networks.discriminators import build_discriminator
 from cyclegan.networks.generators import build_generator
 from cyclegan.training.image_pool import ImagePool

@@ -3,7 +3,8 @@
 import pathlib
 
 from cyclegan.bundle import Bundle, load_bundle
-from cyclegan.config.config import Config, GeneratorConfig
+from cyclegan.config.config import Config
+from cyclegan.config.sections import GeneratorConfig
 from cyclegan.errors import UsageError
 from cyclegan.training.state import State, set_averages
 

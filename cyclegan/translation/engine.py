@@ -20,8 +20,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from cyclegan.bundle import Bundle, Direction
-from cyclegan.data.decoding import BadImage, Header, read_header, read_image_and_alpha
+from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.encoding import LARGEST_SIDE, encode
+from cyclegan.data.headers import BadImage, Header, read_header
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.runtime.memory import free_bytes
 from cyclegan.translation.naming import FORMAT_OF, Job

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from cyclegan.bundle import Bundle
-from cyclegan.data.decoding import BadImage, ValueRange, read_header
+from cyclegan.data.decoding import ValueRange
 from cyclegan.data.encoding import FileFormat, levels_of
+from cyclegan.data.headers import BadImage, read_header
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.translation.engine import Outcome, Settings, run_jobs

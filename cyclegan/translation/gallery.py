@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cyclegan.data.decoding import ValueRange, read_header, read_image_and_alpha
+from cyclegan.data.decoding import ValueRange, read_image_and_alpha
+from cyclegan.data.headers import read_header
 from cyclegan.errors import UsageError
 from cyclegan.runtime.atomic_files import write_atomically
 

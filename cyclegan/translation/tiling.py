@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan.bundle import named_weights
-from cyclegan.config.config import GeneratorConfig
+from cyclegan.config.sections import GeneratorConfig
 from cyclegan.networks.generators import build_generator
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from cyclegan.bundle import Bundle, Direction, load_bundle
-from cyclegan.data.decoding import BadImage
+from cyclegan.data.headers import BadImage
 from cyclegan.errors import UsageError
 from cyclegan.runtime.memory import free_bytes, peak_live_bytes
 from cyclegan.translation.tiling import tiled_bytes, translate_tiled

@@ -6,6 +6,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cyclegan.cli.main import main
+from cyclegan.data.named import NAMED
 
 
 def run(*arguments: object) -> Result:
@@ -28,7 +29,7 @@ def test_list_says_what_is_on_disk(tmp_path: pathlib.Path) -> None:
     result = run("list", "--data-dir", tmp_path)
     assert result.exit_code == 0
     last_words = {line.split()[0]: line.split()[-1] for line in result.output.splitlines()[1:]}
-    assert len(last_words) == 11
+    assert list(last_words) == list(NAMED)
     assert [name for name, word in last_words.items() if word == "disk"] == ["maps"]
 
 

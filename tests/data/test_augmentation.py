@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cyclegan.config.config import DataConfig
+from cyclegan.config.sections import DataConfig
 from cyclegan.data.augmentation import augment, centre_view
 
 RNG = np.random.default_rng(0)

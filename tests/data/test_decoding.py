@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.data.decoding import (
-    BadImage,
-    Header,
-    decode,
-    read_header,
-    read_image,
-    read_pixels,
-)
+from cyclegan.data.decoding import decode, read_image, read_pixels
+from cyclegan.data.headers import BadImage, Header, read_header
 from cyclegan.data.listing import list_images
 from cyclegan.errors import UsageError
 

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.config.config import DataConfig
+from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import (
-    TFDS_NAMES,
     default_data_dir,
     fingerprint,
     prepare_dataset,
-    prepare_tfds,
     resolve_source,
     scan_headers,
 )
+from cyclegan.data.tfds import TFDS_NAMES, prepare_tfds
 from cyclegan.errors import CycleganError, UsageError
 
 

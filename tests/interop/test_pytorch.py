@@ -16,8 +16,8 @@ from click.testing import CliRunner
 import cyclegan
 from cyclegan.bundle import bundle_info, load_bundle, save_bundle
 from cyclegan.cli.main import main
-from cyclegan.config.config import GeneratorConfig
 from cyclegan.config.files import load_config
+from cyclegan.config.sections import GeneratorConfig
 from cyclegan.errors import UsageError
 from cyclegan.interop.pytorch import reference_arrays, set_reference_weights
 from cyclegan.interop.reference_names import describe_generator

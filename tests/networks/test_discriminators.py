@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from cyclegan.config.config import DiscriminatorConfig
+from cyclegan.config.sections import DiscriminatorConfig
 from cyclegan.networks.discriminators import build_discriminator
 
 

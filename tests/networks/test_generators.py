@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from cyclegan.bundle import named_weights
-from cyclegan.config.config import GeneratorConfig
+from cyclegan.config.sections import GeneratorConfig
 from cyclegan.networks.generators import build_generator
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cyclegan.config.config import OptimizerConfig
+from cyclegan.config.sections import OptimizerConfig
 from cyclegan.training.optimizers import OPTIMIZERS, build_optimizer
 from cyclegan.training.schedules import build_schedule
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from cyclegan.config.config import OptimizerConfig
+from cyclegan.config.sections import OptimizerConfig
 from cyclegan.training.schedules import EpochSchedule, build_schedule
 
 # Multipliers at epochs counted from 0, of 200 epochs of which 100 decay.

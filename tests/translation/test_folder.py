@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from cyclegan.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bundle
-from cyclegan.config.config import GeneratorConfig
+from cyclegan.config.sections import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import build_generator
 from cyclegan.translation.engine import Settings

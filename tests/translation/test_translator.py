@@ -8,7 +8,7 @@ from PIL import Image
 import cyclegan
 from cyclegan.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.config.files import load_config
-from cyclegan.data.decoding import BadImage
+from cyclegan.data.headers import BadImage
 from cyclegan.errors import UsageError
 from cyclegan.networks.generators import build_generator
 from cyclegan.translation.translator import Layout, Translator
