@@ -6,20 +6,18 @@ last and names the other files with their digests, so a reader finds the old bun
 
 import hashlib
 import importlib.metadata
-import io
 import json
 import pathlib
 import re
-import zipfile
 from typing import Annotated, Literal, Self
 
 import keras
-import numpy as np
 import pydantic
 
 from cyclegan.config.config import Channels, Config, Count, GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import build_generator
+from cyclegan.networks.weights import encode_weights, read_shapes, set_weights
 from cyclegan.runtime.atomic_files import write_atomically
 
 FORMAT_VERSION = 1
@@ -154,10 +152,10 @@ class Bundle:
             raise CycleganError(f"The weights {path} cannot be read: {error.strerror}.") from error
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise CycleganError(f"The weights {path} are damaged: their SHA-256 is not the one in {INFO_FILE}.")
-        shapes = _read_shapes(data, path)
+        shapes = read_shapes(data, path)
         _check_extent(self.info.generator, shapes, path)
         model = build_generator(self.info.generator, *self.info.channels(direction), name=f"generator_{direction}")
-        _set_weights(model, data, shapes, path)
+        set_weights(model, data, shapes, path)
         return model
 
 
@@ -239,7 +237,7 @@ def save_bundle(folder: pathlib.Path, generators: dict[Direction, keras.Model], 
     folder.mkdir(parents=True, exist_ok=True)
     weights: dict[Direction, WeightsFile] = {}
     for direction, model in generators.items():
-        data = _encode_weights(model)
+        data = encode_weights(model)
         digest = hashlib.sha256(data).hexdigest()
         # Named by content, so that the weights that the old bundle.json names stay until it is replaced.
         name = f"generator_{direction}-{digest[:12]}.npz"
@@ -252,40 +250,6 @@ def save_bundle(folder: pathlib.Path, generators: dict[Direction, keras.Model], 
     for path in [*folder.glob("generator_*.npz"), *folder.glob(".*.tmp")]:
         if path.name not in kept:
             path.unlink(missing_ok=True)
-
-
-def _encode_weights(model: keras.Model) -> bytes:
-    """All weights as an uncompressed `.npz`, keyed by layer and weight, such as `residual_1_conv_1/kernel`."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **{key: variable.numpy() for key, variable in named_weights(model).items()})
-    return buffer.getvalue()
-
-
-def _read_shapes(data: bytes, path: pathlib.Path) -> dict[str, tuple[int, ...]]:
-    """The shapes in an `.npz`, from its headers: what is compressed could become any number of bytes when read.
-
-    Raises:
-        CycleganError: if it is no uncompressed `.npz` of floating-point arrays.
-    """
-    shapes = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in archive.infolist():
-                key = entry.filename.removesuffix(".npy")
-                if entry.compress_type != zipfile.ZIP_STORED:
-                    raise ValueError(f"`{key}` is compressed")
-                with archive.open(entry) as file:
-                    version = np.lib.format.read_magic(file)
-                    read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
-                    if not read_header:
-                        raise ValueError(f"`{key}` is of version {version} of the format")
-                    shape, _, dtype = read_header(file)
-                if dtype.kind != "f":
-                    raise ValueError(f"`{key}` must hold floating-point numbers. Received: {dtype}")
-                shapes[key] = shape
-    except Exception as error:  # NumPy raises whatever the zip reader does
-        raise CycleganError(f"{path} holds no plain arrays: {error}") from error
-    return shapes
 
 
 def _check_extent(config: GeneratorConfig, shapes: dict[str, tuple[int, ...]], path: pathlib.Path) -> None:
@@ -301,29 +265,3 @@ def _check_extent(config: GeneratorConfig, shapes: dict[str, tuple[int, ...]], p
             f"{path} does not fit the architecture: {len(kernels)} kernels are not those of {config.filters} filters"
             f" and {num_layers} or more layers, which {INFO_FILE} speaks of."
         )
-
-
-def _set_weights(model: keras.Model, data: bytes, received: dict[str, tuple[int, ...]], path: pathlib.Path) -> None:
-    """Puts weights from `_encode_weights` into a model of the same architecture; every one, and nothing else.
-
-    Raises:
-        CycleganError: if keys or shapes differ, or a weight is not finite.
-    """
-    variables = named_weights(model)
-    expected = {key: tuple(variable.shape) for key, variable in variables.items()}
-    if expected != received:
-        wrong = sorted(key for key in expected.keys() | received.keys() if expected.get(key) != received.get(key))
-        raise CycleganError(
-            f"{path} does not fit the architecture. First of {len(wrong)} differences: `{wrong[0]}` must have shape"
-            f" {expected.get(wrong[0])}. Received: {received.get(wrong[0])}."
-        )
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        for key, variable in variables.items():
-            if not np.isfinite(arrays[key]).all():
-                raise CycleganError(f"{path} is of no use: `{key}` holds values that are not finite.")
-            variable.assign(arrays[key])
-
-
-def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
-    """All weights of a network by layer and weight, such as `residual_1_conv_1/kernel`."""
-    return {"/".join(variable.path.split("/")[-2:]): variable for variable in model.weights}

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from cyclegan.bundle import named_weights
 from cyclegan.config.config import GeneratorConfig
 from cyclegan.networks.generators import build_generator
+from cyclegan.networks.weights import named_weights
 
 
 def test_reference_generator_has_11378179_parameters():
