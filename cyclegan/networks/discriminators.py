@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 
 from cyclegan.config.config import DiscriminatorConfig, image_dtype
-from cyclegan.networks import blocks
+from cyclegan.networks import blocks, resampling
 from cyclegan.networks.blocks import Style
 
 
@@ -46,19 +46,19 @@ def _patch(
     x: keras.KerasTensor, config: DiscriminatorConfig, style: Style, prefix: str = ""
 ) -> list[keras.KerasTensor]:
     """PatchGAN of Isola et al. 2017, section 6.1.2; with three layers each score sees 70x70 pixels."""
-    x = blocks.halving_convolution(x, config.filters, 4, style, name=f"{prefix}conv_0")
-    x = blocks.pool(_hidden_end(x, config, style, prefix, 0), style, name=f"{prefix}pool_0")
+    x = resampling.halving_convolution(x, config.filters, 4, style, name=f"{prefix}conv_0")
+    x = resampling.pool(_hidden_end(x, config, style, prefix, 0), style, name=f"{prefix}pool_0")
 
     for level in range(1, config.num_layers + 1):
         filters, bias, name = config.filters * min(2**level, 8), blocks.has_bias(style), f"{prefix}conv_{level}"
         halves = level < config.num_layers
         if halves:
-            x = blocks.halving_convolution(x, filters, 4, style, bias=bias, name=name)
+            x = resampling.halving_convolution(x, filters, 4, style, bias=bias, name=name)
         else:
             x = blocks.convolution(blocks.PADDINGS["zero"](x, 1), filters, 4, style, bias=bias, name=name)
         x = blocks.normalization(x, style, name=f"{prefix}norm_{level}")
         x = _hidden_end(x, config, style, prefix, level)
-        x = blocks.pool(x, style, name=f"{prefix}pool_{level}") if halves else x
+        x = resampling.pool(x, style, name=f"{prefix}pool_{level}") if halves else x
 
     return [blocks.convolution(blocks.PADDINGS["zero"](x, 1), 1, 4, style, name=f"{prefix}scores")]
 

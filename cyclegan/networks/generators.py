@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 
 from cyclegan.config.config import UNET_INNER_LEVEL, GeneratorConfig, image_dtype
-from cyclegan.networks import blocks
+from cyclegan.networks import blocks, resampling
 from cyclegan.networks.blocks import Style
 
 
@@ -59,15 +59,15 @@ def _resnet(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, st
     # [batch, h, w, f]
 
     for level in (1, 2):
-        x = blocks.halving_convolution(x, filters * 2**level, 3, style, bias=bias, name=f"down_{level}_conv")
-        x = blocks.pool(finish(x, f"down_{level}"), style, name=f"down_{level}_pool")
+        x = resampling.halving_convolution(x, filters * 2**level, 3, style, bias=bias, name=f"down_{level}_conv")
+        x = resampling.pool(finish(x, f"down_{level}"), style, name=f"down_{level}_pool")
     # [batch, h/4, w/4, 4f]
 
     for index in range(1, config.num_blocks + 1):
         x = blocks.residual_block(x, style, activation, name=f"residual_{index}")
 
     for level in (1, 2):
-        upsample = blocks.UPSAMPLINGS[config.upsampling]
+        upsample = resampling.UPSAMPLINGS[config.upsampling]
         x = finish(upsample(x, filters * 2 ** (2 - level), 3, style, bias, f"up_{level}_conv"), f"up_{level}")
     # [batch, h, w, f]
 
@@ -89,14 +89,14 @@ def _unet(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, styl
     skips = []
     for level, width in enumerate(widths, start=1):
         name = f"down_{level}"
-        x = blocks.halving_convolution(x, width, 4, style, bias=bias, name=f"{name}_conv")
+        x = resampling.halving_convolution(x, width, 4, style, bias=bias, name=f"{name}_conv")
         if 1 < level < depth:
             x = blocks.normalization(x, style, name=f"{name}_norm")
         x = activate(x, "leaky_relu" if level < depth else "relu", name)
-        x = blocks.pool(x, style, name=f"{name}_pool")  # [batch, h / 2^level, w / 2^level, width]
+        x = resampling.pool(x, style, name=f"{name}_pool")  # [batch, h / 2^level, w / 2^level, width]
         skips.append(x)
 
-    upsample = blocks.UPSAMPLINGS[config.upsampling]
+    upsample = resampling.UPSAMPLINGS[config.upsampling]
     for level in range(depth, 1, -1):
         name = f"up_{level}"
         if level < depth:
