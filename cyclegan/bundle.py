@@ -16,7 +16,7 @@ import pydantic
 
 from cyclegan.config.config import Channels, Config, Count, GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.networks.generators import build_generator
+from cyclegan.networks.generators import ARCHITECTURES, build_generator
 from cyclegan.networks.weights import encode_weights, read_shapes, set_weights
 from cyclegan.runtime.atomic_files import write_atomically
 
@@ -259,7 +259,7 @@ def _check_extent(config: GeneratorConfig, shapes: dict[str, tuple[int, ...]], p
         CycleganError: if there are not the weights for so many blocks or filters.
     """
     kernels = [shape for key, shape in shapes.items() if key.endswith("/kernel")]
-    num_layers = 2 * config.num_blocks if config.architecture == "resnet" else 2 * config.num_levels
+    num_layers = ARCHITECTURES[config.architecture].min_layers(config)
     if num_layers > len(kernels) or not any(config.filters in shape for shape in kernels):
         raise CycleganError(
             f"{path} does not fit the architecture: {len(kernels)} kernels are not those of {config.filters} filters"

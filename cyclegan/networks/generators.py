@@ -1,14 +1,13 @@
 """Generators: an image of one domain in, an image of the other domain out."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 
 from cyclegan.config.config import GeneratorConfig, image_dtype
-from cyclegan.networks import blocks
+from cyclegan.networks import blocks, resnet, unet
 from cyclegan.networks.blocks import Style
-from cyclegan.networks.resnet import resnet
-from cyclegan.networks.unet import unet
 
 
 def build_generator(
@@ -38,18 +37,26 @@ def build_generator(
         A model from [batch, height, width, channels_in] in [-1, 1] to [batch, height, width, channels_out] in (-1, 1);
         height and width multiples of `config.size_multiple`, at least `config.min_size`.
     """
-    padding = config.padding if config.architecture == "resnet" else "zero"
-    style = blocks.style_of(config, dtype, padding=padding, given_statistics=given_statistics)
+    style = blocks.style_of(config, dtype, padding=config.padding, given_statistics=given_statistics)
     image = keras.Input((*image_size, channels_in), name="image", dtype=image_dtype(dtype))
     # With a sigmoid at the end the network works in [0, 1] at both ends, its surroundings in [-1, 1] as ever.
     x = (image + 1) / 2 if config.output == "sigmoid" else image
-    x = ARCHITECTURES[config.architecture](x, config, channels_out, style)
+    x = ARCHITECTURES[config.architecture].network(x, config, channels_out, style)
     x = keras.layers.Activation(config.output, name="output", dtype=image_dtype(dtype))(x)
     return keras.Model(image, 2 * x - 1 if config.output == "sigmoid" else x, name=name)
 
 
-ARCHITECTURES: dict[str, Callable[[keras.KerasTensor, GeneratorConfig, int, Style], keras.KerasTensor]] = {
-    "resnet": resnet,
-    "unet": unet,
+class Architecture(NamedTuple):
+    """One family of generators, from a module of its own."""
+
+    network: Callable[[keras.KerasTensor, GeneratorConfig, int, Style], keras.KerasTensor]
+    """From (image, config, channels out, style) to the input of the last function."""
+    min_layers: Callable[[GeneratorConfig], int]
+    """Lower bound of the number of convolutions, known before the network is built."""
+
+
+ARCHITECTURES = {
+    "resnet": Architecture(resnet.network, resnet.min_layers),
+    "unet": Architecture(unet.network, unet.min_layers),
 }
-"""Networks of (image, config, channels out, style), up to but not including the last function."""
+"""The families that `generator.architecture` names."""

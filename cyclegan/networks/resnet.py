@@ -7,7 +7,7 @@ from cyclegan.networks import blocks, resampling
 from cyclegan.networks.blocks import Style
 
 
-def resnet(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
+def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
     """ResNet generator of Zhu et al. 2017, section 7.2, with the padding of its PyTorch implementation."""
     filters, bias = config.filters, blocks.has_bias(style)
     activation = config.activation or "relu"
@@ -33,3 +33,8 @@ def resnet(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, sty
     # [batch, h, w, f]
 
     return blocks.same_convolution(x, channels_out, 7, style, name="last_conv")
+
+
+def min_layers(config: GeneratorConfig) -> int:
+    """Convolutions that the network has at least, known before it is built."""
+    return 2 * config.num_blocks

@@ -7,12 +7,13 @@ from cyclegan.networks import blocks, resampling
 from cyclegan.networks.blocks import Style
 
 
-def unet(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
+def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
     """U-Net of Isola et al. 2017, section 6.1.1, as its PyTorch implementation has it.
 
     Level 1 is the outermost. There is no normalization at the outermost level, nor on the way down at the innermost.
     What a skip connection carries is the activated output of its level.
     """
+    style = style._replace(padding="zero")  # whatever the configuration says of a resnet's
     depth, bias = config.num_levels, blocks.has_bias(style)
     widths = [config.filters * min(2 ** (level - 1), 8) for level in range(1, depth + 1)]
 
@@ -40,3 +41,8 @@ def unet(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style
             x = blocks.dropout(x, style, name=f"{name}_dropout")
     x = activate(keras.ops.concatenate([skips[0], x], axis=-1), "relu", "up_1")
     return upsample(x, channels_out, 4, style, True, "up_1_conv")
+
+
+def min_layers(config: GeneratorConfig) -> int:
+    """Convolutions that the network has at least, known before it is built."""
+    return 2 * config.num_levels
