@@ -62,7 +62,7 @@ def test_r1_is_half_the_squared_gradient_of_the_mean_score_of_real_images():
     np.testing.assert_allclose(r1_penalty(quadratic, tf.constant(images)), expected, rtol=1e-12)
 
 
-def test_wgan_penalty_is_the_squared_distance_of_the_gradient_from_1_somewhere_between_real_and_fake():
+def test_wgan_penalty_holds_the_gradient_to_1_between_a_real_image_and_a_fake():
     seen = []
 
     def scores(images):

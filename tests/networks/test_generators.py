@@ -28,7 +28,7 @@ def test_kernels_are_drawn_from_normal_0_002_and_biases_are_zero():
     assert not model.get_layer("residual_1_conv_1").bias.numpy().any()
 
 
-def test_with_a_sigmoid_the_network_works_between_0_and_1_and_its_surroundings_see_no_difference():
+def test_a_sigmoid_at_the_end_is_a_tanh_for_everything_around_the_network():
     """2 sigmoid(x) - 1 = tanh(x / 2), so half of everything in front makes a network with tanh the same."""
     keras.utils.set_random_seed(0)
     sigmoid, tanh = (build_generator(GeneratorConfig(filters=2, num_blocks=1, output=o)) for o in ("sigmoid", "tanh"))
