@@ -1,7 +1,10 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from cyclegan.config.config import LossesConfig
 from cyclegan.losses import (
     ADVERSARIAL,
     cycle_loss,
@@ -31,6 +34,10 @@ EXPECTED = {
     "hinge": ([3, 1.5, 1, 0.5, 0, 0], [3, 1.5, 1, 0.5, 0, 0], [0, 0.5, 1, 1.5, 2, 4], -SCORES),
     "wgan_gp": (-SCORES, -SCORES, SCORES, -SCORES),
 }
+
+
+def test_the_table_has_the_forms_that_the_configuration_allows():
+    assert set(ADVERSARIAL) == set(get_args(LossesConfig.model_fields["adversarial"].annotation))
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)

@@ -1,5 +1,7 @@
 """What the tests of blocks and of resampling need: a style, a block's output with its weights, NumPy's convolution."""
 
+from typing import get_args
+
 import keras
 import numpy as np
 import pytest
@@ -37,6 +39,18 @@ def _same_convolution(x, weights):
     for i, j, window in _windows(padded, 3, 1):
         y[:, i, j] = np.einsum("bhwc,hwcf->bf", window, weights["kernel"]) + weights["bias"]
     return y
+
+
+def _allowed(section, key):
+    annotation = section.model_fields[key].annotation
+    nested = [get_args(part) or (part,) for part in get_args(annotation)]
+    return {value for values in nested for value in values} - {type(None)}
+
+
+@pytest.fixture
+def allowed():
+    """The values that a key of the configuration may have, beside null."""
+    return _allowed
 
 
 @pytest.fixture

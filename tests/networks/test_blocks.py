@@ -13,6 +13,19 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize(
+    "key,table",
+    [
+        ("normalization", blocks.NORMALIZATIONS),
+        ("activation", blocks.ACTIVATIONS),
+        ("initializer", blocks.INITIALIZERS),
+        ("padding", blocks.PADDINGS),
+    ],
+)
+def test_a_table_has_the_values_that_the_configuration_allows(allowed, key, table):
+    assert set(table) == allowed(GeneratorConfig, key)
+
+
+@pytest.mark.parametrize(
     "mode,expected",
     [
         ("reflect", [3, 2, 1, 2, 3, 4, 3, 2]),

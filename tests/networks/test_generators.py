@@ -2,8 +2,12 @@ import keras
 import numpy as np
 
 from cyclegan.config.config import GeneratorConfig
-from cyclegan.networks.generators import build_generator
+from cyclegan.networks.generators import ARCHITECTURES, build_generator
 from cyclegan.networks.weights import named_weights
+
+
+def test_the_table_has_the_architectures_that_the_configuration_allows(allowed):
+    assert set(ARCHITECTURES) == allowed(GeneratorConfig, "architecture")
 
 
 def test_the_same_seed_draws_the_same_weights_and_no_two_layers_share_them():

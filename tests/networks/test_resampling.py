@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
+from cyclegan.config.config import GeneratorConfig
 from cyclegan.networks import resampling
 
 RNG = np.random.default_rng(0)
+
+
+def test_the_tables_have_the_values_that_the_configuration_allows(allowed):
+    assert set(resampling.UPSAMPLINGS) == allowed(GeneratorConfig, "upsampling")
+    assert {"strided", *resampling.POOLINGS} == allowed(GeneratorConfig, "downsampling")
 
 
 @pytest.mark.parametrize("kernel_size", [3, 4])
