@@ -1,4 +1,4 @@
-"""Generators: an image of one domain in, an image of the other domain out."""
+"""Generators: networks that translate an image into the other domain."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,24 +22,25 @@ def build_generator(
 ) -> keras.Model:
     """The generator that `config.architecture` names.
 
-    Weights are drawn from Keras' global random state: call `keras.utils.set_random_seed` before for repeatable ones.
+    The weights are drawn from the global random state of Keras. Call `keras.utils.set_random_seed` first to get the
+    same weights again.
 
     Args:
         config: the architecture and its parts.
-        channels_in: channels of the images to translate.
-        channels_out: channels of the translated images.
+        channels_in: number of channels of the images to translate.
+        channels_out: number of channels of the translated images.
         name: name of the model.
-        dtype: Keras dtype policy, such as "float32" or "mixed_bfloat16". The output is never below float32.
-        image_size: height and width of all images, if they are to be fixed.
-        given_statistics: normalize by mean and variance from the weights, not by those of each image.
+        dtype: Keras dtype policy, such as "float32" or "mixed_bfloat16". The output has at least float32.
+        image_size: height and width of all images, or None where they may vary.
+        given_statistics: whether normalizations take mean and variance from their weights, not from the image.
 
     Returns:
-        A model from [batch, height, width, channels_in] in [-1, 1] to [batch, height, width, channels_out] in (-1, 1);
-        height and width multiples of `config.size_multiple`, at least `config.min_size`.
+        A model from [batch, height, width, channels_in] in [-1, 1] to [batch, height, width, channels_out] in (-1, 1).
+        Height and width must be multiples of `config.size_multiple` and at least `config.min_size`.
     """
     style = blocks.style_of(config, dtype, padding=config.padding, given_statistics=given_statistics)
     image = keras.Input((*image_size, channels_in), name="image", dtype=image_dtype(dtype))
-    # With a sigmoid at the end the network works in [0, 1] at both ends, its surroundings in [-1, 1] as ever.
+    # A network that ends with a sigmoid sees and makes values in [0, 1]; the model around it keeps [-1, 1].
     x = (image + 1) / 2 if config.output == "sigmoid" else image
     x = ARCHITECTURES[config.architecture].network(x, config, channels_out, style)
     x = keras.layers.Activation(config.output, name="output", dtype=image_dtype(dtype))(x)
@@ -47,16 +48,16 @@ def build_generator(
 
 
 class Architecture(NamedTuple):
-    """One family of generators, from a module of its own."""
+    """One family of generators, which has a module of its own."""
 
     network: Callable[[keras.KerasTensor, GeneratorConfig, int, Style], keras.KerasTensor]
-    """From (image, config, channels out, style) to the input of the last function."""
+    """Maps (image, config, channels out, style) to the input of the last activation."""
     min_layers: Callable[[GeneratorConfig], int]
-    """Lower bound of the number of convolutions, known before the network is built."""
+    """Lower bound of the number of convolutions, known without building the network."""
 
 
 ARCHITECTURES = {
     "resnet": Architecture(resnet.network, resnet.min_layers),
     "unet": Architecture(unet.network, unet.min_layers),
 }
-"""The families that `generator.architecture` names."""
+"""The values of `generator.architecture`."""

@@ -1,4 +1,4 @@
-"""The layers that halve or double height and width; each value of the configuration is one entry here."""
+"""The layers that halve or double height and width. Each value of the configuration is an entry in a table."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,6 @@ import keras
 
 from cyclegan.networks.blocks import PADDINGS, Style, convolution, same_convolution
 from cyclegan.networks.layers import BilinearUpsampling, BlurPooling, StochasticPooling
-
-# Half the size: a strided convolution sees zeros around, whatever the padding of the style.
 
 POOLINGS: dict[str, Callable[..., keras.KerasTensor]] = {
     "max": lambda x, name, dtype: keras.layers.MaxPooling2D(2, name=name, dtype=dtype)(x),
@@ -17,7 +15,7 @@ POOLINGS: dict[str, Callable[..., keras.KerasTensor]] = {
     # Zhang 2019.
     "blur": lambda x, name, dtype: BlurPooling(name=name, dtype=dtype)(x),
 }
-"""Poolings of (x, name, dtype) from windows of 2x2 pixels, or around them, to one pixel."""
+"""Poolings as functions of (x, name, dtype). Each turns 2x2 pixels into one; blur also reads the pixels around them."""
 
 
 def halving_convolution(
@@ -25,7 +23,8 @@ def halving_convolution(
 ) -> keras.KerasTensor:
     """The convolution of a layer that halves height and width.
 
-    Strided, with kernel size 3 or 4; with a pooling a 3x3 one that keeps the size, which `pool` halves.
+    A strided convolution has kernel size 3 or 4, and its padding is zero whatever the padding of the style is. Before
+    a pooling it is a 3x3 convolution that keeps the size, and `pool` halves it.
     """
     if style.downsampling != "strided":
         return same_convolution(x, filters, 3, style, bias=bias, name=name)
@@ -33,11 +32,8 @@ def halving_convolution(
 
 
 def pool(x: keras.KerasTensor, style: Style, *, name: str) -> keras.KerasTensor:
-    """The end of a layer that halves height and width, after the activation; nothing after a strided convolution."""
+    """The pooling at the end of a layer that halves height and width. After a strided convolution it does nothing."""
     return x if style.downsampling == "strided" else POOLINGS[style.downsampling](x, name=name, dtype=style.dtype)
-
-
-# Twice the size.
 
 
 def _transposed_convolution(
@@ -45,8 +41,9 @@ def _transposed_convolution(
 ) -> keras.KerasTensor:
     """Transposed convolution with stride 2, cropped to exactly twice the height and width.
 
-    Equals PyTorch's ConvTranspose2d(stride=2, padding=1) with kernel size 4, or 3 and output_padding=1: the full result
-    without its first row and column, and without its last ones with kernel size 4. Keras' `same` would drop others.
+    It equals ConvTranspose2d(stride=2, padding=1) of PyTorch with kernel size 4, or with kernel size 3 and
+    output_padding=1. The first row and column of the full result are dropped, and with kernel size 4 the last ones,
+    too. The padding `same` of Keras would drop other rows and columns.
     """
     layer = keras.layers.Conv2DTranspose(
         filters,
@@ -63,13 +60,13 @@ def _transposed_convolution(
 
 
 def _resize_convolution(interpolation: str) -> Callable[..., keras.KerasTensor]:
-    """Resize to twice the size, then a 3x3 convolution (Odena et al. 2016)."""
+    """Resizes to twice the height and width, then applies a 3x3 convolution (Odena et al. 2016)."""
 
     def upsample(
         x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, bias: bool, name: str
     ) -> keras.KerasTensor:
         if interpolation == "nearest":
-            # XLA does not compile the gradient of a resize by nearest neighbours.
+            # XLA cannot compile the gradient of a nearest-neighbour resize.
             x = keras.ops.repeat(keras.ops.repeat(x, 2, axis=1), 2, axis=2)
         else:
             x = BilinearUpsampling(name=f"{name}_resize", dtype=style.dtype)(x)
@@ -81,7 +78,7 @@ def _resize_convolution(interpolation: str) -> Callable[..., keras.KerasTensor]:
 def _subpixel_convolution(
     x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, bias: bool, name: str
 ) -> keras.KerasTensor:
-    """A 3x3 convolution to four times the channels, which become 2x2 pixels (Shi et al. 2016, eq. 4)."""
+    """A 3x3 convolution to four times the filters; four channels become 2x2 pixels (Shi et al. 2016, eq. 4)."""
     return keras.ops.depth_to_space(same_convolution(x, 4 * filters, 3, style, bias=bias, name=name), 2)
 
 
@@ -91,4 +88,7 @@ UPSAMPLINGS: dict[str, Callable[..., keras.KerasTensor]] = {
     "bilinear": _resize_convolution("bilinear"),
     "subpixel": _subpixel_convolution,
 }
-"""Layers of (x, filters, kernel size of a transposed convolution, style, bias, name) that double height and width."""
+"""Layers that double height and width, as functions of (x, filters, kernel size, style, bias, name).
+
+Only transposed convolutions use the kernel size; all other kernels are 3x3.
+"""

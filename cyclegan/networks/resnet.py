@@ -1,4 +1,4 @@
-"""The ResNet generator: an encoder, residual blocks, a decoder."""
+"""The ResNet generator: an encoder, residual blocks and a decoder."""
 
 import keras
 
@@ -8,7 +8,7 @@ from cyclegan.networks.blocks import Style
 
 
 def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
-    """ResNet generator of Zhu et al. 2017, section 7.2, with the padding of its PyTorch implementation."""
+    """The ResNet generator of Zhu et al. 2017, section 7.2, with the padding of its PyTorch implementation."""
     filters, bias = config.filters, blocks.has_bias(style)
     activation = config.activation or "relu"
 
@@ -36,5 +36,5 @@ def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, st
 
 
 def min_layers(config: GeneratorConfig) -> int:
-    """Convolutions that the network has at least, known before it is built."""
+    """Lower bound of the number of convolutions, from the residual blocks alone."""
     return 2 * config.num_blocks

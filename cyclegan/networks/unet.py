@@ -1,4 +1,4 @@
-"""The U-Net generator: an encoder and a decoder with a skip connection at each level."""
+"""The U-Net generator: an encoder and a decoder with a skip connection between them at each level."""
 
 import keras
 
@@ -8,12 +8,12 @@ from cyclegan.networks.blocks import Style
 
 
 def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
-    """U-Net of Isola et al. 2017, section 6.1.1, as its PyTorch implementation has it.
+    """The U-Net of Isola et al. 2017, section 6.1.1, as in its PyTorch implementation.
 
-    Level 1 is the outermost. There is no normalization at the outermost level, nor on the way down at the innermost.
-    What a skip connection carries is the activated output of its level.
+    Level 1 is the outermost. Neither the outermost level nor the innermost convolution of the encoder is normalized.
+    A skip connection carries the output of its level after the activation.
     """
-    style = style._replace(padding="zero")  # whatever the configuration says of a resnet's
+    style = style._replace(padding="zero")  # `generator.padding` is for resnets only
     depth, bias = config.num_levels, blocks.has_bias(style)
     widths = [config.filters * min(2 ** (level - 1), 8) for level in range(1, depth + 1)]
 
@@ -44,5 +44,5 @@ def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, st
 
 
 def min_layers(config: GeneratorConfig) -> int:
-    """Convolutions that the network has at least, known before it is built."""
+    """The number of convolutions: one in the encoder and one in the decoder for each level."""
     return 2 * config.num_levels
