@@ -1,10 +1,10 @@
 """Unpaired image-to-image translation with CycleGAN in TensorFlow.
 
-The public API is loaded when it is first used, so that importing the package costs nothing:
+The public API is loaded when it is first used, so that `import cyclegan` is quick:
 
     cyclegan.Translator        a trained generator as a function of images of any size
-    cyclegan.load_generator    a trained generator, from a run or a bundle, as a Keras model
-    cyclegan.train             train a model as `cyclegan train` does
+    cyclegan.load_generator    a trained generator as a Keras model, read from a run or a bundle
+    cyclegan.train             trains a model, as the command `cyclegan train` does
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""`python -m cyclegan` is the same as `cyclegan`."""
+"""Makes `python -m cyclegan` the same as the command `cyclegan`."""
 
 from cyclegan.cli.main import main
 

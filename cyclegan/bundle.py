@@ -1,26 +1,24 @@
-"""A trained pair of generators on disk: architecture, preprocessing, provenance and weights; no code, no flags.
+"""A trained pair of generators on disk: architecture, preprocessing, provenance and weights, but no code.
 
-A bundle is a folder with `bundle.json` and one `.npz` of plain arrays for each direction. `bundle.json` is replaced
-last and names the other files with their digests, so a reader finds the old bundle or the new one, never a mixture.
+A bundle is a folder with `bundle.json` and one `.npz` file of plain arrays for each direction. `bundle.json` names the
+other files with their digests and is replaced last, so that a reader finds either the old bundle or the new one.
 """
 
 import hashlib
 import importlib.metadata
-import io
 import json
 import pathlib
 import re
-import zipfile
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import keras
-import numpy as np
 import pydantic
 
 from cyclegan.config.config import Config
 from cyclegan.config.sections import Channels, Count, GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.networks.generators import build_generator
+from cyclegan.networks.generators import ARCHITECTURES, build_generator
+from cyclegan.networks.weights import encode_weights, read_shapes, set_weights
 from cyclegan.runtime.atomic_files import write_atomically
 
 FORMAT_VERSION = 1
@@ -31,26 +29,26 @@ Direction = Literal["ab", "ba"]
 
 
 class WeightsFile(pydantic.BaseModel):
-    """Where the weights of one direction are."""
+    """The file that holds the weights of one direction, or that they came from."""
 
     file: str
     sha256: str
 
 
 class Provenance(pydantic.BaseModel):
-    """Where a bundle comes from: for the reader, not for the program."""
+    """Where a bundle comes from. People read this; the program does not use it."""
 
     dataset: str
-    fingerprint: str = ""  # of the training images, see `cyclegan.data.sources.fingerprint`
+    fingerprint: str = ""  # of the training images, from `cyclegan.data.sources.fingerprint`
     step: int
-    metrics: dict[str, float] = {}  # of training, over the last steps before the bundle was written
-    config: dict
+    metrics: dict[str, float] = {}  # of training, over the last steps before the bundle
+    config: dict[str, Any]
     versions: dict[str, str]
     imported_from: dict[Direction, WeightsFile] = {}  # files of another implementation
 
 
 class BundleInfo(pydantic.BaseModel):
-    """All that `bundle.json` says."""
+    """The content of `bundle.json`."""
 
     model_config = pydantic.ConfigDict(allow_inf_nan=False)
 
@@ -71,15 +69,17 @@ class BundleInfo(pydantic.BaseModel):
         for key in ("size_multiple", "min_size"):
             if getattr(self, key) != (expected := getattr(self.generator, key)):
                 raise ValueError(f"`{key}` must be {expected} for this generator. Received: {getattr(self, key)}")
-        for entry in self.weights.values():  # a bundle must not point out of its folder
+        for entry in self.weights.values():  # a bundle must not name files outside its folder
             if not re.fullmatch(r"[\w.-]+\.npz", entry.file, re.ASCII):
-                raise ValueError(f"`file` of weights must be the name of an .npz beside it. Received: {entry.file!r}")
+                raise ValueError(
+                    f"`file` must be the name of an .npz file in the same folder. Received: {entry.file!r}"
+                )
         if self.value_range and not self.value_range[0] < self.value_range[1]:
             raise ValueError(f"`value_range` must be [low, high] with low < high. Received: {list(self.value_range)}")
         return self
 
     def channels(self, direction: Direction) -> tuple[int, int]:
-        """(channels in, channels out) of one direction."""
+        """The numbers of channels (in, out) of one direction."""
         pair = (self.channels_a, self.channels_b)
         return pair if direction == "ab" else pair[::-1]
 
@@ -87,16 +87,16 @@ class BundleInfo(pydantic.BaseModel):
 def bundle_info(
     config: Config, step: int, *, fingerprint: str = "", metrics: dict[str, float] | None = None
 ) -> BundleInfo:
-    """What a bundle of this configuration says about itself.
+    """The content of `bundle.json` for a run, without the files of the weights.
 
     Args:
-        config: of the run.
-        step: to which it was trained.
-        fingerprint: of the training images.
-        metrics: of training, by their tags in TensorBoard.
+        config: configuration of the run.
+        step: number of completed training steps.
+        fingerprint: digest of the names and sizes of the training images.
+        metrics: metrics of the training under their TensorBoard tags.
     """
     packages = ("cyclegan", "tensorflow", "keras")
-    # Names of data sets travel with a bundle, places on its maker's disk do not.
+    # A bundle may be given to others, so it keeps only the last part of the paths of the training images.
     places = {
         key: pathlib.PurePath(place).name
         for key in ("dataset", "domain_a", "domain_b")
@@ -124,7 +124,7 @@ def bundle_info(
 
 
 class Bundle:
-    """A bundle that has been found and read; weights are loaded by `generator`."""
+    """A bundle whose `bundle.json` has been read. `generator` loads the weights."""
 
     def __init__(self, folder: pathlib.Path, info: BundleInfo):
         self.folder = folder
@@ -137,16 +137,16 @@ class Bundle:
             direction: "ab" for A to B, "ba" for B to A.
 
         Returns:
-            A model from float32 [batch, height, width, channels in] to [batch, height, width, channels out], all in
-            [-1, 1].
+            A model from float32 [batch, height, width, channels in] to float32 [batch, height, width, channels out].
+            All values are in [-1, 1].
 
         Raises:
-            UsageError: if the bundle has no such direction.
+            UsageError: if the bundle does not have this direction.
             CycleganError: if the weights are missing or damaged.
         """
         if direction not in self.info.weights:
             known = ", ".join(sorted(self.info.weights))
-            raise UsageError(f"`direction` must be one of {known} for {self.folder}. Received: {direction}.")
+            raise UsageError(f"`direction` must be one of {known} for the bundle {self.folder}. Received: {direction}.")
         entry = self.info.weights[direction]
         path = self.folder / entry.file
         try:
@@ -154,34 +154,37 @@ class Bundle:
         except OSError as error:
             raise CycleganError(f"The weights {path} cannot be read: {error.strerror}.") from error
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise CycleganError(f"The weights {path} are damaged: their SHA-256 is not the one in {INFO_FILE}.")
-        shapes = _read_shapes(data, path)
+            raise CycleganError(f"The weights {path} are damaged: their SHA-256 differs from the one in {INFO_FILE}.")
+        shapes = read_shapes(data, path)
         _check_extent(self.info.generator, shapes, path)
         model = build_generator(self.info.generator, *self.info.channels(direction), name=f"generator_{direction}")
-        _set_weights(model, data, shapes, path)
+        set_weights(model, data, shapes, path)
         return model
 
 
 def find_bundle(path: pathlib.Path) -> pathlib.Path:
-    """The bundle folder that a user means by a run directory or by a bundle.
+    """The folder of the bundle: `path` itself or, if it is a run directory, `bundle/last` in it.
 
     Raises:
-        UsageError: if it is neither.
+        UsageError: if `path` is neither a bundle nor the directory of a run with a bundle.
     """
     for folder in (path, path / "bundle" / "last"):
         if (folder / INFO_FILE).is_file():
             return folder
     raise UsageError(
-        f"{path} is neither a run with a trained model nor a bundle: there is no {INFO_FILE} in it"
-        " and no bundle/last. Give a directory that `cyclegan train` has written."
+        f"{path} is neither a run with a trained model nor a bundle: it contains neither {INFO_FILE} nor a bundle in"
+        " bundle/last. Give a directory that `cyclegan train` has written."
     )
 
 
 def load_bundle(path: str | pathlib.Path) -> Bundle:
-    """Reads the bundle of a run, or a bundle.
+    """Reads a bundle.
+
+    Args:
+        path: a bundle, or the directory of a run.
 
     Raises:
-        UsageError: if `path` is neither, or the bundle is of a newer format.
+        UsageError: if there is no bundle, if `bundle.json` is not valid, or if its format is newer than this program.
     """
     folder = find_bundle(pathlib.Path(path))
     try:
@@ -196,7 +199,8 @@ def load_bundle(path: str | pathlib.Path) -> Bundle:
         )
     if version > FORMAT_VERSION:
         raise UsageError(
-            f"{folder} is a bundle of format {version}; this cyclegan reads up to {FORMAT_VERSION}. Update cyclegan."
+            f"{folder} is a bundle of format {version}, but this version of cyclegan reads formats up to"
+            f" {FORMAT_VERSION}. Update cyclegan."
         )
     try:
         return Bundle(folder, BundleInfo.model_validate(content))
@@ -209,122 +213,65 @@ def load_bundle(path: str | pathlib.Path) -> Bundle:
 
 
 def load_generator(path: str | pathlib.Path, direction: Direction = "ab") -> keras.Model:
-    """The generator of a run or a bundle, ready to call.
+    """A trained generator, ready to call.
 
     Args:
-        path: a run directory or a bundle.
+        path: a bundle, or the directory of a run.
         direction: "ab" for A to B, "ba" for B to A.
 
     Returns:
-        A model from float32 [batch, height, width, channels] in [-1, 1] to the same; height and width multiples of the
-        bundle's `size_multiple` and at least its `min_size`, which are 4 and 8 for a resnet.
+        A model from float32 [batch, height, width, channels] in [-1, 1] to images of the same size and range. Height
+        and width must be multiples of the bundle's `size_multiple` and at least its `min_size`. For a resnet these are
+        4 and 8.
 
     Raises:
-        UsageError: if `path` holds no bundle, or the bundle no such direction.
+        UsageError: if there is no valid bundle at `path`, or the bundle does not have this direction.
         CycleganError: if the weights are missing or damaged.
     """
     return load_bundle(path).generator(direction)
 
 
 def save_bundle(folder: pathlib.Path, generators: dict[Direction, keras.Model], info: BundleInfo) -> None:
-    """Writes a bundle, or replaces the one that is there.
+    """Writes a bundle, or replaces an existing one.
 
     Args:
-        folder: created where it is absent.
-        generators: one or both directions.
-        info: everything else; `weights` is filled in here.
+        folder: folder of the bundle, which is created if it does not exist.
+        generators: the generators of one or both directions.
+        info: the content of `bundle.json`, except `weights`.
 
     Raises:
-        OSError: if it cannot be written. The old bundle, if any, is then still whole.
+        OSError: if the bundle cannot be written. An existing bundle is then still complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights: dict[Direction, WeightsFile] = {}
     for direction, model in generators.items():
-        data = _encode_weights(model)
+        data = encode_weights(model)
         digest = hashlib.sha256(data).hexdigest()
-        # Named by content, so that the weights that the old bundle.json names stay until it is replaced.
+        # The name contains the digest, so the files of the old bundle stay until its bundle.json is replaced.
         name = f"generator_{direction}-{digest[:12]}.npz"
         write_atomically(folder / name, data)
         weights[direction] = WeightsFile(file=name, sha256=digest)
     info = info.model_copy(update={"weights": weights})
     write_atomically(folder / INFO_FILE, info.model_dump_json(indent=2).encode() + b"\n")
     kept = {entry.file for entry in weights.values()}
-    # A process that was killed while it wrote leaves a temporary file.
+    # A process that is killed while it writes leaves a temporary file.
     for path in [*folder.glob("generator_*.npz"), *folder.glob(".*.tmp")]:
         if path.name not in kept:
             path.unlink(missing_ok=True)
 
 
-def _encode_weights(model: keras.Model) -> bytes:
-    """All weights as an uncompressed `.npz`, keyed by layer and weight, such as `residual_1_conv_1/kernel`."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **{key: variable.numpy() for key, variable in named_weights(model).items()})
-    return buffer.getvalue()
-
-
-def _read_shapes(data: bytes, path: pathlib.Path) -> dict[str, tuple[int, ...]]:
-    """The shapes in an `.npz`, from its headers: what is compressed could become any number of bytes when read.
-
-    Raises:
-        CycleganError: if it is no uncompressed `.npz` of floating-point arrays.
-    """
-    shapes = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in archive.infolist():
-                key = entry.filename.removesuffix(".npy")
-                if entry.compress_type != zipfile.ZIP_STORED:
-                    raise ValueError(f"`{key}` is compressed")
-                with archive.open(entry) as file:
-                    version = np.lib.format.read_magic(file)
-                    read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
-                    if not read_header:
-                        raise ValueError(f"`{key}` is of version {version} of the format")
-                    shape, _, dtype = read_header(file)
-                if dtype.kind != "f":
-                    raise ValueError(f"`{key}` must hold floating-point numbers. Received: {dtype}")
-                shapes[key] = shape
-    except Exception as error:  # NumPy raises whatever the zip reader does
-        raise CycleganError(f"{path} holds no plain arrays: {error}") from error
-    return shapes
-
-
 def _check_extent(config: GeneratorConfig, shapes: dict[str, tuple[int, ...]], path: pathlib.Path) -> None:
-    """Before a network is built, which takes minutes and gigabytes where a bundle claims a million blocks.
+    """Checks that a file has kernels for as many layers and filters as the configuration says.
+
+    This happens before the network is built: a bundle that claims a million blocks would take minutes and gigabytes.
 
     Raises:
-        CycleganError: if there are not the weights for so many blocks or filters.
+        CycleganError: if the file has too few kernels, or none with as many filters.
     """
     kernels = [shape for key, shape in shapes.items() if key.endswith("/kernel")]
-    num_layers = 2 * config.num_blocks if config.architecture == "resnet" else 2 * config.num_levels
+    num_layers = ARCHITECTURES[config.architecture].min_layers(config)
     if num_layers > len(kernels) or not any(config.filters in shape for shape in kernels):
         raise CycleganError(
-            f"{path} does not fit the architecture: {len(kernels)} kernels are not those of {config.filters} filters"
-            f" and {num_layers} or more layers, which {INFO_FILE} speaks of."
+            f"{path} does not fit the architecture: {INFO_FILE} says that there are at least {num_layers} layers and"
+            f" {config.filters} filters. Received: {len(kernels)} kernels that do not fit this."
         )
-
-
-def _set_weights(model: keras.Model, data: bytes, received: dict[str, tuple[int, ...]], path: pathlib.Path) -> None:
-    """Puts weights from `_encode_weights` into a model of the same architecture; every one, and nothing else.
-
-    Raises:
-        CycleganError: if keys or shapes differ, or a weight is not finite.
-    """
-    variables = named_weights(model)
-    expected = {key: tuple(variable.shape) for key, variable in variables.items()}
-    if expected != received:
-        wrong = sorted(key for key in expected.keys() | received.keys() if expected.get(key) != received.get(key))
-        raise CycleganError(
-            f"{path} does not fit the architecture. First of {len(wrong)} differences: `{wrong[0]}` must have shape"
-            f" {expected.get(wrong[0])}. Received: {received.get(wrong[0])}."
-        )
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        for key, variable in variables.items():
-            if not np.isfinite(arrays[key]).all():
-                raise CycleganError(f"{path} is of no use: `{key}` holds values that are not finite.")
-            variable.assign(arrays[key])
-
-
-def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
-    """All weights of a network by layer and weight, such as `residual_1_conv_1/kernel`."""
-    return {"/".join(variable.path.split("/")[-2:]): variable for variable in model.weights}

@@ -1,7 +1,7 @@
-"""The losses of CycleGAN: pure functions, one value per image, unweighted.
+"""The losses of CycleGAN as pure functions, which return one unweighted value per image.
 
-One value per image, not one per batch, lets the training step divide by the global batch size whatever
-the number of replicas.
+Because the functions do not average over the batch, the training step can divide by the global batch size for any
+number of replicas.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,26 +11,27 @@ import tensorflow as tf
 
 
 class AdversarialLoss(NamedTuple):
-    """One form of the adversarial loss: three functions of scores, element by element.
-
-    `real` and `fake` are what the discriminators minimise for the two kinds of images, `generator` is what the
-    generators minimise for the scores of their fakes. `real` takes the target for real scores too, which is 1 without
-    label smoothing (one-sided, Salimans et al. 2016, section 3.4).
-    """
+    """One form of the adversarial loss: three functions, which are applied to each score."""
 
     real: Callable[[tf.Tensor, float], tf.Tensor]
+    """What a discriminator minimizes for (scores of real images, target).
+
+    Without label smoothing the target is 1. Smoothing is one-sided (Salimans et al. 2016, section 3.4).
+    """
     fake: Callable[[tf.Tensor], tf.Tensor]
+    """What a discriminator minimizes for the scores of translated images."""
     generator: Callable[[tf.Tensor], tf.Tensor]
+    """What a generator minimizes for the scores of its translated images."""
 
 
 ADVERSARIAL = {
-    # Mao et al. 2017, eq. 2, with target 1 for "real" and 0 for "fake".
+    # Mao et al. 2017, eq. 2, with target 1 for real and 0 for translated images.
     "lsgan": AdversarialLoss(
         real=lambda scores, target: tf.square(scores - target),
         fake=tf.square,
         generator=lambda scores: tf.square(scores - 1.0),
     ),
-    # Goodfellow et al. 2014, eq. 1, scores are logits; the generators' form is that of section 3, which saturates less.
+    # Goodfellow et al. 2014, eq. 1, for scores that are logits; for generators the non-saturating form of section 3.
     "vanilla": AdversarialLoss(
         real=lambda scores, target: tf.nn.softplus(scores) - target * scores,
         fake=tf.nn.softplus,
@@ -42,27 +43,27 @@ ADVERSARIAL = {
         fake=lambda scores: tf.nn.relu(1.0 + scores),
         generator=lambda scores: -scores,
     ),
-    # Gulrajani et al. 2017, eq. 3, whose last term is `wgan_penalty`.
+    # Gulrajani et al. 2017, eq. 3. Its last term is `wgan_penalty`.
     "wgan_gp": AdversarialLoss(
         real=lambda scores, target: -scores,
         fake=lambda scores: scores,
         generator=lambda scores: -scores,
     ),
 }
-"""The forms that `losses.adversarial` names."""
+"""The values of `losses.adversarial`."""
 
 WGAN_PENALTY_WEIGHT = 10.0
 """Weight of `wgan_penalty` (Gulrajani et al. 2017, section 4)."""
 
 WGAN_INTERPOLATION_STEPS = 1 << 16
-"""Places between a real image and a fake at which `wgan_penalty` may look."""
+"""Number of points between a real and a translated image from which `wgan_penalty` draws one."""
 
 
 def image_means(maps: Sequence[tf.Tensor]) -> tf.Tensor:
-    """One number for each image: the mean over each map, then over the maps.
+    """One score per image: the mean over each score map, then over the maps.
 
     Args:
-        maps: one for each scale of a discriminator, [batch, h, w, 1] each.
+        maps: score maps [batch, h, w, 1], one for each scale of a discriminator.
 
     Returns:
         [batch].
@@ -75,11 +76,11 @@ def squared_gradients(scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], images
     """Squared length of the gradient of each image's mean score with respect to its pixels.
 
     Args:
-        scores: from images to the maps of a discriminator, each image for itself.
+        scores: a discriminator, as a function from images to score maps. An image must not affect the scores of others.
         images: [batch, height, width, channels].
 
     Returns:
-        [batch], at least 0; differentiable with respect to the weights behind `scores`.
+        [batch], at least 0. It is differentiable with respect to the weights that `scores` uses.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
@@ -93,8 +94,8 @@ def r1_penalty(scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], real: tf.Tens
     Source: Mescheder et al. 2018, eq. 9.
 
     Args:
-        scores: from images to the maps of a discriminator.
-        real: [batch, height, width, channels].
+        scores: a discriminator, as a function from images to score maps.
+        real: real images [batch, height, width, channels].
 
     Returns:
         [batch], at least 0.
@@ -105,25 +106,25 @@ def r1_penalty(scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], real: tf.Tens
 def wgan_penalty(
     scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """One-centred gradient penalty at random places between real images and fakes: (|gradient| - 1)^2.
+    """One-centred gradient penalty at random points between real and translated images: (|gradient| - 1)^2.
 
     Source: Gulrajani et al. 2017, eq. 3 and algorithm 1.
 
     Args:
-        scores: from images to the maps of a discriminator.
-        real: [batch, height, width, channels].
-        fake: of the same shape.
-        seed: int [2]; the same seed draws the same places.
+        scores: a discriminator, as a function from images to score maps.
+        real: real images [batch, height, width, channels].
+        fake: translated images of the same shape as `real`.
+        seed: int [2]. The same seed draws the same points.
 
     Returns:
         [batch], at least 0.
     """
-    # Random integers: XLA makes other floats of the same random bits.
+    # The draws are integers, because XLA turns the same random bits into different floating-point numbers.
     draws = tf.random.stateless_uniform(
         [real.shape[0], 1, 1, 1], seed, maxval=WGAN_INTERPOLATION_STEPS, dtype=tf.int32, alg="philox"
     )
     share = tf.cast(draws, real.dtype) / WGAN_INTERPOLATION_STEPS
-    # The root has no gradient at zero.
+    # The square root does not have a gradient at zero.
     lengths = tf.sqrt(squared_gradients(scores, real + share * (fake - real)) + 1e-12)
     return tf.square(lengths - 1.0)
 
@@ -132,9 +133,9 @@ def weight_penalty(kernels: Sequence[tf.Tensor], l1: float, l2: float) -> tf.Ten
     """Penalty on large weights: l1 * sum(|w|) + l2 * sum(w^2).
 
     Args:
-        kernels: at least one, of any shape.
-        l1: weight of the absolute values.
-        l2: weight of the squares.
+        kernels: one or more tensors of any shape.
+        l1: weight of the sum of absolute values.
+        l2: weight of the sum of squares.
     """
     return tf.add_n([l1 * tf.reduce_sum(tf.abs(w)) + l2 * tf.reduce_sum(tf.square(w)) for w in kernels])
 
@@ -145,37 +146,37 @@ def cycle_loss(real: tf.Tensor, cycled: tf.Tensor) -> tf.Tensor:
     Source: Zhu et al. 2017, eq. 2.
 
     Args:
-        real: [batch, height, width, channels] in [-1, 1].
-        cycled: same shape and range as `real`.
+        real: images [batch, height, width, channels] in [-1, 1].
+        cycled: `real` translated there and back, in the same shape and range.
 
     Returns:
         [batch], between 0 and 2.
 
     Raises:
-        ValueError: if the shapes are incompatible; they are never broadcast.
+        ValueError: if the shapes differ. Neither tensor is broadcast.
     """
     return _mean_absolute_error(real, cycled)
 
 
 def identity_loss(real: tf.Tensor, same: tf.Tensor) -> tf.Tensor:
-    """Mean absolute error between images and what the generator *into* their domain makes of them.
+    """Mean absolute error between images and their translation into the domain that they already belong to.
 
     Source: Zhu et al. 2017, section 5.2 (after Taigman et al. 2017).
 
     Args:
-        real: [batch, height, width, channels] in [-1, 1].
-        same: same shape and range as `real`.
+        real: images [batch, height, width, channels] in [-1, 1].
+        same: `real` after the generator that translates into its domain, in the same shape and range.
 
     Returns:
         [batch], between 0 and 2.
 
     Raises:
-        ValueError: if the shapes are incompatible; they are never broadcast.
+        ValueError: if the shapes differ. Neither tensor is broadcast.
     """
     return _mean_absolute_error(real, same)
 
 
 def _mean_absolute_error(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     if not x.shape.is_compatible_with(y.shape):
-        raise ValueError(f"Two images of incompatible shapes: {x.shape} and {y.shape}.")
+        raise ValueError(f"The two batches of images must have the same shape. Received: {x.shape} and {y.shape}.")
     return tf.reduce_mean(tf.abs(x - y), axis=[1, 2, 3])

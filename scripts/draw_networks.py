@@ -1,9 +1,10 @@
-"""Pictures and table of costs for docs/networks.md: a preset's networks with their shapes, the costs of all presets.
+"""Makes the pictures of the networks and the table of costs in docs/networks.md.
 
 python scripts/draw_networks.py docs/images
 """
 
 import pathlib
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -14,40 +15,31 @@ import PIL.ImageFont
 from cyclegan.config.files import load_config, preset_names
 from cyclegan.runtime.startup import import_tensorflow
 
+if TYPE_CHECKING:
+    import keras
+
 COLOURS = {"first": "#8fb8de", "down": "#8fb8de", "residual": "#c9c9c9", "up": "#9fd3a8", "last": "#9fd3a8"}
 SCALE = 2
-"""Pixels of the picture for each unit of the drawing."""
+"""Pixels of the picture for one unit of the drawing."""
+
+Shape = tuple[int, int, int]
+"""Height, width and channels."""
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=pathlib.Path))
-@click.option("--preset", default="horse2zebra", help="Whose networks are drawn.")
+@click.option("--preset", default="horse2zebra", help="Preset whose networks are drawn.")
 def main(folder: pathlib.Path, preset: str) -> None:
-    """Write generator.png and discriminator.png to FOLDER and print the table of costs."""
+    """Write generator.png and discriminator.png to FOLDER and print the cost of all presets as a table."""
     import_tensorflow()
-    import keras
-
     from cyclegan.networks.complexity import multiply_adds
     from cyclegan.networks.discriminators import build_discriminator
     from cyclegan.networks.generators import build_generator
 
     config = load_config(preset)
     size = config.data.crop_size
-    for name, network in (
-        ("generator", build_generator(config.generator)),
-        ("discriminator", build_discriminator(config.discriminator)),
-    ):
-        layers = [layer for layer in network.layers if layer.weights]
-        outputs = keras.Model(network.input, [layer.output for layer in layers])(
-            np.zeros((1, size, size, 3), "float32")
-        )
-        shapes = [("image", (size, size, 3))]
-        for layer, output in zip(layers, outputs, strict=True):
-            height, width, channels = output.shape[1:]
-            # What a transposed convolution makes is cropped to twice its input.
-            crop = layer.name.startswith("up_")
-            shapes.append((layer.name, (height - crop, width - crop, channels)))
-        draw(shapes).save(folder / f"{name}.png")
+    draw(shapes_in(build_generator(config.generator), size)).save(folder / "generator.png")
+    draw(shapes_in(build_discriminator(config.discriminator), size)).save(folder / "discriminator.png")
 
     click.echo("| Preset | Pixels | Generator | GMAC | Discriminator | GMAC |")
     click.echo("| --- | ---: | ---: | ---: | ---: | ---: |")
@@ -60,9 +52,27 @@ def main(folder: pathlib.Path, preset: str) -> None:
         click.echo(f"| {' | '.join(cells)} |")
 
 
-def draw(shapes: list[tuple[str, tuple[int, int, int]]]) -> PIL.Image.Image:
-    """A row of boxes: as high as the image at that place, as wide as its channels are many; equal neighbours as one."""
-    boxes: list[tuple[str, tuple[int, int, int], int]] = []
+def shapes_in(network: "keras.Model", size: int) -> list[tuple[str, Shape]]:
+    """The shape of the image, and the name and output shape of each layer with weights, for an image of this size."""
+    import keras
+
+    layers = [layer for layer in network.layers if layer.weights]
+    outputs = keras.Model(network.input, [layer.output for layer in layers])(np.zeros((1, size, size, 3), "float32"))
+    shapes = [("image", (size, size, 3))]
+    for layer, output in zip(layers, outputs, strict=True):
+        height, width, channels = output.shape[1:]
+        # The output of a transposed convolution is cropped to twice the size of its input.
+        crop = layer.name.startswith("up_")
+        shapes.append((layer.name, (height - crop, width - crop, channels)))
+    return shapes
+
+
+def draw(shapes: list[tuple[str, Shape]]) -> PIL.Image.Image:
+    """A row of boxes, one for each feature map. The residual blocks, which have equal maps, share one box.
+
+    A box is high where the map is high, and wide where the map has many channels.
+    """
+    boxes: list[tuple[str, Shape, int]] = []
     for name, shape in shapes:
         kind = name.split("_")[0]
         if kind == "residual" and boxes and boxes[-1][0].startswith("residual"):

@@ -89,7 +89,7 @@ def test_weights_that_would_run_code_are_refused(bundle):
     np.savez(buffer, **{"first_conv/bias": np.array([print], dtype=object)})
     path.write_bytes(buffer.getvalue())
     edit(folder, weights={"ab": {"file": path.name, "sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}})
-    with pytest.raises(CycleganError, match="holds no plain arrays"):
+    with pytest.raises(CycleganError, match="is not a file of plain arrays"):
         cyclegan.load_generator(folder)
 
 
@@ -114,7 +114,7 @@ def test_compressed_weights_are_refused_unread(bundle):
         (np.array(["1", "2"]), r"`last_conv/bias` must hold floating-point numbers. Received: <U1"),
         (np.array([1, 2, 3]), r"floating-point numbers. Received: int64"),
         (np.array([1, 2, 3j]), r"floating-point numbers. Received: complex128"),
-        (np.array([1, 2, np.nan], np.float32), "`last_conv/bias` holds values that are not finite"),
+        (np.array([1, 2, np.nan], np.float32), "`last_conv/bias` has values that are not finite"),
     ],
 )
 def test_weights_are_finite_floating_point_numbers(bundle, bias, message):
@@ -130,7 +130,7 @@ def test_weights_are_finite_floating_point_numbers(bundle, bias, message):
 def test_an_architecture_far_beyond_the_weights_is_refused_before_it_is_built(bundle, changes):
     folder, _ = bundle
     edit(folder, generator=CONFIG.generator.model_copy(update=changes).model_dump())
-    with pytest.raises(CycleganError, match="does not fit the architecture: 8 kernels are not those of"):
+    with pytest.raises(CycleganError, match="Received: 8 kernels that do not fit this"):
         cyclegan.load_generator(folder)
 
 
@@ -148,8 +148,14 @@ def test_an_architecture_far_beyond_the_weights_is_refused_before_it_is_built(bu
         ({"value_range": [5, 5]}, r"`value_range` must be \[low, high\] with low < high. Received: \[5.0, 5.0\]"),
         ({"value_range": [float("nan"), 1]}, "`value_range.0`: Input should be a finite number"),
         ({"generator": {"normalization": "foo"}}, "`generator.normalization`: Input should be"),
-        ({"weights": {"ab": {"file": "a\0b.npz", "sha256": ""}}}, "must be the name of an .npz beside it"),
-        ({"weights": {"ab": {"file": "\ud800.npz", "sha256": ""}}}, "must be the name of an .npz beside it"),
+        (
+            {"weights": {"ab": {"file": "a\0b.npz", "sha256": ""}}},
+            "must be the name of an .npz file in the same folder",
+        ),
+        (
+            {"weights": {"ab": {"file": "\ud800.npz", "sha256": ""}}},
+            "must be the name of an .npz file in the same folder",
+        ),
     ],
 )
 def test_what_a_bundle_says_is_checked_and_named(bundle, changes, message):

@@ -1,4 +1,4 @@
-"""The command `cyclegan`: finds the module of a command, and turns errors into one line and an exit code."""
+"""The command `cyclegan`, which loads its subcommands and turns errors into one line and an exit code."""
 
 import importlib
 import traceback
@@ -8,17 +8,17 @@ import click
 
 from cyclegan.errors import CycleganError
 
-# The modules are imported when their command is used: listing the commands must not wait for them.
+# The module of a command is imported when the command is used, so that `cyclegan --help` does not wait for it.
 COMMANDS = {
     "train": "Train a model, or continue a run.",
     "translate": "Translate a folder of images with a trained model.",
-    "export": "Write a trained generator for another program.",
-    "import-pytorch": "Make a bundle of generators that PyTorch trained.",
+    "export": "Export a trained generator for use in other programs.",
+    "import-pytorch": "Import generators that were trained with PyTorch.",
     "data": "List, prepare and check data sets.",
-    "version": "Show versions and devices, for bug reports.",
+    "version": "Show versions and devices for bug reports.",
 }
 
-INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
+INTERRUPTED = 130  # the exit code that shells report after Ctrl-C
 
 
 class _Commands(click.Group):
@@ -28,7 +28,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        return importlib.import_module(f"cyclegan.cli.{cmd_name.replace('-', '_')}").command
+        module = importlib.import_module(f"cyclegan.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -52,6 +54,6 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show where an error came from.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """Unpaired image-to-image translation with CycleGAN."""

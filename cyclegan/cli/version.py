@@ -1,4 +1,4 @@
-"""`cyclegan version`: what a bug report must say about the machine."""
+"""The command `cyclegan version`, which shows what a bug report should contain."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ _LIBRARIES = ("tensorflow", "keras", "tensorflow-datasets", "tensorboard", "nump
 
 @click.command()
 def command() -> None:
-    """Show versions and devices, for bug reports."""
+    """Show versions and devices for bug reports."""
     _show("cyclegan", cyclegan.__version__)
     _show("python", platform.python_version())
     for library in _LIBRARIES:
@@ -22,7 +22,7 @@ def command() -> None:
     _show("platform", platform.platform())
     _show("CPUs", str(os.cpu_count()))
 
-    # Last, so that the lines above are there even where TensorFlow does not start.
+    # TensorFlow comes last, so that the lines above are shown even if it does not start.
     import_tensorflow()
     import tensorflow as tf
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cyclegan.bundle import Bundle, Direction, WeightsFile, bundle_info, named_weights, save_bundle
+from cyclegan.bundle import Bundle, Direction, WeightsFile, bundle_info, save_bundle
 from cyclegan.config.config import Config
 from cyclegan.config.files import load_config
 from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
@@ -27,6 +27,7 @@ from cyclegan.interop.reference_names import (
     listed,
 )
 from cyclegan.networks.generators import build_generator
+from cyclegan.networks.weights import named_weights
 from cyclegan.runtime.atomic_files import write_atomically
 
 COUNTER = "num_batches_tracked"

@@ -1,1 +1,1 @@
-"""Generators, discriminators, and the bundle that carries a trained generator."""
+"""Generators and discriminators, the layers they are built from, and their weights."""

@@ -1,8 +1,8 @@
-"""The blocks that generators and discriminators are built from; each value of the configuration is one entry here.
+"""The blocks that generators and discriminators are built from. Each value of the configuration is an entry in a table.
 
 Each block takes and returns a tensor [batch, height, width, channels] of a Keras functional graph. Padding is always
-written out, as PyTorch does it: Keras' `same` pads a strided convolution at one side only, which shifts
-the image and changes the size of the score map.
+explicit and the same on all sides, as in PyTorch. The padding `same` of Keras pads a strided convolution on one side
+only, which shifts the image and changes the size of the score map.
 """
 
 import math
@@ -12,23 +12,24 @@ from typing import Any, NamedTuple
 import keras
 
 from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
-from cyclegan.networks.layers import BilinearUpsampling, BlurPooling, SpectralConv2D, StochasticPooling
+from cyclegan.networks.layers import SpectralConv2D
 
 LEAKY_SLOPE = 0.2
-"""Negative slope of every leaky ReLU (Radford et al. 2016)."""
+"""Slope of every leaky ReLU for negative values (Radford et al. 2016)."""
 
 NORM_EPSILON = 1e-5
+"""What normalizations add to the variance before they divide by its root."""
 
 NORM_GROUPS = 32
-"""Groups of group normalization (Wu and He 2018, section 4.1), or as many as divide the channels."""
+"""Groups of a group normalization (Wu and He 2018, section 4.1); fewer if this number does not divide the channels."""
 
 
 class Style(NamedTuple):
-    """What all layers of a network have in common, see `cyclegan.config.sections`."""
+    """Properties that all layers of a network have in common. The configuration explains them."""
 
     normalization: str
     affine: bool
-    initializer: Callable[[], keras.initializers.Initializer]  # a new one for each layer
+    initializer: Callable[[], keras.initializers.Initializer]  # makes a new one for each layer
     downsampling: str
     padding: str
     dropout: float
@@ -48,11 +49,11 @@ def style_of(
     """The style that a section of the configuration describes.
 
     Args:
-        config: of the generators or of the discriminators.
+        config: the section of the generators or of the discriminators.
         dtype: Keras dtype policy of every layer, such as "float32" or "mixed_bfloat16".
-        padding: of convolutions that keep the size.
-        spectral_norm: whether kernels are divided by their largest singular value.
-        given_statistics: whether normalizations over parts of an image take mean and variance from their weights.
+        padding: padding of the convolutions that keep the size of the image.
+        spectral_norm: whether each kernel is divided by its largest singular value.
+        given_statistics: whether normalizations take mean and variance from their weights, not from the image.
     """
     gain = config.initializer_gain or (0.02 if config.initializer == "normal" else 1.0)
     return Style(
@@ -68,8 +69,6 @@ def style_of(
     )
 
 
-# Kernels. Biases start at zero.
-
 INITIALIZERS: dict[str, Callable[[float], keras.initializers.Initializer]] = {
     # Zhu et al. 2017, section 7.2, with gain 0.02.
     "normal": lambda gain: keras.initializers.RandomNormal(mean=0.0, stddev=gain),
@@ -80,15 +79,12 @@ INITIALIZERS: dict[str, Callable[[float], keras.initializers.Initializer]] = {
     # Saxe et al. 2014.
     "orthogonal": lambda gain: keras.initializers.Orthogonal(gain),
 }
-"""Distributions of the kernels, each from its gain."""
-
-
-# Activations.
+"""Initial distributions of the kernels, as functions of the gain. Biases start at zero."""
 
 ACTIVATIONS: dict[str, Callable[..., keras.KerasTensor]] = {
     "relu": lambda x, name, dtype: keras.ops.relu(x),
     "leaky_relu": lambda x, name, dtype: keras.ops.leaky_relu(x, negative_slope=LEAKY_SLOPE),
-    # One slope for each channel, 0.25 at first (He et al. 2015, section 2.1).
+    # Each channel has a trained slope, which starts at 0.25 (He et al. 2015, section 2.1).
     "prelu": lambda x, name, dtype: keras.layers.PReLU(
         keras.initializers.Constant(0.25), shared_axes=[1, 2], name=name, dtype=dtype
     )(x),
@@ -97,14 +93,11 @@ ACTIVATIONS: dict[str, Callable[..., keras.KerasTensor]] = {
     "sigmoid": lambda x, name, dtype: keras.ops.sigmoid(x),
     "tanh": lambda x, name, dtype: keras.ops.tanh(x),
 }
-"""Activation functions of (x, name, dtype); the name is for those with weights."""
-
-
-# Normalization. Computed in float32 at least, whatever the precision of the network.
+"""Activations as functions of (x, name, dtype). Only activations with weights use the name and the dtype."""
 
 
 def _group_norm(num_groups: Callable[[int], int]) -> Callable[..., keras.KerasTensor]:
-    """Zero mean and unit variance over each image and group of channels."""
+    """Gives each group of channels of each image zero mean and unit variance."""
 
     def normalize(x: keras.KerasTensor, **options: Any) -> keras.KerasTensor:
         return keras.layers.GroupNormalization(groups=num_groups(x.shape[-1]), epsilon=NORM_EPSILON, **options)(x)
@@ -113,9 +106,9 @@ def _group_norm(num_groups: Callable[[int], int]) -> Callable[..., keras.KerasTe
 
 
 NORMALIZATIONS: dict[str, Callable[..., keras.KerasTensor]] = {
-    # Ulyanov et al. 2016, eq. 4; without running statistics.
+    # Ulyanov et al. 2016, eq. 4, without running statistics.
     "instance": _group_norm(lambda channels: -1),
-    # Ioffe and Szegedy 2015; over the batch of all replicas. Keras' momentum 0.9 is PyTorch's 0.1.
+    # Ioffe and Szegedy 2015, over the images of all replicas. Momentum 0.9 of Keras is momentum 0.1 of PyTorch.
     "batch": lambda x, **options: keras.layers.BatchNormalization(
         momentum=0.9, epsilon=NORM_EPSILON, synchronized=True, **options
     )(x),
@@ -125,13 +118,14 @@ NORMALIZATIONS: dict[str, Callable[..., keras.KerasTensor]] = {
     "layer": _group_norm(lambda channels: 1),
     "none": lambda x, **options: x,
 }
-"""Normalizations of (x, options of the Keras layer)."""
+"""Normalizations as functions of (x, options of the Keras layer). They compute at least in float32."""
 
 
 def normalization(x: keras.KerasTensor, style: Style, *, name: str) -> keras.KerasTensor:
-    """The normalization of the style, its scale drawn from normal(1, 0.02) where it has one.
+    """The normalization of the style. If it has a scale, the scale is drawn from normal(1, 0.02).
 
-    With given statistics it is a batch norm, whose moving mean and variance take the place of those of the image.
+    With given statistics it is a batch normalization, whose moving mean and variance replace the mean and variance of
+    the image.
     """
     given = style.given_statistics and style.normalization != "none"
     return NORMALIZATIONS["batch" if given else style.normalization](
@@ -144,34 +138,28 @@ def normalization(x: keras.KerasTensor, style: Style, *, name: str) -> keras.Ker
     )
 
 
-# Padding.
-
-
 def _pad(mode: str) -> Callable[[keras.KerasTensor, int], keras.KerasTensor]:
     return lambda x, size: keras.ops.pad(x, [[0, 0], [size, size], [size, size], [0, 0]], mode=mode)
 
 
 def _replicate_pad(x: keras.KerasTensor, size: int) -> keras.KerasTensor:
     for _ in range(size):
-        x = _pad("symmetric")(x, 1)  # mirrors the border with itself, which repeats it as long as it is one pixel
+        x = _pad("symmetric")(x, 1)  # mirroring one pixel, the border included, repeats the border
     return x
 
 
 PADDINGS: dict[str, Callable[[keras.KerasTensor, int], keras.KerasTensor]] = {
-    "reflect": _pad("reflect"),  # without repeating the border itself
+    "reflect": _pad("reflect"),  # does not repeat the border
     "replicate": _replicate_pad,
     "zero": _pad("constant"),
 }
-"""Paddings of (x, pixels at each border)."""
-
-
-# Convolutions.
+"""Paddings as functions of (x, pixels at each border)."""
 
 
 def convolution(
     x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, *, stride: int = 1, bias: bool = True, name: str
 ) -> keras.KerasTensor:
-    """Convolution without padding of its own."""
+    """Convolution without padding."""
     layer = (SpectralConv2D if style.spectral_norm else keras.layers.Conv2D)(
         filters,
         kernel_size,
@@ -194,106 +182,19 @@ def same_convolution(
 
 
 def has_bias(style: Style) -> bool:
-    """Whether convolutions in front of a normalization have one: batch normalization would take it off again."""
+    """Whether a convolution before a normalization has a bias. Batch normalization would subtract the bias again."""
     return style.normalization != "batch"
 
 
-# Half the size: a strided convolution sees zeros around, whatever the padding of the style.
-
-POOLINGS: dict[str, Callable[..., keras.KerasTensor]] = {
-    "max": lambda x, name, dtype: keras.layers.MaxPooling2D(2, name=name, dtype=dtype)(x),
-    "average": lambda x, name, dtype: keras.layers.AveragePooling2D(2, name=name, dtype=dtype)(x),
-    # Zeiler and Fergus 2013.
-    "stochastic": lambda x, name, dtype: StochasticPooling(name=name, dtype=dtype)(x),
-    # Zhang 2019.
-    "blur": lambda x, name, dtype: BlurPooling(name=name, dtype=dtype)(x),
-}
-"""Poolings of (x, name, dtype) from windows of 2x2 pixels, or around them, to one pixel."""
-
-
-def halving_convolution(
-    x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, *, bias: bool = True, name: str
-) -> keras.KerasTensor:
-    """The convolution of a layer that halves height and width.
-
-    Strided, with kernel size 3 or 4; with a pooling a 3x3 one that keeps the size, which `pool` halves.
-    """
-    if style.downsampling != "strided":
-        return same_convolution(x, filters, 3, style, bias=bias, name=name)
-    return convolution(PADDINGS["zero"](x, 1), filters, kernel_size, style, stride=2, bias=bias, name=name)
-
-
-def pool(x: keras.KerasTensor, style: Style, *, name: str) -> keras.KerasTensor:
-    """The end of a layer that halves height and width, after the activation; nothing after a strided convolution."""
-    return x if style.downsampling == "strided" else POOLINGS[style.downsampling](x, name=name, dtype=style.dtype)
-
-
-# Twice the size.
-
-
-def _transposed_convolution(
-    x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, bias: bool, name: str
-) -> keras.KerasTensor:
-    """Transposed convolution with stride 2, cropped to exactly twice the height and width.
-
-    Equals PyTorch's ConvTranspose2d(stride=2, padding=1) with kernel size 4, or 3 and output_padding=1: the full result
-    without its first row and column, and without its last ones with kernel size 4. Keras' `same` would drop others.
-    """
-    layer = keras.layers.Conv2DTranspose(
-        filters,
-        kernel_size,
-        strides=2,
-        padding="valid",
-        use_bias=bias,
-        kernel_initializer=style.initializer(),
-        name=name,
-        dtype=style.dtype,
-    )
-    full = layer(x)
-    return full[:, 1:, 1:, :] if kernel_size == 3 else full[:, 1:-1, 1:-1, :]
-
-
-def _resize_convolution(interpolation: str) -> Callable[..., keras.KerasTensor]:
-    """Resize to twice the size, then a 3x3 convolution (Odena et al. 2016)."""
-
-    def upsample(
-        x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, bias: bool, name: str
-    ) -> keras.KerasTensor:
-        if interpolation == "nearest":
-            # XLA does not compile the gradient of a resize by nearest neighbours.
-            x = keras.ops.repeat(keras.ops.repeat(x, 2, axis=1), 2, axis=2)
-        else:
-            x = BilinearUpsampling(name=f"{name}_resize", dtype=style.dtype)(x)
-        return same_convolution(x, filters, 3, style, bias=bias, name=name)
-
-    return upsample
-
-
-def _subpixel_convolution(
-    x: keras.KerasTensor, filters: int, kernel_size: int, style: Style, bias: bool, name: str
-) -> keras.KerasTensor:
-    """A 3x3 convolution to four times the channels, which become 2x2 pixels (Shi et al. 2016, eq. 4)."""
-    return keras.ops.depth_to_space(same_convolution(x, 4 * filters, 3, style, bias=bias, name=name), 2)
-
-
-UPSAMPLINGS: dict[str, Callable[..., keras.KerasTensor]] = {
-    "transposed": _transposed_convolution,
-    "nearest": _resize_convolution("nearest"),
-    "bilinear": _resize_convolution("bilinear"),
-    "subpixel": _subpixel_convolution,
-}
-"""Layers of (x, filters, kernel size of a transposed convolution, style, bias, name) that double height and width."""
-
-
 def dropout(x: keras.KerasTensor, style: Style, *, name: str) -> keras.KerasTensor:
-    """Sets values to zero at random in training, at the rate of the style (Srivastava et al. 2014)."""
+    """Sets random values to zero during training, at the rate of the style (Srivastava et al. 2014)."""
     return keras.layers.Dropout(style.dropout, name=name, dtype=style.dtype)(x) if style.dropout else x
 
 
 def residual_block(x: keras.KerasTensor, style: Style, activation: str, *, name: str) -> keras.KerasTensor:
-    """X + f(x) with f two padded 3x3 convolutions, each normalized, an activation between them.
+    """Adds to its input two padded 3x3 convolutions of it, each with a normalization, with an activation in between.
 
-    Source: Johnson et al. 2016; without an activation after the sum.
+    Source: Johnson et al. 2016. There is no activation after the sum.
     """
     filters, bias = x.shape[-1], has_bias(style)
     y = same_convolution(x, filters, 3, style, bias=bias, name=f"{name}_conv_1")

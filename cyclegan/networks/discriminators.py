@@ -1,11 +1,11 @@
-"""Discriminators: a map of scores, each judging one patch of the image."""
+"""Discriminators: networks that give each patch of an image a score, high for real and low for translated images."""
 
 from collections.abc import Callable
 
 import keras
 
 from cyclegan.config.sections import DiscriminatorConfig, image_dtype
-from cyclegan.networks import blocks
+from cyclegan.networks import blocks, resampling
 from cyclegan.networks.blocks import Style
 
 
@@ -20,13 +20,13 @@ def build_discriminator(
 
     Args:
         config: the architecture and its parts.
-        channels: channels of the images to judge.
+        channels: number of channels of the images to judge.
         name: name of the model.
-        dtype: Keras dtype policy. The scores are never below float32.
+        dtype: Keras dtype policy. The scores have at least float32.
 
     Returns:
-        A model from images [batch, height, width, channels] in [-1, 1] to scores [batch, h, w, 1], unbounded;
-        256 x 256 pixels give 30 x 30 scores with three layers. "multiscale" gives a list of such maps.
+        A model from images [batch, height, width, channels] in [-1, 1] to unbounded scores [batch, h, w, 1]. With
+        three layers, 256 x 256 pixels give 30 x 30 scores. "multiscale" gives a list of such maps.
     """
     style = blocks.style_of(config, dtype, spectral_norm=config.spectral_norm)
     image = keras.Input((None, None, channels), name="image", dtype=image_dtype(dtype))
@@ -37,7 +37,7 @@ def build_discriminator(
 def _hidden_end(
     x: keras.KerasTensor, config: DiscriminatorConfig, style: Style, name: str, suffix: object
 ) -> keras.KerasTensor:
-    """What follows the convolution of a hidden layer: activation and dropout."""
+    """Activation and dropout at the end of a hidden layer."""
     x = blocks.ACTIVATIONS[config.activation or "leaky_relu"](x, name=f"{name}activation_{suffix}", dtype=style.dtype)
     return blocks.dropout(x, style, name=f"{name}dropout_{suffix}")
 
@@ -45,26 +45,26 @@ def _hidden_end(
 def _patch(
     x: keras.KerasTensor, config: DiscriminatorConfig, style: Style, prefix: str = ""
 ) -> list[keras.KerasTensor]:
-    """PatchGAN of Isola et al. 2017, section 6.1.2; with three layers each score sees 70x70 pixels."""
-    x = blocks.halving_convolution(x, config.filters, 4, style, name=f"{prefix}conv_0")
-    x = blocks.pool(_hidden_end(x, config, style, prefix, 0), style, name=f"{prefix}pool_0")
+    """The PatchGAN of Isola et al. 2017, section 6.1.2. With three layers each score depends on 70x70 pixels."""
+    x = resampling.halving_convolution(x, config.filters, 4, style, name=f"{prefix}conv_0")
+    x = resampling.pool(_hidden_end(x, config, style, prefix, 0), style, name=f"{prefix}pool_0")
 
     for level in range(1, config.num_layers + 1):
         filters, bias, name = config.filters * min(2**level, 8), blocks.has_bias(style), f"{prefix}conv_{level}"
         halves = level < config.num_layers
         if halves:
-            x = blocks.halving_convolution(x, filters, 4, style, bias=bias, name=name)
+            x = resampling.halving_convolution(x, filters, 4, style, bias=bias, name=name)
         else:
             x = blocks.convolution(blocks.PADDINGS["zero"](x, 1), filters, 4, style, bias=bias, name=name)
         x = blocks.normalization(x, style, name=f"{prefix}norm_{level}")
         x = _hidden_end(x, config, style, prefix, level)
-        x = blocks.pool(x, style, name=f"{prefix}pool_{level}") if halves else x
+        x = resampling.pool(x, style, name=f"{prefix}pool_{level}") if halves else x
 
     return [blocks.convolution(blocks.PADDINGS["zero"](x, 1), 1, 4, style, name=f"{prefix}scores")]
 
 
 def _pixel(x: keras.KerasTensor, config: DiscriminatorConfig, style: Style) -> list[keras.KerasTensor]:
-    """Pixel discriminator of Isola et al. 2017, section 6.1.2: 1x1 convolutions, each score sees one pixel."""
+    """The PixelGAN of Isola et al. 2017, section 6.1.2: with 1x1 convolutions each score depends on one pixel."""
     bias = blocks.has_bias(style)
     x = _hidden_end(blocks.convolution(x, config.filters, 1, style, name="conv_0"), config, style, "", 0)
     x = blocks.convolution(x, 2 * config.filters, 1, style, bias=bias, name="conv_1")
@@ -73,7 +73,10 @@ def _pixel(x: keras.KerasTensor, config: DiscriminatorConfig, style: Style) -> l
 
 
 def _multiscale(x: keras.KerasTensor, config: DiscriminatorConfig, style: Style) -> list[keras.KerasTensor]:
-    """A PatchGAN for the image and one for each of its halves, the means of 2x2 pixels (Wang et al. 2018, sec. 3.2)."""
+    """One PatchGAN for the image and one for each smaller scale of it (Wang et al. 2018, section 3.2).
+
+    Each scale has half the height and width of the one before: its pixels are the means of 2x2 pixels.
+    """
     maps = []
     for scale in range(1, config.num_scales + 1):
         maps += _patch(x, config, style, prefix=f"scale_{scale}_")
@@ -86,4 +89,4 @@ ARCHITECTURES: dict[str, Callable[[keras.KerasTensor, DiscriminatorConfig, Style
     "pixel": _pixel,
     "multiscale": _multiscale,
 }
-"""Networks of (image, config, style) to a list of maps of scores."""
+"""Networks from (image, config, style) to a list of score maps."""

@@ -1,1 +1,1 @@
-"""The machine underneath: devices, memory, files, and how TensorFlow starts."""
+"""The machine: devices, memory, files, and the start of TensorFlow."""

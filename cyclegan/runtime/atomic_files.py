@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import os
 import pathlib
@@ -6,12 +6,16 @@ import zlib
 
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
-    """Writes beside the target, flushes, then renames over it.
+    """Writes a temporary file in the same folder, flushes it to disk, and renames it to `path`.
+
+    Args:
+        path: the file to create or to replace.
+        data: its new content.
 
     Raises:
-        OSError: if it cannot be written. What was at `path` is then unchanged.
+        OSError: if the file cannot be written. A file that existed at `path` is then unchanged.
     """
-    # Short, so that it is a name wherever the target's is one.
+    # The temporary name is short, so that it is valid even where the name of the target is as long as allowed.
     temporary = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -9,7 +9,7 @@ from cyclegan.errors import UsageError
 
 
 class Devices(NamedTuple):
-    """A strategy and the line that says what was chosen and why."""
+    """A strategy, and a line that says which devices were chosen and why."""
 
     strategy: tf.distribute.Strategy
     description: str
@@ -18,14 +18,14 @@ class Devices(NamedTuple):
 def choose_devices(request: str = "auto") -> Devices:
     """Turns the value of `--devices` into a strategy.
 
-    Call it before anything else uses TensorFlow: logical CPUs cannot be made later.
+    Call it before anything else uses TensorFlow, because logical CPUs cannot be created later.
 
     Args:
-        request: "auto" (all GPUs, else the CPU), "cpu", "cpu:N" (N logical CPUs as N replicas), "gpu" (all of them) or
-            "gpu:0,1" (these).
+        request: "auto" for all GPUs or, without a GPU, the CPU; "cpu"; "cpu:N" for N logical CPUs as N replicas; "gpu"
+            for all GPUs; "gpu:0,1" for the GPUs with these numbers.
 
     Raises:
-        UsageError: for any other request, and where a GPU that was asked for is missing.
+        UsageError: for any other request, or if a requested GPU does not exist.
     """
     match = re.fullmatch(r"auto|cpu(?::(\d+))?|gpu(?::(\d+(?:,\d+)*))?", request)
     if not match or match[1] == "0":
@@ -44,7 +44,9 @@ def choose_devices(request: str = "auto") -> Devices:
         numbers = [int(number) for number in match[2].split(",")] if match[2] else list(range(len(gpus)))
         missing = [number for number in numbers if number >= len(gpus)]
         if missing:
-            raise UsageError(f"`--devices {request}` asks for GPU {missing[0]}; there are GPUs 0 to {len(gpus) - 1}.")
+            raise UsageError(
+                f"`--devices {request}` asks for GPU {missing[0]}, but TensorFlow sees GPUs 0 to {len(gpus) - 1}."
+            )
         return _gpus(sorted(set(numbers)), "as asked")
     if gpus:
         return _gpus(list(range(len(gpus))), f"TensorFlow sees {len(gpus)}")
@@ -52,10 +54,13 @@ def choose_devices(request: str = "auto") -> Devices:
 
 
 def device_names(request: str = "auto") -> list[str]:
-    """TensorFlow's names of the devices that `choose_devices` chooses, for work that needs no strategy.
+    """TensorFlow's names of the devices that `choose_devices` chooses, for work that does not need a strategy.
+
+    Args:
+        request: as for `choose_devices`.
 
     Raises:
-        UsageError: see `choose_devices`.
+        UsageError: as for `choose_devices`.
     """
     return list(choose_devices(request).strategy.extended.worker_devices)
 
@@ -80,7 +85,7 @@ def _cpus(count: int, reason: str) -> Devices:
             raise UsageError(
                 f"`--devices cpu:{count}` must be chosen before TensorFlow is used in this process."
             ) from error
-    # No NCCL on CPUs; reducing on one device also keeps the order of the sum, and so the bits.
+    # NCCL does not work on CPUs. A reduction on one device also keeps the order of the sum, and so the bits.
     strategy = tf.distribute.MirroredStrategy(
         [f"/cpu:{number}" for number in range(count)],
         cross_device_ops=tf.distribute.ReductionToOneDevice("/cpu:0"),

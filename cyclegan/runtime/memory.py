@@ -1,4 +1,4 @@
-"""How much memory there is, and how much a graph needs."""
+"""How much memory is free, and how much memory a graph needs."""
 
 import pathlib
 import re
@@ -7,28 +7,31 @@ import psutil
 import tensorflow as tf
 
 _ALIASES = frozenset({"Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "ReadVariableOp"})
-"""Operations whose output is their input's memory."""
-
+"""Operations whose output uses the memory of their input."""
 
 _CONTAINER = pathlib.Path("/sys/fs/cgroup")
+"""Where Linux shows the memory limit of a container."""
 
 
 def free_bytes() -> int:
-    """Memory that can still be used without swapping, in bytes; in a container what its limit leaves."""
+    """Memory that can still be used without swapping, in bytes.
+
+    In a container with a memory limit, this is at most what the limit leaves.
+    """
     free = psutil.virtual_memory().available
     try:
-        # What was read from files lately counts as used, and makes room for whatever needs it.
+        # A copy of files that were read counts as used memory, but the system drops it when memory is needed.
         cached = re.search(r"^inactive_file (\d+)$", (_CONTAINER / "memory.stat").read_text(), re.MULTILINE)
         used = int((_CONTAINER / "memory.current").read_text()) - (int(cached[1]) if cached else 0)
         return max(0, min(free, int((_CONTAINER / "memory.max").read_text()) - used))
-    except (OSError, ValueError):  # no container, or one without a limit
+    except (OSError, ValueError):  # there is no container, or it does not have a limit
         return free
 
 
 def peak_live_bytes(graph: tf.Graph) -> int:
-    """Largest sum of the sizes of tensors alive at once, when the operations run in the order of the graph.
+    """Peak memory of a graph: the largest total size, in bytes, of tensors that exist at the same time.
 
-    Tensors of unknown shape count as nothing.
+    It is assumed that the operations run in the order of the graph. Tensors of unknown shape count as 0 bytes.
     """
     operations = graph.get_operations()
     outputs = {id(_owner(tensor)) for tensor in getattr(graph, "outputs", ())}
@@ -58,7 +61,7 @@ def peak_live_bytes(graph: tf.Graph) -> int:
 
 
 def _owner(tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor whose memory this one shows."""
+    """The tensor whose memory this tensor uses."""
     while tensor.op.type in _ALIASES and tensor.op.inputs and tensor.dtype == tensor.op.inputs[0].dtype:
         tensor = tensor.op.inputs[0]
     return tensor

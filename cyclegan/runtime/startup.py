@@ -1,4 +1,4 @@
-"""TensorFlow and converters without the pages of lines that they print."""
+"""Importing TensorFlow, and running converters, without the many lines that they print."""
 
 import os
 import sys
@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager, suppress
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow; an error of ours is then the only line on standard error.
+    """Imports TensorFlow and drops the lines that it prints while it starts.
 
-    `TF_CPP_MIN_LOG_LEVEL=0` in the environment brings everything back.
+    With `TF_CPP_MIN_LOG_LEVEL=0` in the environment the lines are printed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silenced(2):
@@ -20,10 +20,10 @@ def import_tensorflow() -> None:
 
 @contextmanager
 def silenced(*descriptors: int) -> Iterator[None]:
-    """Nothing is written to these file descriptors, unless `TF_CPP_MIN_LOG_LEVEL` is 0.
+    """Drops everything that is written to these file descriptors, unless `TF_CPP_MIN_LOG_LEVEL` is 0.
 
-    TensorFlow's C++ side writes to the descriptor itself, whatever its settings say, so the descriptor points elsewhere
-    for as long.
+    The C++ part of TensorFlow writes to the descriptor itself, independently of its log settings. So the descriptor
+    points to the null device inside the `with` block.
 
     Args:
         descriptors: 1 for standard output, 2 for standard error.
@@ -46,5 +46,5 @@ def silenced(*descriptors: int) -> Iterator[None]:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(ValueError):  # closed
+        with suppress(ValueError):  # the stream is closed
             stream.flush()

@@ -1,8 +1,8 @@
-"""Compiled code kept between runs, so that the second start of a training is quick.
+"""A cache of compiled code between runs, so that the second start of a training is quick.
 
-TensorFlow trusts the files in its cache: a damaged one raises in the middle of training, and so does a folder that it
-cannot write. So the folder is named after everything the code depends on, tested for writing, and each file is
-checked against a digest before TensorFlow sees it.
+TensorFlow trusts the files in its cache. A damaged file raises an error in the middle of a training, and so does a
+folder that is not writable. Therefore the name of the folder contains everything that the code depends on, the folder
+is tested by writing to it, and each file is checked against a digest before TensorFlow sees it.
 """
 
 import hashlib
@@ -16,18 +16,18 @@ import tempfile
 MANIFEST = "digests.json"
 
 KEPT_FILES = 30
-"""Newest entries that stay, of some 10 MB each; every shape of a batch and every width makes one."""
+"""How many of the newest files are kept. A file has about 10 MB, and each shape of a batch or network adds one."""
 
 
 def enable_xla_cache(cache_dir: pathlib.Path) -> pathlib.Path | None:
-    """Points TensorFlow at the cache. Has an effect only before TensorFlow is imported.
+    """Makes TensorFlow use the cache. This works only before TensorFlow is imported.
 
     Args:
-        cache_dir: parent of all caches; the one for this TensorFlow and processor is made in it.
+        cache_dir: folder of all caches. The cache for this version of TensorFlow and this processor is created in it.
 
     Returns:
-        The folder in use, or None where the cache is off: `CYCLEGAN_XLA_CACHE=off`, a folder that cannot be written,
-        or a cache that the user has configured through `TF_XLA_FLAGS`.
+        The folder of the cache, or None if the cache is off: because of `CYCLEGAN_XLA_CACHE=off`, because the folder is
+        not writable, or because the user has configured another cache in `TF_XLA_FLAGS`.
     """
     flags = os.environ.get("TF_XLA_FLAGS", "")
     if os.environ.get("CYCLEGAN_XLA_CACHE") == "off" or "persistent_cache_directory" in flags:
@@ -41,20 +41,20 @@ def enable_xla_cache(cache_dir: pathlib.Path) -> pathlib.Path | None:
         _drop_unverified(folder)
     except OSError:
         return None
-    # Quoted, or TensorFlow ends the path at a space.
+    # Without the quotes, TensorFlow ends the path at a space.
     os.environ["TF_XLA_FLAGS"] = f'{flags} --tf_xla_persistent_cache_directory="{folder}"'.strip()
     return folder
 
 
 def seal_xla_cache(folder: pathlib.Path) -> None:
-    """Records the digests of what is in the cache now, so that the next run trusts it."""
+    """Records the digests of all files in the cache, so that the next run trusts them."""
     try:
         digests = {path.name: _digest(path) for path in _entries(folder)}
         temporary = folder / f".{MANIFEST}.{os.getpid()}"
         temporary.write_text(json.dumps(digests))
         temporary.replace(folder / MANIFEST)
     except OSError:
-        pass  # another process has cleared the folder, or the disk is full: the next run compiles again
+        pass  # another process has cleared the folder, or the disk is full; the next run compiles again
 
 
 def _drop_unverified(folder: pathlib.Path) -> None:
@@ -77,7 +77,7 @@ def _digest(path: pathlib.Path) -> str:
 
 
 def _environment_key() -> str:
-    """Compiled code is for one version of TensorFlow and one kind of processor."""
+    """Names the version of TensorFlow and the kind of processor that compiled code is made for."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line for line in lines if line.startswith(("flags", "Features"))), "")

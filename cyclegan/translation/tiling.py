@@ -17,9 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.bundle import named_weights
 from cyclegan.config.sections import GeneratorConfig
 from cyclegan.networks.generators import build_generator
+from cyclegan.networks.weights import named_weights
 
 
 class _Piece(NamedTuple):

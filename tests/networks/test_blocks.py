@@ -12,25 +12,17 @@ from cyclegan.networks import blocks
 RNG = np.random.default_rng(0)
 
 
-def style(*, padding="zero", spectral_norm=False, **options):
-    return blocks.style_of(GeneratorConfig(**options), "float64", padding=padding, spectral_norm=spectral_norm)
-
-
-def run(block, x, *arguments, training=False, **options):
-    """Output of a block built for one input, and its weights by name, drawn at random."""
-    image = keras.Input((None, None, x.shape[-1]), dtype="float64")
-    model = keras.Model(image, block(image, *arguments, **options))
-    for variable in model.weights:
-        variable.assign(RNG.uniform(0.1, 1, size=variable.shape) * RNG.choice([-1, 1], size=variable.shape))
-    weights = {variable.name: variable.numpy() for variable in model.weights}
-    return model(x, training=training).numpy(), weights
-
-
-def windows(x, size, stride):
-    """(i, j, window [batch, size, size, channels]) of every place of a window without padding."""
-    for i in range((x.shape[1] - size) // stride + 1):
-        for j in range((x.shape[2] - size) // stride + 1):
-            yield i, j, x[:, i * stride : i * stride + size, j * stride : j * stride + size]
+@pytest.mark.parametrize(
+    "key,table",
+    [
+        ("normalization", blocks.NORMALIZATIONS),
+        ("activation", blocks.ACTIVATIONS),
+        ("initializer", blocks.INITIALIZERS),
+        ("padding", blocks.PADDINGS),
+    ],
+)
+def test_a_table_has_the_values_that_the_configuration_allows(allowed, key, table):
+    assert set(table) == allowed(GeneratorConfig, key)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +33,7 @@ def windows(x, size, stride):
         ("zero", [0, 0, 1, 2, 3, 4, 0, 0]),
     ],
 )
-def test_padding_of_rows_and_columns(mode, expected):
+def test_padding_of_rows_and_columns(run, mode, expected):
     x = np.array([1.0, 2, 3, 4]).reshape(1, 1, 4, 1) * np.ones((1, 4, 1, 1))
     padded, _ = run(lambda image: blocks.PADDINGS[mode](image, 2), x)
     assert padded[0, 3, :, 0].tolist() == expected
@@ -54,7 +46,7 @@ def test_padding_of_rows_and_columns(mode, expected):
     "name,groups,axes",
     [("instance", 64, (1, 2, 4)), ("group", 32, (1, 2, 4)), ("layer", 1, (1, 2, 4)), ("batch", 64, (0, 1, 2, 4))],
 )
-def test_normalization_over_its_axes(name, groups, axes, affine):
+def test_normalization_over_its_axes(run, style, name, groups, axes, affine):
     x = RNG.normal(3, 2, (2, 5, 4, 64))
     y, weights = run(blocks.normalization, x, style(normalization=name, affine=affine), name="norm", training=True)
     grouped = x.reshape(2, 5, 4, groups, 64 // groups)
@@ -66,13 +58,13 @@ def test_normalization_over_its_axes(name, groups, axes, affine):
     assert ("gamma" in weights) == affine
 
 
-def test_no_normalization_is_none_and_instance_norm_has_no_weights():
+def test_no_normalization_is_none_and_instance_norm_has_no_weights(run, style):
     x = RNG.normal(size=(1, 3, 3, 2))
     np.testing.assert_array_equal(run(blocks.normalization, x, style(normalization="none"), name="n")[0], x)
     assert not run(blocks.normalization, x, style(), name="n")[1]
 
 
-def test_batch_norm_uses_its_moving_averages_after_training():
+def test_batch_norm_uses_its_moving_averages_after_training(style):
     x = RNG.normal(size=(2, 3, 3, 2))
     image = keras.Input((None, None, 2), dtype="float64")
     model = keras.Model(image, blocks.normalization(image, style(normalization="batch", affine=False), name="n"))
@@ -101,7 +93,7 @@ ACTIVATIONS = {
 
 
 @pytest.mark.parametrize("name", blocks.ACTIVATIONS)
-def test_activation(name):
+def test_activation(run, name):
     x = np.linspace(-3, 3, 13).reshape(1, 13, 1, 1)
     y, weights = run(lambda image: blocks.ACTIVATIONS[name](image, name="a", dtype="float64"), x)
     formula = ACTIVATIONS.get(name, lambda x: x if x > 0 else float(weights["alpha"][0, 0, 0]) * x)
@@ -115,7 +107,7 @@ def test_prelu_starts_with_a_slope_of_a_quarter_for_each_channel():
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_convolution_equals_the_sum_over_windows(stride):
+def test_convolution_equals_the_sum_over_windows(run, style, windows, stride):
     x = RNG.normal(size=(1, 6, 7, 2))
     y, weights = run(blocks.convolution, x, 3, 3, style(), stride=stride, name="c")
     for i, j, window in windows(x, 3, stride):
@@ -123,7 +115,7 @@ def test_convolution_equals_the_sum_over_windows(stride):
         np.testing.assert_allclose(y[:, i, j], expected, atol=1e-10)
 
 
-def test_only_batch_norm_takes_the_bias_of_the_convolution_before_it():
+def test_only_batch_norm_takes_the_bias_of_the_convolution_before_it(run, style):
     has_bias = {name: blocks.has_bias(style(normalization=name)) for name in blocks.NORMALIZATIONS}
     assert has_bias == {"instance": True, "batch": False, "group": True, "layer": True, "none": True}
     assert set(run(blocks.same_convolution, np.zeros((1, 4, 4, 2)), 3, 3, style(), bias=False, name="c")[1]) == {
@@ -131,85 +123,7 @@ def test_only_batch_norm_takes_the_bias_of_the_convolution_before_it():
     }
 
 
-@pytest.mark.parametrize("kernel_size", [3, 4])
-def test_strided_convolution_sees_a_zero_at_every_side(kernel_size):
-    x = RNG.normal(size=(1, 6, 8, 2))
-    y, weights = run(blocks.halving_convolution, x, 3, kernel_size, style(padding="reflect"), name="c")
-    assert y.shape == (1, 3, 4, 3)
-    for i, j, window in windows(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), kernel_size, 2):
-        expected = np.einsum("bhwc,hwcf->bf", window, weights["kernel"]) + weights["bias"]
-        np.testing.assert_allclose(y[:, i, j], expected, atol=1e-10)
-
-
-def test_with_a_pooling_the_convolution_keeps_the_size_and_the_pooling_halves_it():
-    for name in blocks.POOLINGS:
-        x = RNG.normal(size=(1, 6, 8, 2))
-        y, weights = run(blocks.halving_convolution, x, 3, 4, style(downsampling=name), name="c")
-        assert y.shape == (1, 6, 8, 3) and weights["kernel"].shape == (3, 3, 2, 3)
-        assert run(blocks.pool, x, style(downsampling=name), name="p")[0].shape == (1, 3, 4, 2)
-    assert run(blocks.pool, x, style(), name="p")[0].shape == x.shape
-
-
-@pytest.mark.parametrize("name,reduce", [("max", np.max), ("average", np.mean)])
-def test_max_and_average_pooling_of_2x2_pixels(name, reduce):
-    x = RNG.normal(size=(2, 4, 6, 3))
-    y, _ = run(blocks.pool, x, style(downsampling=name), name="p")
-    for i, j, window in windows(x, 2, 2):
-        np.testing.assert_allclose(y[:, i, j], reduce(window, axis=(1, 2)))
-
-
-@pytest.mark.parametrize("kernel_size", [3, 4])
-def test_transposed_convolution_scatters_each_pixel_and_is_cropped_to_twice_the_size(kernel_size):
-    x = RNG.normal(size=(1, 3, 4, 2))
-    y, weights = run(blocks.UPSAMPLINGS["transposed"], x, 3, kernel_size, style(), True, "u")
-    full = np.zeros((8, 10, 3))
-    for i in range(3):
-        for j in range(4):
-            spread = np.einsum("c,hwfc->hwf", x[0, i, j], weights["kernel"])
-            full[2 * i : 2 * i + kernel_size, 2 * j : 2 * j + kernel_size] += spread
-    assert y.shape == (1, 6, 8, 3)
-    np.testing.assert_allclose(y[0], full[1:7, 1:9] + weights["bias"], atol=1e-10)
-
-
-def same_convolution(x, weights):
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    y = np.zeros((*x.shape[:3], weights["kernel"].shape[-1]))
-    for i, j, window in windows(padded, 3, 1):
-        y[:, i, j] = np.einsum("bhwc,hwcf->bf", window, weights["kernel"]) + weights["bias"]
-    return y
-
-
-def bilinear(x):
-    """Twice the size, each new pixel 3/4 of the nearest and 1/4 of the next one, in both directions."""
-    for axis in (1, 2):
-        before = np.concatenate([x.take([0], axis), x.take(range(x.shape[axis] - 1), axis)], axis)
-        after = np.concatenate([x.take(range(1, x.shape[axis]), axis), x.take([-1], axis)], axis)
-        pair = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
-        x = pair.reshape(*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :])
-    return x
-
-
-@pytest.mark.parametrize(
-    "name,resize", [("nearest", lambda x: x.repeat(2, axis=1).repeat(2, axis=2)), ("bilinear", bilinear)]
-)
-def test_resize_convolution(name, resize):
-    x = RNG.normal(size=(1, 3, 4, 2))
-    y, weights = run(blocks.UPSAMPLINGS[name], x, 3, 4, style(), True, "u")
-    np.testing.assert_allclose(y, same_convolution(resize(x), weights), atol=1e-6)
-
-
-def test_subpixel_convolution_turns_four_channels_into_two_by_two_pixels():
-    x = RNG.normal(size=(1, 3, 4, 2))
-    y, weights = run(blocks.UPSAMPLINGS["subpixel"], x, 3, 4, style(), True, "u")
-    narrow = same_convolution(x, weights)  # [1, 3, 4, 12]
-    assert y.shape == (1, 6, 8, 3)
-    for row in (0, 1):
-        for column in (0, 1):
-            first = 3 * (2 * row + column)
-            np.testing.assert_allclose(y[:, row::2, column::2], narrow[..., first : first + 3], atol=1e-10)
-
-
-def test_residual_block_adds_what_two_normalized_convolutions_make():
+def test_residual_block_adds_what_two_normalized_convolutions_make(style, same_convolution):
     x = RNG.normal(size=(1, 5, 6, 2))
     image = keras.Input((None, None, 2), dtype="float64")
     model = keras.Model(image, blocks.residual_block(image, style(), "relu", name="r"))
@@ -225,7 +139,7 @@ def test_residual_block_adds_what_two_normalized_convolutions_make():
     np.testing.assert_allclose(model(x), expected, atol=1e-9)
 
 
-def test_dropout_zeroes_its_share_in_training_and_nothing_after():
+def test_dropout_zeroes_its_share_in_training_and_nothing_after(run, style):
     x = np.ones((1, 100, 100, 1))
     y, _ = run(blocks.dropout, x, style(dropout=0.25), name="d", training=True)
     assert abs((y == 0).mean() - 0.25) < 0.03  # seven standard deviations
@@ -245,7 +159,7 @@ def test_dropout_zeroes_its_share_in_training_and_nothing_after():
         ("orthogonal", 3.0, 3 * math.sqrt(1 / (9 * 64))),
     ],
 )
-def test_initializers_have_their_deviation(name, gain, deviation):
+def test_initializers_have_their_deviation(style, name, gain, deviation):
     keras.utils.set_random_seed(0)
     kernel = np.array(style(initializer=name, initializer_gain=gain).initializer()((3, 3, 64, 128)))  # 73,728 numbers
     assert abs(kernel.mean()) < 5 * deviation / kernel.size**0.5

@@ -6,7 +6,7 @@ from cyclegan.networks.discriminators import build_discriminator
 from cyclegan.networks.generators import build_generator
 
 
-def test_the_reference_generator_needs_49_6_gmac_at_256_pixels_and_56_8_as_profilers_count():
+def test_the_reference_generator_needs_49_6_gmac_and_56_8_as_profilers_count():
     found = multiply_adds(build_generator(GeneratorConfig()), 256, 256)
     assert found / 1e9 == pytest.approx(49.6, abs=0.05)
     # They take a transposed convolution for one that computes each of its output pixels from a whole kernel.

@@ -3,7 +3,11 @@ import numpy as np
 import pytest
 
 from cyclegan.config.sections import DiscriminatorConfig
-from cyclegan.networks.discriminators import build_discriminator
+from cyclegan.networks.discriminators import ARCHITECTURES, build_discriminator
+
+
+def test_the_table_has_the_architectures_that_the_configuration_allows(allowed):
+    assert set(ARCHITECTURES) == allowed(DiscriminatorConfig, "architecture")
 
 
 def test_reference_discriminator_has_2764737_parameters():

@@ -60,12 +60,17 @@ def test_only_the_newest_files_stay(tmp_path):
     assert names(folder) == [f"entry{number:02}" for number in range(2, KEPT_FILES + 2)]
 
 
-def test_the_cache_is_off_on_request_where_it_cannot_be_written_and_where_the_user_has_one(tmp_path, monkeypatch):
+def test_the_cache_is_off_where_it_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     assert enable_xla_cache(tmp_path / "file") is None
+
+
+def test_the_cache_is_off_on_request(tmp_path, monkeypatch):
     monkeypatch.setenv("CYCLEGAN_XLA_CACHE", "off")
     assert enable_xla_cache(tmp_path) is None
-    monkeypatch.delenv("CYCLEGAN_XLA_CACHE")
+
+
+def test_a_cache_of_the_user_stays_in_use(tmp_path, monkeypatch):
     monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=/mine")
     assert enable_xla_cache(tmp_path) is None
     assert os.environ["TF_XLA_FLAGS"] == "--tf_xla_persistent_cache_directory=/mine"
