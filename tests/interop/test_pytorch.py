@@ -19,8 +19,8 @@ from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
 from cyclegan.config.sections import GeneratorConfig
 from cyclegan.errors import UsageError
-from cyclegan.interop.pytorch import reference_arrays, set_reference_weights
 from cyclegan.interop.reference_names import describe_generator
+from cyclegan.interop.reference_weights import reference_arrays, set_reference_weights
 from cyclegan.networks.generators import build_generator
 
 CHECKOUT = pathlib.Path(__file__).parents[2]

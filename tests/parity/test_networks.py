@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cyclegan.interop.pytorch import set_reference_weights
 from cyclegan.interop.reference_names import describe_discriminator, describe_generator
+from cyclegan.interop.reference_weights import set_reference_weights
 from cyclegan.networks.discriminators import build_discriminator
 from cyclegan.networks.generators import build_generator
 

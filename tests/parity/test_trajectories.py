@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 
 from cyclegan.config.files import load_config
-from cyclegan.interop.pytorch import set_reference_weights
 from cyclegan.interop.reference_names import describe_discriminator, describe_generator
+from cyclegan.interop.reference_weights import set_reference_weights
 from cyclegan.runtime.devices import choose_devices
 from cyclegan.training.state import build_state
 from cyclegan.training.step import build_gradients, build_step
