@@ -35,8 +35,8 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
     from cyclegan.data.listing import list_images
     from cyclegan.networks.generators import build_generator
     from cyclegan.runtime.devices import device_names
-    from cyclegan.translation.engine import Settings
     from cyclegan.translation.folder import translate_images
+    from cyclegan.translation.settings import Settings
     from cyclegan.translation.translator import Translator
 
     config = load_config(None, [("generator.num_blocks", blocks), ("generator.filters", filters)])

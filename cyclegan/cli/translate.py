@@ -86,8 +86,8 @@ def command(
     import_tensorflow()
     from cyclegan.bundle import load_bundle
     from cyclegan.runtime.devices import device_names
-    from cyclegan.translation.engine import Settings
     from cyclegan.translation.folder import translate_images
+    from cyclegan.translation.settings import Settings
 
     console = Console(stderr=True)
 

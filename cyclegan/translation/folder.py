@@ -15,9 +15,11 @@ from cyclegan.data.decoding import BadImage, ValueRange, read_header
 from cyclegan.data.encoding import FileFormat, levels_of
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.atomic_files import write_atomically
-from cyclegan.translation.engine import Outcome, Settings, run_jobs
-from cyclegan.translation.gallery import Entry, contact_sheet, refuse_foreign_pages, write_gallery
+from cyclegan.translation.contact_sheet import contact_sheet
+from cyclegan.translation.engine import run_jobs
+from cyclegan.translation.gallery import Entry, refuse_foreign_pages, write_gallery
 from cyclegan.translation.naming import FORMAT_OF, Job, Plan, plan_jobs, refuse_sources
+from cyclegan.translation.settings import Outcome, Settings
 
 REPORT_FILE = "report.json"
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from cyclegan.bundle import Bundle, load_bundle
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.translation.engine import Outcome, Settings, run_jobs
+from cyclegan.translation.engine import run_jobs
 from cyclegan.translation.naming import Job
+from cyclegan.translation.settings import Outcome, Settings
 from cyclegan.translation.translator import Translator
 
 JOBS_PER_TASK = 64

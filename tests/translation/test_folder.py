@@ -16,8 +16,8 @@ from cyclegan.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bu
 from cyclegan.config.config import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import build_generator
-from cyclegan.translation.engine import Settings
 from cyclegan.translation.folder import translate_images
+from cyclegan.translation.settings import Settings
 
 
 def _save_bundle(folder: Path, channels_a: int = 3, channels_b: int = 3, **changes) -> Bundle:

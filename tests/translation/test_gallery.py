@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from cyclegan.errors import UsageError
-from cyclegan.translation.gallery import Entry, contact_sheet, write_gallery
+from cyclegan.translation.contact_sheet import contact_sheet
+from cyclegan.translation.gallery import Entry, write_gallery
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
