@@ -54,7 +54,7 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
         def end_to_end() -> float:
             devices = device_names()
             report = translate_images(
-                bundle, [place / "images"], place / "out", settings, devices=devices, report=click.echo
+                bundle, [place / "images"], place / "out", settings, devices=devices, say=click.echo
             )
             return report.images_per_second
 

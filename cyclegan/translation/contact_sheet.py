@@ -1,4 +1,4 @@
-"""One picture with a choice of translations."""
+"""A contact sheet: one picture that shows a selection of images and their translations."""
 
 import math
 import sys
@@ -22,17 +22,19 @@ def contact_sheet(
     tile_size: int = 192,
     max_rows: int = 24,
 ) -> Image.Image:
-    """One picture of rows input | output | way back, in as many columns of them as make it about square.
+    """One picture with rows of input, output and way back, side by side in groups that make it about square.
 
     Args:
-        entries: at least one. If any has a way back, all rows have a place for it.
-        value_range_of: the values that are black and white in a file; None: those of its type.
-        tile_size: width and height in pixels of the square that each picture is fitted into; smaller pictures
-            are enlarged. What is transparent is shown on white.
-        max_rows: if there are more entries, so many are taken from first to last at equal distances.
+        entries: at least one entry. If any shown entry has a way back, all rows have a place for it.
+        value_range_of: gives the values of a file that are shown as black and as white; None: the smallest and the
+            largest value of its type.
+        tile_size: the width and height in pixels of the square that each picture is fitted into. Smaller pictures are
+            enlarged. Transparent parts are shown on white.
+        max_rows: the largest number of entries. If there are more, they are selected at equal distances, from the
+            first to the last.
 
     Returns:
-        RGB.
+        A picture in RGB.
 
     Raises:
         BadImage: if a picture cannot be read.
@@ -70,7 +72,7 @@ def _tile(path: Path, size: int, value_range: ValueRange | None) -> Image.Image:
     picture = Image.fromarray(pixels).convert("RGBA")
     scale = size / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
-    # Enlarged pixels stay squares, as in the viewer.
+    # Enlarged pixels are shown as squares, as in the viewer.
     resampling = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
     picture = picture.resize((width, height), resampling, reducing_gap=3.0)
     tile = Image.new("RGBA", (size, size), "white")

@@ -1,7 +1,7 @@
-"""Images from file to file: decoding, translating and encoding at the same time, in bounded memory.
+"""Many images from file to file: batches, threads and order.
 
-A batch of images of one size is taken from file to file by one thread. There are several, so that while the network
-works on one batch, the next is decoded and the one before encoded; the network itself is used by one at a time.
+A batch consists of images of one size. One thread takes it from file to file. There are several threads, so that other
+batches are decoded and encoded while the network works on one.
 """
 
 import collections
@@ -17,7 +17,7 @@ from cyclegan.translation.settings import Outcome, Settings
 from cyclegan.translation.worker import SizedImage, Worker
 
 READ_AHEAD = 64
-"""Images whose sizes are known before they are read; those of one size among them become a batch."""
+"""The number of images whose sizes are known before their pixels are read. Images of one size become a batch."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -32,30 +32,31 @@ def run_jobs(
     cycle: bool,
     late: list[Outcome] | None = None,
 ) -> Generator[Outcome]:
-    """Translates images, and yields what became of each, as soon as it is known.
+    """Translates images, and yields the outcome of each as soon as it is known.
 
-    Closing the iterator, as an exception in the caller does, ends the work after the files that are being written.
+    When the iterator is closed, as by an exception in the caller, the work ends after the files that are being written.
 
     Args:
         bundle: the trained model.
-        jobs: images and their files. Files that are there stay, unless `settings.overwrite` is on.
+        jobs: images and their files. Files that exist are kept, unless `settings.overwrite` is on.
         settings: how to translate.
-        devices: TensorFlow's names of them. All share the images.
-        cycle: whether the way back is wanted, for which the bundle must hold the other direction.
-        late: gets what became of the images that were being worked on when the iterator was closed.
+        devices: the devices that share the images, by their TensorFlow names.
+        cycle: whether the translations are translated back, for which the bundle must contain both directions.
+        late: receives the outcomes of the images that were being worked on when the iterator was closed.
 
     Raises:
         UsageError: if the bundle lacks a direction, or a setting is not allowed.
-        CycleganError: if its weights are missing or damaged.
+        CycleganError: if the weights of the bundle are missing or damaged.
     """
+    late = [] if late is None else late
     worker = Worker(bundle, settings, devices, cycle)
     num_threads = len(devices) + max(2, os.cpu_count() or 1)
     with ThreadPoolExecutor(num_threads) as threads, ThreadPoolExecutor(2) as readers:
         try:
-            late = [] if late is None else late
             looked_at = _ahead(readers, worker.look, jobs, READ_AHEAD)
-            with contextlib.closing(_batches(looked_at, worker, threads, num_threads, late)) as batches:
-                for outcomes in batches:
+            batches = _group(looked_at, worker.batch_size)
+            with contextlib.closing(_work(batches, worker, threads, num_threads, late)) as finished:
+                for outcomes in finished:
                     late += outcomes
                     while late:
                         yield late.pop(0)
@@ -63,37 +64,51 @@ def run_jobs(
             worker.stopping.set()
 
 
-def _batches(
-    looked_at: Iterable[SizedImage | Outcome],
+def _ahead(
+    threads: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item], limit: int
+) -> Iterator[_Result]:
+    """Works like `map`, and computes at most `limit` results before they are taken."""
+    running: collections.deque[Future[_Result]] = collections.deque()
+    for item in items:
+        running.append(threads.submit(function, item))
+        if len(running) >= limit:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+
+
+def _group(
+    looked_at: Iterable[SizedImage | Outcome], batch_size: Callable[[tuple[int, int]], int]
+) -> Iterator[list[SizedImage] | Outcome]:
+    """Groups images of one size into batches. Images that have failed already are passed on."""
+    waiting: dict[tuple[int, int], list[SizedImage]] = collections.defaultdict(list)
+    for looked in looked_at:
+        if isinstance(looked, Outcome):
+            yield looked
+            continue
+        waiting[looked.size].append(looked)
+        if len(waiting[looked.size]) >= batch_size(looked.size):
+            yield waiting.pop(looked.size)
+        elif sum(map(len, waiting.values())) >= READ_AHEAD:
+            yield waiting.pop(next(iter(waiting)))
+    yield from waiting.values()
+
+
+def _work(
+    batches: Iterable[list[SizedImage] | Outcome],
     worker: Worker,
     threads: ThreadPoolExecutor,
     num_threads: int,
     late: list[Outcome],
 ) -> Generator[list[Outcome]]:
-    """Collects images of one size, hands them to the threads, and yields what comes back; `late` as in `run_jobs`."""
-    waiting: dict[tuple[int, int], list[SizedImage]] = collections.defaultdict(list)
+    """Gives each batch to a thread, and yields the outcomes in the order of the batches; `late` as in `run_jobs`."""
     running: collections.deque[Future[list[Outcome]]] = collections.deque()
-    num_waiting = 0
-
-    def start(size: tuple[int, int]) -> None:
-        running.append(threads.submit(worker.work, waiting.pop(size)))
-
     try:
-        for looked in looked_at:
-            if isinstance(looked, Outcome):
-                yield [looked]
+        for batch in batches:
+            if isinstance(batch, Outcome):
+                yield [batch]
                 continue
-            waiting[looked.size].append(looked)
-            num_waiting += 1
-            full = len(waiting[looked.size]) >= worker.batch_size(looked.size)
-            if full or num_waiting >= READ_AHEAD:
-                size = looked.size if full else next(iter(waiting))
-                num_waiting -= len(waiting[size])
-                start(size)
-            while running and (running[0].done() or len(running) > num_threads):
-                yield running.popleft().result()
-        for size in list(waiting):
-            start(size)
+            running.append(threads.submit(worker.work, batch))
             while running and (running[0].done() or len(running) > num_threads):
                 yield running.popleft().result()
         while running:
@@ -103,16 +118,3 @@ def _batches(
         for future in running:
             if not future.cancel() and not future.exception():
                 late += future.result()
-
-
-def _ahead(
-    threads: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item], limit: int
-) -> Iterator[_Result]:
-    """`map` with at most `limit` results that wait to be taken."""
-    running: collections.deque[Future[_Result]] = collections.deque()
-    for item in items:
-        running.append(threads.submit(function, item))
-        if len(running) >= limit:
-            yield running.popleft().result()
-    while running:
-        yield running.popleft().result()

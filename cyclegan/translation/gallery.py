@@ -1,7 +1,7 @@
-"""Translations to look at: pages for a browser, and one picture with a choice of them.
+"""Pages for a browser that show images and their translations.
 
-The pages need neither a server nor a network. All that they show stands in their HTML, from which the viewer reads
-it too; the layout and the viewer are in `gallery.html`.
+The pages need neither a server nor a network. Their HTML contains everything that they show, and the viewer reads it
+from there. The layout and the viewer are in `gallery.html`.
 """
 
 import html
@@ -21,7 +21,7 @@ from cyclegan.runtime.atomic_files import write_atomically
 PAGE_SIZE = 60
 LABELS = ("Input", "Output", "Way back")
 
-# In each page, so that a page of somebody else is neither replaced nor removed.
+# Each page contains this marker, so that no other page is replaced or removed.
 _MARKER = b"<!-- cyclegan gallery -->"
 _TEMPLATE = Path(__file__).with_name("gallery.html")
 
@@ -30,10 +30,11 @@ class Entry(NamedTuple):
     """One image and what became of it.
 
     Attributes:
-        name: shown, such as "x/horse.jpg".
-        input: a picture of the input, upright, sRGB, that a browser can show; smaller where none can hold it.
-        output: its translation, of the same size.
-        cycled: the translation of that back to the input's domain, of the same size; None: not to be shown.
+        name: the name to show, such as "x/horse.jpg".
+        input: a picture of the input that browsers can show: upright, in sRGB, and smaller if the input is too large
+            for the format of the picture.
+        output: the translation, of the size of the input.
+        cycled: the translation back to the domain of the input, of the same size; None: it is not shown.
     """
 
     name: str
@@ -45,27 +46,27 @@ class Entry(NamedTuple):
 def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_size: int = PAGE_SIZE) -> Path:
     """Writes pages that show entries and compare their pictures: index.html, index-2.html and so on.
 
-    Pages of an earlier gallery are replaced, and removed where there are now fewer.
+    Pages of an earlier gallery are replaced. They are removed if there are fewer pages now.
 
     Args:
-        folder: where the pages go. All pictures lie below it, and the pages refer to them relative to it, so
-            that the folder can be moved.
-        entries: in the order to show them.
-        title: shown above them.
+        folder: the folder for the pages. All pictures must lie below it. The pages contain paths relative to it, so
+            the folder can be moved.
+        entries: the entries, in the order in which they are shown.
+        title: the title of the pages.
         page_size: the number of entries on a page.
 
     Returns:
         The first page.
 
     Raises:
-        UsageError: if a page would replace a file that is no page of a gallery. Nothing is written then.
+        UsageError: if a page would replace a file that is not a page of a gallery. Nothing is written then.
         BadImage: if an input cannot be read.
         OSError: if a page cannot be written.
     """
     refuse_foreign_pages(folder, len(entries), page_size)
     pages = _pages(folder, len(entries), page_size)
     template = _TEMPLATE.read_text(encoding="utf-8")
-    # Backwards: no page leads to one that is not there yet.
+    # The last page comes first, so that no link leads to a page that does not exist yet.
     for number in range(len(pages), 0, -1):
         start = (number - 1) * page_size
         shown = entries[start : start + page_size]
@@ -88,14 +89,16 @@ def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_si
 
 
 def refuse_foreign_pages(folder: Path, num_entries: int, page_size: int = PAGE_SIZE) -> None:
-    """Makes sure that a gallery may be written into a folder, before the work for it is done.
+    """Makes sure that a gallery may be written into a folder, before the work starts.
 
     Raises:
-        UsageError: if one of its pages would replace a file that is no page of a gallery.
+        UsageError: if one of its pages would replace a file that is not a page of a gallery.
     """
     for page in _pages(folder, num_entries, page_size):
         if page.exists() and not _is_ours(page):
-            raise UsageError(f"{page} is there and no page of a gallery. Move it, or choose another folder.")
+            raise UsageError(
+                f"{page} exists and is not a page of a gallery. Move this file, or choose another output folder."
+            )
 
 
 def _pages(folder: Path, num_entries: int, page_size: int) -> list[Path]:
@@ -107,7 +110,7 @@ def _page_name(number: int) -> str:
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
-    """All places at once, so that what looks like one within a name is left alone."""
+    """Fills in all values at once, so that a name which looks like a placeholder is not changed."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
@@ -128,7 +131,7 @@ def _range(first: int, last: int) -> str:
 
 
 def _pager(number: int, num_pages: int, text: str) -> str:
-    """Links to the other pages; none where there is but one."""
+    """Links to the other pages; empty if there is only one page."""
     if num_pages == 1:
         return ""
 
@@ -151,8 +154,8 @@ def _pager(number: int, num_pages: int, text: str) -> str:
 
 
 def _figure(folder: Path, entry: Entry, number: int) -> str:
-    """The link that opens an entry in the viewer, which reads its pictures and their size from here."""
-    header = read_header(entry.output, max_pixels=sys.maxsize)  # the picture of a very large input is smaller
+    """The link that opens an entry in the viewer. The viewer reads the pictures and their size from it."""
+    header = read_header(entry.output, max_pixels=sys.maxsize)  # not of the input, whose picture may be smaller
     pictures = "".join(
         f'<span><img src="{_url(folder, path)}" width="{header.width}" height="{header.height}" alt="{label}"'
         ' loading="lazy" decoding="async"></span>'
@@ -168,6 +171,6 @@ def _figure(folder: Path, entry: Entry, number: int) -> str:
 
 
 def _url(folder: Path, path: Path) -> str:
-    """Percent-encoded, relative to `folder`; bytes that are no UTF-8 are kept. Safe in an attribute."""
+    """The URL of a file relative to `folder`, safe in an attribute. Bytes that are not valid UTF-8 are kept."""
     relative = path.absolute().relative_to(folder.absolute())
     return urllib.parse.quote(os.fsencode(relative.as_posix()))
