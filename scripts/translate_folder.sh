@@ -1,10 +1,10 @@
 #!/bin/sh
-# Translates every image below a folder. What is already there is skipped: run it again to continue.
+# Translates every image in a folder. Images that have been translated before are skipped: run it again to continue.
 #
 #     scripts/translate_folder.sh RUN INPUT [OUTPUT] [ab|ba]
 #     scripts/translate_folder.sh runs/stripes-1 photos
 #
-# Copy it and change it.
+# This script is a template: copy it and change it.
 set -eu
 
 if [ $# -lt 2 ]; then
@@ -14,7 +14,7 @@ fi
 direction=${4:-ab}
 output=${3:-${2%/}-$direction}
 
-# The environment that `make install` has made, or the one that is active.
+# The environment that `make install` has made, or else the python3 that is active.
 python=${PYTHON:-$(dirname "$0")/../.venv/bin/python}
 command -v "$python" >/dev/null || python=python3
 

@@ -38,6 +38,7 @@ LIGHT = [
     "cyclegan.data.listing",
     "cyclegan.data.sources",
     "cyclegan.data.stripes",
+    "cyclegan.translation.contact_sheet",
     "cyclegan.translation.gallery",
 ]
 HEAVY = {"keras", "tensorboard", "tensorflow", "tensorflow_datasets"}

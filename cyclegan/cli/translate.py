@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from cyclegan.cli.options import devices_option, direction_option, model_option
 from cyclegan.errors import UsageError
 from cyclegan.runtime.startup import import_tensorflow
 
@@ -16,90 +17,116 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-class _Size(click.ParamType):
-    name = "auto|native|N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in ("auto", "native") or isinstance(value, int):
-            return value
-        if re.fullmatch("[1-9][0-9]*", value):
-            return int(value)
-        self.fail(f"must be auto, native or a number of pixels. Received: {value}.", param, ctx)
+def _parse_size(context: click.Context, parameter: click.Parameter, text: str) -> int | str:
+    if text in ("auto", "native"):
+        return text
+    if re.fullmatch("[1-9][0-9]*", text):
+        return int(text)
+    raise click.BadParameter(f"must be auto, native or a number of pixels. Received: {text}.")
 
 
-class _Bytes(click.ParamType):
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kMGT])B?", value)
-        if not match or float(match[1]) == 0:
-            self.fail(f"must be a number with a unit, such as 800M or 4G. Received: {value}.", param, ctx)
-        return float(match[1]) * 1000.0 ** ("kMGT".index(match[2]) + 1)
+def _parse_bytes(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kMGT])B?", text)
+    if not match or float(match[1]) == 0:
+        raise click.BadParameter(f"must be a number with a unit, such as 800M or 4G. Received: {text}.")
+    return float(match[1]) * 1000.0 ** ("kMGT".index(match[2]) + 1)
 
 
 @click.command("translate")
 @click.argument("input", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--model", metavar="RUN|BUNDLE", type=click.Path(path_type=Path), required=True, help="Trained model.")
-@click.option("--direction", type=click.Choice(["ab", "ba"]), required=True, help="A to B, or B to A.")
-@click.option("--size", type=_Size(), default="auto", help="Shorter side at which the network works. [auto]")
-@click.option("--format", "file_format", type=click.Choice(["png", "jpeg", "webp", "same"]), help="Of OUTPUT. [png]")
-@click.option("--quality", type=click.IntRange(1, 100), default=95, help="Of JPEG and WebP. [95]")
-@click.option("--overwrite", is_flag=True, help="Translate again what is already in OUTPUT.")
+@model_option
+@direction_option
+@click.option(
+    "--size",
+    metavar="auto|native|N",
+    default="auto",
+    callback=_parse_size,
+    help="Length in pixels of the shorter side at which the network works. [auto]",
+)
+@click.option(
+    "--format", "file_format", type=click.Choice(["png", "jpeg", "webp", "same"]), help="Format of the output. [png]"
+)
+@click.option("--quality", type=click.IntRange(1, 100), default=95, help="Quality of JPEG and WebP files. [95]")
+@click.option("--overwrite", is_flag=True, help="Translate images again if their files exist in OUTPUT.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that fails.")
-@click.option("--cycle", is_flag=True, help="Also write the way back.")
-@click.option("--gallery", is_flag=True, help="Also write OUTPUT/index.html, to look at all images.")
-@click.option("--grid", metavar="FILE", type=click.Path(path_type=Path), help="Also write a contact sheet.")
-@click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse larger images. [as in training]")
-@click.option("--memory-limit", type=_Bytes(), help="Memory for one image, as 4G. [half of what is free]")
-@click.option("--tile", type=click.IntRange(1), metavar="N", help="Translate in strips of N rows. [if it must be]")
-@click.option("--batch-size", type=click.IntRange(1), default=4, help="Largest number of images at once. [4]")
-@click.option("--devices", metavar="DEVICES", default="auto", help="auto, cpu, cpu:2, gpu or gpu:0,1. [auto]")
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="ray: on a Ray cluster. [local]")
+@click.option("--cycle", is_flag=True, help="Also translate each translation back.")
+@click.option("--gallery", is_flag=True, help="Also write OUTPUT/index.html, a page that shows all images.")
+@click.option("--grid", metavar="FILE", type=click.Path(path_type=Path), help="Also write a contact sheet to FILE.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Refuse images with more than N pixels. [the limit used in training]",
+)
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    callback=_parse_bytes,
+    help="Memory that one image may take, such as 4G. [half of the free memory]",
+)
+@click.option(
+    "--tile",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Translate in strips of N rows. [only images that exceed the memory limit]",
+)
+@click.option("--batch-size", type=click.IntRange(1), default=4, help="Most images to translate at once. [4]")
+@devices_option
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="local: work on this machine; ray: on a Ray cluster. [local]",
+)
 def command(
     input: tuple[Path, ...],
     output: Path,
     model: Path,
     direction: Literal["ab", "ba"],
+    devices: str | None,
+    engine: Literal["local", "ray"],
     file_format: Literal["png", "jpeg", "webp", "same"] | None,
     strict: bool,
     cycle: bool,
     gallery: bool,
     grid: Path | None,
-    devices: str,
-    engine: Literal["local", "ray"],
-    **options: Any,
+    **settings: Any,
 ) -> None:
-    """Translate images: INPUT is a folder, an image, or a pattern as 'photos/**/*.jpg'; OUTPUT a folder.
+    """Translate images with a trained model.
 
-    Each image comes out in its own size. What is already in OUTPUT is skipped, so the same command continues one that
-    was interrupted. OUTPUT/report.json says what became of each image.
+    INPUT is a folder, an image, or a pattern such as 'photos/**/*.jpg'; several are allowed. OUTPUT is a folder. For
+    one image it may also be a file.
+
+    Each translation has the size of its image. Images whose files exist in OUTPUT are skipped, so the same command
+    continues one that was interrupted. OUTPUT/report.json says what became of each image.
     """
-    from rich.console import Console
-
+    devices = devices or "auto"
     if engine == "ray" and devices != "auto":
         raise UsageError(
-            f"`--engine ray` takes the devices of the cluster: leave out `--devices`. Received: {devices}."
+            f"`--engine ray` uses the devices of the cluster. Leave out `--devices`. Received: --devices {devices}."
         )
     import_tensorflow()
+    from rich.console import Console
+
     from cyclegan.bundle import load_bundle
     from cyclegan.runtime.devices import device_names
-    from cyclegan.translation.engine import Settings
     from cyclegan.translation.folder import translate_images
+    from cyclegan.translation.settings import Settings
 
     console = Console(stderr=True)
 
-    def report(line: str) -> None:
+    def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    with _progress(console, report) as progress:
-        result = translate_images(
+    with _progress(console, say) as progress:
+        report = translate_images(
             load_bundle(model),
             input,
             output,
-            Settings(direction, **options),
+            Settings(direction, **settings),
             file_format=file_format,
             cycle=cycle,
             gallery=gallery,
@@ -107,19 +134,23 @@ def command(
             devices=device_names(devices) if engine == "local" else (),
             engine=engine,
             strict=strict,
-            report=report,
+            say=say,
             progress=progress,
         )
-    summary = f"{len(result.translated)} translated to {click.format_filename(output)}"
-    if result.skipped:
-        summary += f", {len(result.skipped)} were already there"
-    if result.failed:
-        summary += f", {len(result.failed)} failed"
-    click.echo(f"{summary}.")
+    click.echo(_summary(len(report.translated), len(report.skipped), len(report.failed), output))
     if gallery:
-        click.echo(f"To look at them, open {click.format_filename(output / 'index.html')}.")
-    if result.failed:
+        click.echo(f"To see the images, open {click.format_filename(output / 'index.html')}.")
+    if report.failed:
         sys.exit(1)
+
+
+def _summary(num_translated: int, num_skipped: int, num_failed: int, output: Path) -> str:
+    summary = f"Images translated to {click.format_filename(output)}: {num_translated}."
+    if num_skipped:
+        summary += f" Skipped, because their files exist: {num_skipped}."
+    if num_failed:
+        summary += f" Failed: {num_failed}."
+    return summary
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Trained generators at work: folders of images in, folders of images out."""
+"""Translation with trained generators: folders of images in, folders of images out."""

@@ -1,8 +1,6 @@
-"""Images in, the same tree of translated images out, with a report of what became of each."""
+"""A folder of images in, a folder of translated images out, with a report of what became of each image."""
 
 import contextlib
-import dataclasses
-import json
 import os
 import sys
 import time
@@ -15,35 +13,14 @@ from cyclegan.data.decoding import ValueRange
 from cyclegan.data.encoding import FileFormat, levels_of
 from cyclegan.data.headers import BadImage, read_header
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.runtime.atomic_files import write_atomically
-from cyclegan.translation.engine import Outcome, Settings, run_jobs
-from cyclegan.translation.gallery import Entry, contact_sheet, refuse_foreign_pages, write_gallery
-from cyclegan.translation.naming import FORMAT_OF, Job, Plan, plan_jobs, refuse_sources
-
-REPORT_FILE = "report.json"
+from cyclegan.translation.contact_sheet import contact_sheet
+from cyclegan.translation.engine import run_jobs
+from cyclegan.translation.gallery import Entry, refuse_foreign_pages, write_gallery
+from cyclegan.translation.naming import FORMAT_OF, Job, Naming, name_files, refuse_sources
+from cyclegan.translation.report import REPORT_FILE, Report, new_report, refuse_foreign_report, write_report
+from cyclegan.translation.settings import Outcome, Settings
 
 Engine = Literal["local", "ray"]
-
-
-@dataclasses.dataclass
-class Report:
-    """What became of the images, by their names below the input.
-
-    Attributes:
-        translated: written in this call.
-        skipped: passed over, because all their files were there.
-        failed: `path` and `reason`, one line.
-        renamed: those whose output keeps their suffix, because of another with the same name, with its name.
-        notes: `path` and `note`, what the user should know.
-        images_per_second: translated, from the first to the last.
-    """
-
-    translated: list[str] = dataclasses.field(default_factory=list)
-    skipped: list[str] = dataclasses.field(default_factory=list)
-    failed: list[dict[str, str]] = dataclasses.field(default_factory=list)
-    renamed: dict[str, str] = dataclasses.field(default_factory=dict)
-    notes: list[dict[str, str]] = dataclasses.field(default_factory=list)
-    images_per_second: float = 0.0
 
 
 def translate_images(
@@ -59,107 +36,109 @@ def translate_images(
     devices: Sequence[str] = ("/cpu:0",),
     engine: Engine = "local",
     strict: bool = False,
-    report: Callable[[str], None],
-    progress: Callable[[int, int, float], None] | None = None,
+    say: Callable[[str], None],
+    progress: Callable[[int, int, float], None] = lambda done, total, speed: None,
 ) -> Report:
-    """Translates images, folders of images and patterns, each image in its own size.
+    """Translates images, folders of images and patterns. Each translation has the size of its image.
 
-    Each file appears whole or not at all, so a call that was interrupted is continued by the same call. A folder as
-    output gets `report.json`, whatever ends the work.
+    A file appears only when it is complete, so the same call continues a call that was interrupted. If the output is a
+    folder, `report.json` is written into it, even if the work ends with an error or an interruption.
 
     Args:
         bundle: the trained model.
-        inputs: see `plan_jobs`.
-        output: likewise.
+        inputs: see `name_files`.
+        output: see `name_files`.
         settings: how to translate.
-        file_format: see `plan_jobs`.
-        cycle: also write the way back, `horse.cycled.png`.
-        gallery: also write `index.html`, that shows all images.
+        file_format: see `name_files`.
+        cycle: also translate each translation back, to `horse.cycled.png`.
+        gallery: also write `index.html`, a page that shows all images.
         grid: also write a contact sheet, to this file.
-        devices: TensorFlow's names of them; they share the images.
-        engine: "local", or "ray": a Ray cluster, or Ray on this machine where there is none.
+        devices: the devices that share the images, by their TensorFlow names.
+        engine: "local" works in this process, "ray" on a Ray cluster, or with Ray on this machine if there is none.
         strict: stop at the first image that fails.
-        report: gets a line for each image that fails and for each note; those alike are said once.
-        progress: called as (done, total, images per second); skipped images are in neither number.
+        say: receives one line for each image that fails, and one for the first note of each kind.
+        progress: called as (done, total, images per second). Skipped images are not counted.
 
     Raises:
-        UsageError: if there are no images, the bundle lacks a direction, or an output would lie in the input.
-        CycleganError: if nothing more can be written, as on a full disk, or an image fails and `strict` is on. What is
-            done is kept.
+        UsageError: if there are no images, the bundle lacks a direction, or an output would be inside the input.
+        CycleganError: if no more files can be written, for example because the disk is full, or if an image fails and
+            `strict` is on. The translations that exist are kept.
     """
     if grid and grid.suffix.lower() not in FORMAT_OF:
         raise UsageError(f"`--grid` must end in {' '.join(FORMAT_OF)}. Received: {grid}.")
-    plan = plan_jobs(inputs, output, file_format=file_format, cycle=cycle, gallery=gallery)
-    _refuse_foreign_report(plan)
-    if grid:
-        refuse_sources(plan.jobs, [grid])
-        if os.path.exists(grid) and not settings.overwrite:
-            raise UsageError(f"{grid} is there already. Remove it, choose another `--grid`, or give `--overwrite`.")
-        if any(os.path.abspath(grid) == os.path.abspath(path) for job in plan.jobs for path in job.files):
-            raise UsageError(f"{grid} is the translation of an image. Choose another `--grid`.")
-    if gallery:
-        refuse_foreign_pages(output, len(plan.jobs))
-    todo = [job for job in plan.jobs if settings.overwrite or not all(os.path.isfile(path) for path in job.files)]
-    result = Report()
-    pending = {job.name for job in todo}
-    result.skipped = [job.name for job in plan.jobs if job.name not in pending]
-    if plan.folder:
-        renamed = (job for job in plan.jobs if job.output.stem != job.source.stem)
-        result.renamed = {job.name: job.output.relative_to(output).as_posix() for job in renamed}
-    for path, reason in plan.unlisted:
-        result.failed.append({"path": str(path), "reason": reason})
-        report(f"{path}: {reason}")
+    naming = name_files(inputs, output, file_format=file_format, cycle=cycle, gallery=gallery)
+    _refuse_to_replace(naming, output, settings, gallery, grid)
+    todo = [job for job in naming.jobs if settings.overwrite or not _is_done(job)]
+    report = new_report(naming, todo)
+    for entry in report.failed:
+        say(f"{entry['path']}: {entry['reason']}")
         if strict:
-            raise CycleganError(f"{path}: {reason}.")
-    started = time.perf_counter()
-    said: set[str] = set()
+            raise CycleganError(f"{entry['path']}: {entry['reason']}.")
+
+    record = _recorder(report, say, naming.folder is not None)
     late: list[Outcome] = []
-
-    def record(outcome: Outcome) -> None:
-        name = outcome.job.name
-        pending.discard(name)
-        if outcome.reason:
-            result.failed.append({"path": name, "reason": outcome.reason})
-            report(f"{outcome.job.source}: {outcome.reason}")
-        else:
-            result.translated.append(name)
-        for note in outcome.notes:
-            result.notes.append({"path": name, "note": note})
-            if (kind := note.split(" at ")[0].split(" of ")[0]) not in said:
-                said.add(kind)
-                others = f" The same may hold for others; {REPORT_FILE} lists them." if plan.folder else ""
-                report(f"{outcome.job.source}: {note}.{others}")
-        result.images_per_second = len(result.translated) / (time.perf_counter() - started)
-
     try:
         with contextlib.closing(_run(engine, bundle, todo, settings, list(devices), cycle, late)) as outcomes:
-            for outcome in outcomes:
+            for done, outcome in enumerate(outcomes, start=1):
                 record(outcome)
-                if progress:
-                    progress(len(todo) - len(pending), len(todo), result.images_per_second)
+                progress(done, len(todo), report.images_per_second)
                 if outcome.stops or (strict and outcome.reason):
                     what = outcome.reason if outcome.stops else f"{outcome.job.name}: {outcome.reason}"
-                    raise CycleganError(f"{what}. Translated before and kept: {len(result.translated)}.")
+                    raise CycleganError(f"{what}. Translated before and kept: {len(report.translated)}.")
     except UsageError:
         raise
     except BaseException:
-        # An interruption lets the files be finished that were being written.
         for outcome in late:
             record(outcome)
-        result.translated += [job.name for job in todo if job.name in pending and not settings.overwrite and _done(job)]
-        with contextlib.suppress(CycleganError):  # whatever ended the work is worse
-            _write_report(plan, result, bundle, settings)
+        if not settings.overwrite:
+            report.translated += [job.name for job in _unrecorded(report, todo) if _is_done(job)]
+        with contextlib.suppress(CycleganError):  # the error that ended the work is more important
+            write_report(report, naming, bundle, settings)
         raise
-    _write_report(plan, result, bundle, settings)
+    write_report(report, naming, bundle, settings)
 
-    entries = [entry for job in plan.jobs if _done(job) and (entry := _entry(job, report))] if gallery or grid else []
+    entries = _entries(naming.jobs, say) if gallery or grid else []
     if gallery:
         _write_gallery(output, entries, title=f"{bundle.info.provenance.dataset}, {settings.direction}")
     if grid:
-        sources = {job.name: job.source for job in plan.jobs}
-        shown = [entry._replace(input=sources[entry.name]) for entry in entries]
-        _write_grid(grid, shown, bundle.info.value_range)
-    return result
+        _write_grid(grid, entries, naming.jobs, bundle.info.value_range)
+    return report
+
+
+def _refuse_to_replace(naming: Naming, output: Path, settings: Settings, gallery: bool, grid: Path | None) -> None:
+    """Makes sure, before the work starts, that no file is replaced that was not written by cyclegan."""
+    if naming.folder:
+        refuse_foreign_report(naming.folder)
+    if grid:
+        refuse_sources(naming.jobs, [grid])
+        if os.path.exists(grid) and not settings.overwrite:
+            raise UsageError(f"{grid} exists already. Remove it, choose another `--grid`, or use `--overwrite`.")
+        if any(os.path.abspath(grid) == os.path.abspath(path) for job in naming.jobs for path in job.files):
+            raise UsageError(f"{grid} is the translation of an image. Choose another `--grid`.")
+    if gallery:
+        refuse_foreign_pages(output, len(naming.jobs))
+
+
+def _is_done(job: Job) -> bool:
+    return all(os.path.isfile(path) for path in job.files)
+
+
+def _recorder(report: Report, say: Callable[[str], None], is_folder: bool) -> Callable[[Outcome], None]:
+    """A function that adds an outcome to the report, and says what the user should know now."""
+    started = time.perf_counter()
+    said: set[str] = set()
+    more = f" Other images may have the same note; {REPORT_FILE} lists them." if is_folder else ""
+
+    def record(outcome: Outcome) -> None:
+        report.add(outcome, time.perf_counter() - started)
+        if outcome.reason:
+            say(f"{outcome.job.source}: {outcome.reason}")
+        for note in outcome.notes:
+            if note.kind not in said:
+                said.add(note.kind)
+                say(f"{outcome.job.source}: {note.text}.{more}")
+
+    return record
 
 
 def _run(
@@ -178,74 +157,41 @@ def _run(
     return run_jobs(bundle, jobs, settings, devices, cycle=cycle, late=late)
 
 
-def _done(job: Job) -> bool:
-    return all(os.path.isfile(path) for path in job.files)
+def _unrecorded(report: Report, jobs: list[Job]) -> list[Job]:
+    """The jobs whose outcome is not known. Processes of Ray may have finished some of them."""
+    recorded = {*report.translated, *(entry["path"] for entry in report.failed)}
+    return [job for job in jobs if job.name not in recorded]
 
 
-def _refuse_foreign_report(plan: Plan) -> None:
-    path = plan.folder and plan.folder / REPORT_FILE
-    if not path or not os.path.exists(path):
-        return
-    try:
-        ours = "images_per_second" in json.loads(path.read_text("utf-8", "replace"))
-    except (OSError, ValueError, TypeError):
-        ours = False
-    if not ours:
-        raise UsageError(f"{path} is there and no report of ours. Move it, or choose another folder.")
+def _entries(jobs: Sequence[Job], say: Callable[[str], None]) -> list[Entry]:
+    """What a gallery shows: the images whose files are complete, also those of earlier calls."""
+    return [entry for job in jobs if _is_done(job) and (entry := _entry(job, say))]
 
 
-def _write_report(plan: Plan, result: Report, bundle: Bundle, settings: Settings) -> None:
-    if not plan.folder:
-        return
-    path = plan.folder / REPORT_FILE
-    order = {job.name: number for number, job in enumerate(plan.jobs)}
-    result.translated.sort(key=order.__getitem__)
-    result.failed.sort(key=lambda entry: order.get(entry["path"], -1))
-    provenance = bundle.info.provenance
-    content = {
-        **dataclasses.asdict(result),
-        "settings": dataclasses.asdict(settings),
-        "model": {
-            "bundle": str(bundle.folder),
-            "dataset": provenance.dataset,
-            "step": provenance.step,
-            "weights_sha256": {key: entry.sha256 for key, entry in bundle.info.weights.items()},
-        },
-    }
-    # Names that are no UTF-8 become escapes of JSON.
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    try:
-        plan.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise CycleganError(f"{path} cannot be written: {error.strerror}. All translations are kept.") from error
-
-
-def _entry(job: Job, report: Callable[[str], None]) -> Entry | None:
-    """Also of a translation of an earlier call, which may have been damaged since; None, and said, if so."""
-    for path in (job.output, job.cycled, job.picture):
+def _entry(job: Job, say: Callable[[str], None]) -> Entry | None:
+    """None, and a line for the user, if a file has been damaged since it was written."""
+    for path in job.files:
         try:
-            if path:
-                read_header(path, max_pixels=sys.maxsize)
+            read_header(path, max_pixels=sys.maxsize)
         except BadImage as error:
-            report(f"{error}. It is not shown; remove it to have it made again.")
+            say(f"{error}. This translation is not shown. Remove the file to have it written again.")
             return None
     return Entry(job.name, job.picture or job.source, job.output, job.cycled)
 
 
 def _write_gallery(folder: Path, entries: list[Entry], title: str) -> None:
-    """Raises CycleganError if it cannot be written."""
     try:
         write_gallery(folder, entries, title=title)
     except OSError as error:
         raise CycleganError(f"The gallery in {folder} cannot be written: {error.strerror}.") from error
 
 
-def _write_grid(path: Path, entries: list[Entry], value_range: ValueRange | None) -> None:
-    """Raises CycleganError if it cannot be made."""
+def _write_grid(path: Path, entries: list[Entry], jobs: Sequence[Job], value_range: ValueRange | None) -> None:
     if not entries:
-        raise CycleganError(f"There is no translation to show in {path}.")
-    inputs = {entry.input for entry in entries}
+        raise CycleganError(f"The contact sheet {path} cannot be written: there is no translation to show.")
+    sources = {job.name: job.source for job in jobs}
+    shown = [entry._replace(input=sources[entry.name]) for entry in entries]
+    inputs = {entry.input for entry in shown}
 
     def value_range_of(file: Path) -> ValueRange | None:
         if value_range is None or file in inputs:
@@ -254,6 +200,6 @@ def _write_grid(path: Path, entries: list[Entry], value_range: ValueRange | None
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(entries, value_range_of=value_range_of).save(path)
+        contact_sheet(shown, value_range_of=value_range_of).save(path)
     except (OSError, ValueError, BadImage) as error:
         raise CycleganError(f"The contact sheet {path} cannot be written: {error}") from error

@@ -1,7 +1,7 @@
-"""Translations to look at: pages for a browser, and one picture with a choice of them.
+"""Pages for a browser that show images and their translations.
 
-The pages need neither a server nor a network. All that they show stands in their HTML, from which the viewer reads
-it too; the layout and the viewer are in `gallery.html`.
+The pages need neither a server nor a network. Their HTML contains everything that they show, and the viewer reads it
+from there. The layout and the viewer are in `gallery.html`.
 """
 
 import html
@@ -10,14 +10,10 @@ import os
 import re
 import sys
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-
-from cyclegan.data.decoding import ValueRange, read_image_and_alpha
 from cyclegan.data.headers import read_header
 from cyclegan.errors import UsageError
 from cyclegan.runtime.atomic_files import write_atomically
@@ -25,22 +21,20 @@ from cyclegan.runtime.atomic_files import write_atomically
 PAGE_SIZE = 60
 LABELS = ("Input", "Output", "Way back")
 
-# In each page, so that a page of somebody else is neither replaced nor removed.
+# Each page contains this marker, so that no other page is replaced or removed.
 _MARKER = b"<!-- cyclegan gallery -->"
 _TEMPLATE = Path(__file__).with_name("gallery.html")
-
-_GAP = 4  # between the tiles of a contact sheet, in pixels
-_MARGIN = 24  # around and between its groups
 
 
 class Entry(NamedTuple):
     """One image and what became of it.
 
     Attributes:
-        name: shown, such as "x/horse.jpg".
-        input: a picture of the input, upright, sRGB, that a browser can show; smaller where none can hold it.
-        output: its translation, of the same size.
-        cycled: the translation of that back to the input's domain, of the same size; None: not to be shown.
+        name: the name to show, such as "x/horse.jpg".
+        input: a picture of the input that browsers can show: upright, in sRGB, and smaller if the input is too large
+            for the format of the picture.
+        output: the translation, of the size of the input.
+        cycled: the translation back to the domain of the input, of the same size; None: it is not shown.
     """
 
     name: str
@@ -52,27 +46,27 @@ class Entry(NamedTuple):
 def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_size: int = PAGE_SIZE) -> Path:
     """Writes pages that show entries and compare their pictures: index.html, index-2.html and so on.
 
-    Pages of an earlier gallery are replaced, and removed where there are now fewer.
+    Pages of an earlier gallery are replaced. They are removed if there are fewer pages now.
 
     Args:
-        folder: where the pages go. All pictures lie below it, and the pages refer to them relative to it, so
-            that the folder can be moved.
-        entries: in the order to show them.
-        title: shown above them.
+        folder: the folder for the pages. All pictures must lie below it. The pages contain paths relative to it, so
+            the folder can be moved.
+        entries: the entries, in the order in which they are shown.
+        title: the title of the pages.
         page_size: the number of entries on a page.
 
     Returns:
         The first page.
 
     Raises:
-        UsageError: if a page would replace a file that is no page of a gallery. Nothing is written then.
+        UsageError: if a page would replace a file that is not a page of a gallery. Nothing is written then.
         BadImage: if an input cannot be read.
         OSError: if a page cannot be written.
     """
     refuse_foreign_pages(folder, len(entries), page_size)
     pages = _pages(folder, len(entries), page_size)
     template = _TEMPLATE.read_text(encoding="utf-8")
-    # Backwards: no page leads to one that is not there yet.
+    # The last page comes first, so that no link leads to a page that does not exist yet.
     for number in range(len(pages), 0, -1):
         start = (number - 1) * page_size
         shown = entries[start : start + page_size]
@@ -95,66 +89,20 @@ def write_gallery(folder: Path, entries: Sequence[Entry], *, title: str, page_si
 
 
 def refuse_foreign_pages(folder: Path, num_entries: int, page_size: int = PAGE_SIZE) -> None:
-    """Makes sure that a gallery may be written into a folder, before the work for it is done.
+    """Makes sure that a gallery may be written into a folder, before the work starts.
 
     Raises:
-        UsageError: if one of its pages would replace a file that is no page of a gallery.
+        UsageError: if one of its pages would replace a file that is not a page of a gallery.
     """
     for page in _pages(folder, num_entries, page_size):
         if page.exists() and not _is_ours(page):
-            raise UsageError(f"{page} is there and no page of a gallery. Move it, or choose another folder.")
+            raise UsageError(
+                f"{page} exists and is not a page of a gallery. Move this file, or choose another output folder."
+            )
 
 
 def _pages(folder: Path, num_entries: int, page_size: int) -> list[Path]:
     return [folder / _page_name(number) for number in range(1, max(1, math.ceil(num_entries / page_size)) + 1)]
-
-
-def contact_sheet(
-    entries: Sequence[Entry],
-    *,
-    value_range_of: Callable[[Path], ValueRange | None] = lambda path: None,
-    tile_size: int = 192,
-    max_rows: int = 24,
-) -> Image.Image:
-    """One picture of rows input | output | way back, in as many columns of them as make it about square.
-
-    Args:
-        entries: at least one. If any has a way back, all rows have a place for it.
-        value_range_of: the values that are black and white in a file; None: those of its type.
-        tile_size: width and height in pixels of the square that each picture is fitted into; smaller pictures
-            are enlarged. What is transparent is shown on white.
-        max_rows: if there are more entries, so many are taken from first to last at equal distances.
-
-    Returns:
-        RGB.
-
-    Raises:
-        BadImage: if a picture cannot be read.
-    """
-    num_rows = min(len(entries), max_rows)
-    chosen = [entries[round(i)] for i in np.linspace(0, len(entries) - 1, num_rows)]
-    columns = 3 if any(entry.cycled for entry in chosen) else 2
-    height = math.ceil(num_rows / math.ceil(math.sqrt(num_rows / columns)))
-    num_groups = math.ceil(num_rows / height)
-
-    step = tile_size + _GAP
-    group_width = columns * step - _GAP
-    font_size = max(8, min(14, tile_size // 8))
-    font = ImageFont.load_default(font_size)
-    header = 2 * font_size
-    size = (num_groups * (group_width + _MARGIN) + _MARGIN, header + height * step - _GAP + 2 * _MARGIN)
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
-    for group in range(num_groups):
-        left = _MARGIN + group * (group_width + _MARGIN)
-        for column, label in enumerate(LABELS[:columns]):
-            draw.text((left + column * step, _MARGIN), label, fill="dimgray", font=font)
-        for row, entry in enumerate(chosen[group * height : (group + 1) * height]):
-            for column, path in enumerate(entry[1:]):
-                if path:
-                    tile = _tile(path, tile_size, value_range_of(path))
-                    sheet.paste(tile, (left + column * step, _MARGIN + header + row * step))
-    return sheet
 
 
 def _page_name(number: int) -> str:
@@ -162,7 +110,7 @@ def _page_name(number: int) -> str:
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
-    """All places at once, so that what looks like one within a name is left alone."""
+    """Fills in all values at once, so that a name which looks like a placeholder is not changed."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
@@ -183,7 +131,7 @@ def _range(first: int, last: int) -> str:
 
 
 def _pager(number: int, num_pages: int, text: str) -> str:
-    """Links to the other pages; none where there is but one."""
+    """Links to the other pages; empty if there is only one page."""
     if num_pages == 1:
         return ""
 
@@ -206,8 +154,8 @@ def _pager(number: int, num_pages: int, text: str) -> str:
 
 
 def _figure(folder: Path, entry: Entry, number: int) -> str:
-    """The link that opens an entry in the viewer, which reads its pictures and their size from here."""
-    header = read_header(entry.output, max_pixels=sys.maxsize)  # the picture of a very large input is smaller
+    """The link that opens an entry in the viewer. The viewer reads the pictures and their size from it."""
+    header = read_header(entry.output, max_pixels=sys.maxsize)  # not of the input, whose picture may be smaller
     pictures = "".join(
         f'<span><img src="{_url(folder, path)}" width="{header.width}" height="{header.height}" alt="{label}"'
         ' loading="lazy" decoding="async"></span>'
@@ -223,21 +171,6 @@ def _figure(folder: Path, entry: Entry, number: int) -> str:
 
 
 def _url(folder: Path, path: Path) -> str:
-    """Percent-encoded, relative to `folder`; bytes that are no UTF-8 are kept. Safe in an attribute."""
+    """The URL of a file relative to `folder`, safe in an attribute. Bytes that are not valid UTF-8 are kept."""
     relative = path.absolute().relative_to(folder.absolute())
     return urllib.parse.quote(os.fsencode(relative.as_posix()))
-
-
-def _tile(path: Path, size: int, value_range: ValueRange | None) -> Image.Image:
-    """A picture fitted into the middle of a white square."""
-    planes = [plane for plane in read_image_and_alpha(path, 3, value_range, sys.maxsize) if plane is not None]
-    pixels = np.rint((np.concatenate(planes, axis=-1) + 1) * 127.5).astype(np.uint8)
-    picture = Image.fromarray(pixels).convert("RGBA")
-    scale = size / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    # Enlarged pixels stay squares, as in the viewer.
-    resampling = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-    picture = picture.resize((width, height), resampling, reducing_gap=3.0)
-    tile = Image.new("RGBA", (size, size), "white")
-    tile.alpha_composite(picture, ((size - width) // 2, (size - height) // 2))
-    return tile.convert("RGB")

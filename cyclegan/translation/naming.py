@@ -1,4 +1,4 @@
-"""Which image goes to which file, with no two to the same."""
+"""Which image becomes which file. No two images become the same file."""
 
 import glob
 import itertools
@@ -13,7 +13,7 @@ from cyclegan.data.listing import SUFFIXES, list_images
 from cyclegan.errors import UsageError
 
 FORMAT_OF: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-"""What a file is by its suffix. `same` turns all other images into PNG."""
+"""The format of a file by its suffix. With the format `same`, images with other suffixes become PNG."""
 
 
 class Job(NamedTuple):
@@ -21,10 +21,10 @@ class Job(NamedTuple):
 
     Attributes:
         source: the image.
-        name: the same without the folder that all images are in, in POSIX form.
-        output: its translation.
-        cycled: the way back, if it is wanted.
-        picture: a copy of the input that browsers can show, if it is wanted.
+        name: the path of the image below the input folder, in POSIX form.
+        output: the file of its translation.
+        cycled: the file of the translation that is translated back; None: it is not wanted.
+        picture: the file of a copy of the image that browsers can show; None: it is not wanted.
     """
 
     source: Path
@@ -35,17 +35,17 @@ class Job(NamedTuple):
 
     @property
     def files(self) -> list[Path]:
-        """All that it becomes."""
+        """All files that the image becomes."""
         return [path for path in (self.output, self.cycled, self.picture) if path]
 
 
-class Plan(NamedTuple):
-    """What is to be done.
+class Naming(NamedTuple):
+    """All images and their files.
 
     Attributes:
-        jobs: all images.
-        folder: gets the report; None where the output is one file.
-        unlisted: folders of the input that cannot be listed, with the reason.
+        jobs: one for each image.
+        folder: the output folder; None: the output is a single file.
+        unlisted: folders of the input that cannot be listed, each with the reason.
     """
 
     jobs: list[Job]
@@ -53,33 +53,35 @@ class Plan(NamedTuple):
     unlisted: list[tuple[Path, str]]
 
 
-def plan_jobs(
+def name_files(
     inputs: Sequence[Path],
     output: Path,
     *,
     file_format: FileFormat | Literal["same"] | None = None,
     cycle: bool = False,
     gallery: bool = False,
-) -> Plan:
+) -> Naming:
     """Finds the images and names their translations.
 
-    `output` gets the tree of the input: `input/x/horse.jpg` becomes `output/x/horse.png`. Where two images would get
-    the same name, with or without regard to case, they keep their suffixes: `horse.jpg.png` and `horse.bmp.png`; where
-    that is not enough, they are numbered: `horse.jpg-2.png`.
+    `output` gets the same folders as the input: `input/x/horse.jpg` becomes `output/x/horse.png`. If two images would
+    get the same name, or names that differ only in case, they keep their suffixes: `horse.jpg.png` and `horse.bmp.png`.
+    If these names are taken too, they are numbered: `horse.jpg-2.png`.
+
+    In folders and patterns, hidden files and files without the suffix of an image are passed over. If
+    `output` lies below the folder where a pattern starts, the pattern does not match the files in it.
 
     Args:
-        inputs: images, folders and patterns such as `photos/**/*.jpg`, each once however often it is named; hidden
-            files, and of folders and patterns all that is no image by its suffix, are passed over, and of patterns
-            what lies in an `output` below them.
-        output: a folder, created later; for one image also a path with the suffix of a format.
-        file_format: None: as the suffix of `output` says, else PNG. "same": that of the image if it is one that is
-            written, else PNG.
-        cycle: whether the way back is wanted: `horse.cycled.png`.
-        gallery: whether pictures of the input are wanted, below `output/gallery/`.
+        inputs: images, folders and patterns such as `photos/**/*.jpg`. An image that is named several times is
+            translated once.
+        output: a folder, which need not exist; for one image also a path with the suffix of a format.
+        file_format: the format of the translations. "same": the format of the image if it can be written, otherwise
+            PNG. None: the format of the suffix of `output`, or PNG if `output` is a folder.
+        cycle: whether the translations are translated back, to `horse.cycled.png`.
+        gallery: whether copies of the input are wanted, in `output/gallery/`.
 
     Raises:
         UsageError: if there are no images, or an output would lie in a folder of the input or outside of `output`, or
-            replace an image of the input.
+            would replace an image of the input.
     """
     found: dict[str, tuple[Path, str]] = {}
     bases = []
@@ -91,7 +93,7 @@ def plan_jobs(
             found.setdefault(place, (image, os.path.join(base, os.path.relpath(image, base))))
     images = [image for image, _ in found.values()]
     if len(inputs) == 1 and inputs[0].is_file() and output.suffix.lower() in SUFFIXES and not output.is_dir():
-        return _plan_one(images[0], output, file_format, cycle, gallery)
+        return _name_one(images[0], output, file_format, cycle, gallery)
     if os.path.lexists(output) and not output.is_dir():
         raise UsageError(f"The output must be a folder. Received: {output}.")
 
@@ -110,17 +112,21 @@ def plan_jobs(
             )
         )
     _check_places(jobs, [path for path in inputs if path.is_dir()], output)
-    return Plan(jobs, output, [(Path(error.filename), f"cannot be listed: {error.strerror}") for error in unlisted])
+    reasons = [(Path(error.filename), f"the folder cannot be listed: {error.strerror}") for error in unlisted]
+    return Naming(jobs, output, reasons)
 
 
 def _find(path: Path, output: Path, unlisted: list[OSError]) -> tuple[str, list[Path]]:
-    """The folder whose tree is mirrored, absolute, and its images. It does not depend on which images there are."""
+    """The absolute path of the folder whose tree is mirrored, and the images in it.
+
+    The path depends on `path` only, so a later call with more images gives the same names.
+    """
     if path.is_dir():
         if images := list_images(path, unlisted.append):
             return os.path.abspath(path), images
         if unlisted:
-            raise UsageError(f"{unlisted[0].filename}: cannot be listed: {unlisted[0].strerror}.")
-        raise UsageError(f"{path} holds no images. Looked for {' '.join(sorted(SUFFIXES))}.")
+            raise UsageError(f"{unlisted[0].filename} cannot be listed: {unlisted[0].strerror}.")
+        raise UsageError(f"{path} contains no images. Looked for {' '.join(sorted(SUFFIXES))}.")
     if os.path.exists(path):
         return os.path.abspath(path.parent), [path]
     if glob.has_magic(str(path)):
@@ -134,11 +140,11 @@ def _find(path: Path, output: Path, unlisted: list[OSError]) -> tuple[str, list[
         if images:
             return base, images
         raise UsageError(f"{path} matches no images. Looked for {' '.join(sorted(SUFFIXES))}.")
-    raise UsageError(f"{path}: no such file or folder.")
+    raise UsageError(f"The input {path} does not exist.")
 
 
 def _places(images: list[Path]) -> list[str]:
-    """One string for all the ways to a file, through links to folders too."""
+    """One path for each file, the same for all links to its folder."""
     real = {folder: os.path.realpath(folder) for folder in {os.path.dirname(image) for image in images}}
     return [os.path.join(real[os.path.dirname(image)], image.name) for image in images]
 
@@ -146,8 +152,10 @@ def _places(images: list[Path]) -> list[str]:
 def _files(
     names: list[str], file_format: str, cycle: bool, gallery: bool
 ) -> Iterator[tuple[str, str | None, str | None]]:
-    """For each image its translation, its way back and its picture; no two alike, and none as a folder of another."""
-    # Strings, because there may be millions.
+    """For each image the names of its translation, of the one translated back, and of its picture.
+
+    All names differ, and no file gets the name of a folder. Names are strings, because there may be millions of them.
+    """
     claims = Counter(
         path.casefold()
         for name in names
@@ -175,7 +183,7 @@ def _folders(name: str) -> Iterator[str]:
 
 
 def _family(name: str, number: int, file_format: str, cycle: bool) -> tuple[str, str | None]:
-    """What the translation of an image is called, and the way back if it is wanted, at the first attempts."""
+    """The names of a translation, and of the one translated back, in attempt `number` to find free names."""
     stem, own = os.path.splitext(name)
     if file_format == "same":
         suffix = own if own.lower() in FORMAT_OF else ".png"
@@ -185,35 +193,36 @@ def _family(name: str, number: int, file_format: str, cycle: bool) -> tuple[str,
     return f"{root}{suffix}", f"{root}.cycled{suffix}" if cycle else None
 
 
-def _plan_one(image: Path, output: Path, file_format: str | None, cycle: bool, gallery: bool) -> Plan:
+def _name_one(image: Path, output: Path, file_format: str | None, cycle: bool, gallery: bool) -> Naming:
     found = FORMAT_OF.get(output.suffix.lower())
     if not found or file_format not in (None, "same", found):
         raise UsageError(
-            f"The output must be a folder or end in {' '.join(FORMAT_OF)}, as `--format` has it. Received: {output}."
+            f"The output must be a folder or end in {' '.join(FORMAT_OF)}, and must not contradict `--format`."
+            f" Received: {output}."
         )
     if gallery:
-        raise UsageError(f"A gallery needs a folder as output. Received: {output}.")
+        raise UsageError(f"With `--gallery` the output must be a folder. Received: {output}.")
     job = Job(image, image.name, output, output.with_suffix(f".cycled{output.suffix}") if cycle else None, None)
     refuse_sources([job], job.files)
-    return Plan([job], None, [])
+    return Naming([job], None, [])
 
 
 def _check_places(jobs: list[Job], folders: list[Path], output: Path) -> None:
-    """Links in the output could lead anywhere; and what lies in the input would be translated the next time."""
+    """Refuses outputs in the input, which would be translated by the next call, and links that lead elsewhere."""
     for folder in {output, *(path.parent for job in jobs for path in job.files)}:
         for source in folders:
             if _is_within(folder, source):
-                raise UsageError(f"{folder} is in the input {source}. Choose an output beside it.")
+                raise UsageError(f"The output {folder} is in the input {source}. Choose an output outside of it.")
         place = os.path.join(os.path.realpath(output), os.path.relpath(folder, output))
         if os.path.lexists(folder) and os.path.realpath(folder) != os.path.normpath(place):
             raise UsageError(
-                f"{folder} is a link that leads out of the output {output}, or to another place in it. Remove it."
+                f"{folder} is a link to a place outside of the output {output}, or elsewhere in it. Remove this link."
             )
     refuse_sources(jobs, (path for job in jobs for path in job.files))
 
 
 def refuse_sources(jobs: Sequence[Job], outputs: Iterable[Path]) -> None:
-    """No image of the input is replaced, whatever the names are that lead to it.
+    """Makes sure that no image of the input is replaced, even if links give it several names.
 
     Raises:
         UsageError: if one of `outputs` is the source of a job.
@@ -222,7 +231,7 @@ def refuse_sources(jobs: Sequence[Job], outputs: Iterable[Path]) -> None:
     sources = {_identity(job.source): job.source for job in jobs if there and os.path.exists(job.source)}
     for path in there:
         if source := sources.get(_identity(path)):
-            raise UsageError(f"{path} would overwrite the input {source}. Choose another output.")
+            raise UsageError(f"{path} would replace the input {source}. Choose another output.")
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -1,10 +1,10 @@
-"""A generator over the strips of an image too large for the memory, with the result for the whole image.
+"""Translation in strips, for images that are too large for the memory. The result is the same as in one piece.
 
-Instance, group and layer norm take mean and variance over a whole feature map, which no strip of it knows. So the
-network is cut in front of each norm. Piece after piece is computed strip by strip, each strip with as many rows of its
-neighbours as the convolutions of the piece reach; the moments of all strips together are those of the whole map, and
-the next piece normalizes by them. Maps as high as the image are not kept but computed again by the piece that reads
-them: they are the largest, and the cheapest to compute.
+Instance, group and layer norm need the mean and variance of a whole feature map, which cannot be computed from a single
+strip. So the network is cut into pieces that end in front of each norm. A piece is computed strip by strip, each strip
+with as many neighbouring rows as the convolutions of the piece reach. The moments of all strips give the moments of the
+whole map, with which the next piece normalizes. Maps that are as high as the image are not kept. The piece that reads
+them computes them again, because they take the most memory and the least time.
 """
 
 import math
@@ -28,10 +28,10 @@ class _Piece(NamedTuple):
     sources: list[keras.KerasTensor]
     target: keras.KerasTensor
     is_kept: bool
-    norms: list[str]  # which read the target and need its moments
-    num_units: int  # height of the lowest map in it; strips consist of whole units
-    reach: int  # units of neighbours on either side that a strip needs
-    needed: set[int]  # ids of the kept maps that later pieces read
+    norms: list[str]  # the norms that read the target and need its moments
+    num_units: int  # the height of the lowest map in the piece; strips consist of whole units
+    reach: int  # the number of neighbouring units that a strip needs on either side
+    needed: set[int]  # the ids of the kept maps that later pieces read
 
 
 def translate_tiled(
@@ -42,15 +42,15 @@ def translate_tiled(
     *,
     check: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """Translates one image in strips, equal to `generator(image)` but for rounding.
+    """Translates one image in strips. The result is equal to `generator(image)` except for rounding.
 
     Args:
-        generator: from `build_generator`, in float32.
-        config: its architecture.
+        generator: a network from `build_generator`, in float32.
+        config: the architecture of the generator.
         image: float32 [height, width, channels in] in [-1, 1], of a size that the generator takes.
-        tile_size: rows of the image in a strip. Fewer take less memory and, because neighbouring rows are computed
-            twice, more time.
-        check: called before each strip; what it raises ends the work.
+        tile_size: the number of rows of the image in a strip. Fewer rows take less memory, but more time, because
+            neighbouring rows are computed twice.
+        check: called before each strip; an exception that it raises ends the work.
 
     Returns:
         float32 [height, width, channels out] in [-1, 1].
@@ -76,11 +76,12 @@ def translate_tiled(
         if kept is not None:
             result = maps[id(piece.target)] = kept
         maps = {key: value for key, value in maps.items() if key in piece.needed}
-    return result[0]
+    translated: np.ndarray = result[0]
+    return translated
 
 
 def tiled_bytes(generator: keras.Model, config: GeneratorConfig, image_shape: tuple[int, int, int]) -> int:
-    """Memory of the feature maps that `translate_tiled` keeps at once, in bytes, beside that of one strip."""
+    """Peak memory in bytes of the feature maps that `translate_tiled` keeps, without the memory of one strip."""
     network, groups = _copy_with_given_statistics(generator, config, image_shape)
     pieces = _cut(network, set(groups))
     peak, alive = 0, {id(network.input): _bytes(network.input)}
@@ -93,13 +94,14 @@ def tiled_bytes(generator: keras.Model, config: GeneratorConfig, image_shape: tu
 
 
 def _bytes(tensor: keras.KerasTensor) -> int:
-    return 4 * math.prod(tensor.shape[1:])
+    num_values: int = math.prod(tensor.shape[1:])
+    return 4 * num_values
 
 
 def _copy_with_given_statistics(
     generator: keras.Model, config: GeneratorConfig, image_shape: tuple[int, int, int]
 ) -> tuple[keras.Model, dict[str, int]]:
-    """The same network for one size, and the number of groups of each norm that waits for its statistics."""
+    """The same network for one image size, and the number of groups of each norm that needs statistics."""
     channels = generator.input.shape[-1], generator.output.shape[-1]
     copy = build_generator(config, *channels, image_size=image_shape[:2], given_statistics=True)
     weights = named_weights(generator)
@@ -111,10 +113,10 @@ def _copy_with_given_statistics(
 
 
 def _cut(network: keras.Model, norms: set[str]) -> list[_Piece]:
-    """The pieces in the order of their computation, the last one ending with the output.
+    """Cuts the network into pieces, in the order of their computation. The last piece ends with the output.
 
-    Pieces end where a norm needs moments, and where a map has several readers: that is kept, or every piece behind a
-    chain of residual blocks would reach back to its start.
+    A piece ends in front of a norm that needs moments, and at a map that several operations read. Such a map is kept.
+    Otherwise each piece after a chain of residual blocks would reach back to the start of the chain.
     """
     height = network.input.shape[1]
     readers = Counter(id(tensor) for operation in network.operations for tensor in _inputs(operation))
@@ -159,7 +161,7 @@ def _inputs(operation: keras.Operation) -> list[keras.KerasTensor]:
 
 
 def _reach(operation: keras.Operation, num_units: int) -> Fraction:
-    """How far beyond its own place an operation reads, or what it puts at the border spreads, at most, in units."""
+    """The largest distance, in units, over which an output of an operation depends on its input or on its padding."""
     rows = max(tensor.shape[1] for tensor in _inputs(operation))
     if hasattr(operation, "kernel_size"):
         reach = operation.kernel_size[0] // 2 + 1
@@ -171,7 +173,7 @@ def _reach(operation: keras.Operation, num_units: int) -> Fraction:
 def _strips(
     piece: _Piece, maps: dict[int, np.ndarray], tile_size: int, check: Callable[[], None]
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """The target of a piece, strip by strip: its rows and their values [1, rows, width, channels]."""
+    """Computes the target of a piece strip by strip: the rows and their values [1, rows, width, channels]."""
     model = keras.Model(piece.sources, piece.target)
 
     specs = [tf.TensorSpec([1, None, *source.shape[2:]], tf.float32) for source in piece.sources]
@@ -195,8 +197,8 @@ def _strips(
 def _merge(moments: list[tuple[int, np.ndarray, np.ndarray]], num_groups: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance [channels] of a whole map, from (rows, mean, variance) of its strips.
 
-    The variance of parts together is the mean of their variances plus the variance of their means (Chan et al. 1979);
-    so for strips and then, as all have the same size, for the channels of a group.
+    The variance of a whole is the mean of the variances of its parts plus the variance of their means (Chan et al.
+    1979). The parts are first the strips, weighted by their rows, and then the channels of a group.
     """
     rows, means, variances = (np.array(values, np.float64) for values in zip(*moments, strict=True))
     share = (rows / rows.sum())[:, np.newaxis]

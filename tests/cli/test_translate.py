@@ -67,7 +67,7 @@ def _names(folder: Path) -> list[str]:
 
 def test_success_says_how_many_and_exits_with_0(run, photos, tmp_path):
     result = _translate(photos, tmp_path / "out", "--model", run, "--direction", "ab")
-    assert (result.exit_code, result.stdout) == (0, f"2 translated to {tmp_path / 'out'}.\n")
+    assert (result.exit_code, result.stdout) == (0, f"Images translated to {tmp_path / 'out'}: 2.\n")
     assert re.fullmatch(r"1/2 images, [0-9.]+ images/s\n2/2 images, [0-9.]+ images/s\n", result.stderr)
     assert _names(tmp_path / "out") == ["a.png", "b.png", "report.json"]
 
@@ -89,17 +89,18 @@ def test_existing_files_are_counted_and_overwrite_replaces_them(run, photos, tmp
     out.mkdir()
     (out / "a.png").write_bytes(b"mine")
     result = _translate(photos, out, "--model", run)
-    assert (result.exit_code, result.stdout) == (0, f"1 translated to {out}, 1 were already there.\n")
+    expected = f"Images translated to {out}: 1. Skipped, because their files exist: 1.\n"
+    assert (result.exit_code, result.stdout) == (0, expected)
     assert (out / "a.png").read_bytes() == b"mine"
     result = _translate(photos, out, "--model", run, "--overwrite")
-    assert (result.exit_code, result.stdout) == (0, f"2 translated to {out}.\n")
+    assert (result.exit_code, result.stdout) == (0, f"Images translated to {out}: 2.\n")
     assert (out / "a.png").read_bytes() != b"mine"
 
 
 def test_broken_image_is_named_on_one_line_and_exits_with_1(run, photos, tmp_path):
     (photos / "[bold]b.jpg").write_bytes(b"")
     result = _translate(photos, tmp_path / "out", "--model", run)
-    assert (result.exit_code, result.stdout) == (1, f"2 translated to {tmp_path / 'out'}, 1 failed.\n")
+    assert (result.exit_code, result.stdout) == (1, f"Images translated to {tmp_path / 'out'}: 2. Failed: 1.\n")
     assert f"{photos / '[bold]b.jpg'}: the file is empty\n" in result.stderr
     assert _names(tmp_path / "out") == ["a.png", "b.png", "report.json"]
 
@@ -153,7 +154,7 @@ def test_ctrl_c_keeps_whole_files_exits_with_130_and_the_same_command_continues(
             image.load()
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, len(list(out.glob("*.png")))) == (0, 100)
-    assert done.stdout.endswith(f", {len(written)} were already there.\n")
+    assert done.stdout.endswith(f" Skipped, because their files exist: {len(written)}.\n")
 
 
 @pytest.mark.slow
@@ -180,7 +181,7 @@ def test_script_translates_a_folder(run, photos, tmp_path):
         (("--format", "gif"), "'gif' is not one of"),
         (("--engine", "spark"), "'spark' is not one of"),
         (("--devices", "tpu"), "`--devices` must be one of"),
-        (("--engine", "ray", "--devices", "cpu:2"), "leave out `--devices`. Received: cpu:2."),
+        (("--engine", "ray", "--devices", "cpu:2"), "Leave out `--devices`. Received: --devices cpu:2."),
         (("--grid", "sheet.gif"), "`--grid` must end in .png .jpg .jpeg .webp. Received: sheet.gif."),
     ],
 )

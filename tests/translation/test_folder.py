@@ -16,8 +16,8 @@ from cyclegan.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bu
 from cyclegan.config.sections import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import build_generator
-from cyclegan.translation.engine import Settings
 from cyclegan.translation.folder import translate_images
+from cyclegan.translation.settings import Settings
 
 
 def _save_bundle(folder: Path, channels_a: int = 3, channels_b: int = 3, **changes) -> Bundle:
@@ -72,8 +72,8 @@ class Result(NamedTuple):
 
 
 def _run(bundle: Bundle, input: Path, output: Path, direction: str = "ab", **options) -> Result:
-    keys = {"report", "progress", "file_format", "cycle", "gallery", "grid", "devices", "engine", "strict"}
-    others = {"report": print, **{key: options.pop(key) for key in keys & options.keys()}}
+    keys = {"say", "progress", "file_format", "cycle", "gallery", "grid", "devices", "engine", "strict"}
+    others = {"say": print, **{key: options.pop(key) for key in keys & options.keys()}}
     report = translate_images(bundle, [input], output, Settings(direction, **options), **others)
     failed = [(entry["path"], entry["reason"]) for entry in report.failed]
     return Result(len(report.translated), len(report.skipped), failed)
@@ -167,7 +167,7 @@ def test_real_folder_comes_out_whole_and_upright_and_broken_images_are_named(bun
         "transparent.png": (256, 256),
     }
     lines: list[str] = []
-    result = _run(bundle, shared / "awkward_images", tmp_path / "out", report=lines.append, size="native")
+    result = _run(bundle, shared / "awkward_images", tmp_path / "out", say=lines.append, size="native")
 
     failed = {path for path, _ in result.failed}
     assert failed - {"bitflips.jpg"} == {"bomb.png", "empty.jpg", "text.jpg", "truncated.jpg"}
@@ -242,7 +242,7 @@ def test_broken_generator_writes_nothing(photos, tmp_path):
     save_bundle(tmp_path / "bundle", {"ab": generator}, bundle.info)
     image = _save(photos / "a.png")
     result = _run(load_bundle(tmp_path / "bundle"), photos, tmp_path / "out")
-    assert result.failed == [(image.name, "its translation holds values that are not finite")]
+    assert result.failed == [(image.name, "its translation contains values that are not finite")]
     assert _files(tmp_path / "out") == []
 
 
@@ -315,16 +315,16 @@ def test_link_out_of_the_output_is_refused(bundle, photos, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="leads out of the output"):
+    with pytest.raises(UsageError, match="is a link to a place outside of the output"):
         _run(bundle, photos, tmp_path / "out")
     assert _files(tmp_path / "elsewhere") == []
 
 
 def test_missing_input_and_input_without_images_are_refused(bundle, photos, tmp_path):
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with pytest.raises(UsageError, match="does not exist"):
         _run(bundle, tmp_path / "missing", tmp_path / "out")
     (photos / "notes.txt").write_text("no image")
-    with pytest.raises(UsageError, match=r"no images\. Looked for \.bmp \.gif \.jpeg \.jpg \.png"):
+    with pytest.raises(UsageError, match=r"contains no images\. Looked for \.bmp \.gif \.jpeg \.jpg \.png"):
         _run(bundle, photos, tmp_path / "out")
     _save(photos / "a.jpg")
     with pytest.raises(UsageError, match="must be a folder"):
@@ -342,9 +342,9 @@ def test_one_image_goes_into_a_folder_or_to_a_png(bundle, photos, tmp_path):
     assert _files(tmp_path) == sorted(["b.webp", "other/b.png", "out/a.png", "photos/a.jpg", "photos/a.png", *reports])
     with pytest.raises(UsageError, match="end in .png"):
         _run(bundle, image, tmp_path / "b.bmp")
-    with pytest.raises(UsageError, match="as `--format` has it"):
+    with pytest.raises(UsageError, match="must not contradict `--format`"):
         _run(bundle, image, tmp_path / "b.jpg", file_format="webp")
-    with pytest.raises(UsageError, match="would overwrite the input"):
+    with pytest.raises(UsageError, match="would replace the input"):
         _run(bundle, photos / "a.png", photos, overwrite=True)
 
 
@@ -436,7 +436,7 @@ def test_image_too_large_for_the_format_is_named_and_the_rest_translated(
     ((name, reason),) = result.failed
     assert result.num_translated == 1 and name == f"{largest + 1}.png"
     assert reason == (
-        f"{largest + 1} x 8 pixels: a {file_format} file has at most {largest:,} a side. Choose `--format png`"
+        f"{largest + 1} x 8 pixels: a side of a {file_format} file has at most {largest:,}. Choose `--format png`"
     )
 
 
@@ -464,8 +464,8 @@ def test_contact_sheet_shows_the_value_range_of_the_model(photos, tmp_path):
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ("photos/a.png", "would overwrite the input"),
-        ("sheet.png", "sheet.png is there already"),
+        ("photos/a.png", "would replace the input"),
+        ("sheet.png", "sheet.png exists already"),
         ("out/a.png", "is the translation of an image"),
     ],
 )
@@ -482,7 +482,7 @@ def test_a_report_of_somebody_else_is_not_replaced(bundle, photos, tmp_path, con
     _save(photos / "a.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.json").write_text(content)
-    with pytest.raises(UsageError, match=r"report\.json is there and no report of ours"):
+    with pytest.raises(UsageError, match=r"report\.json exists and was not written by cyclegan"):
         _run(bundle, photos, tmp_path / "out")
     assert (tmp_path / "out" / "report.json").read_text() == content
 
@@ -513,9 +513,8 @@ def test_a_folder_that_cannot_be_listed_does_not_stop_the_rest(bundle, photos, t
     monkeypatch.undo()
     shutil.rmtree(photos)
     ((path, reason),) = result.failed
-    assert (
-        result.num_translated == 1 and path.startswith(str(photos)) and reason == "cannot be listed: File name too long"
-    )
+    assert result.num_translated == 1 and path.startswith(str(photos))
+    assert reason == "the folder cannot be listed: File name too long"
 
 
 def test_a_damaged_translation_of_an_earlier_call_is_left_out_of_the_gallery(bundle, photos, tmp_path):
@@ -524,8 +523,8 @@ def test_a_damaged_translation_of_an_earlier_call_is_left_out_of_the_gallery(bun
     _run(bundle, photos, tmp_path / "out", gallery=True)
     (tmp_path / "out" / "a.png").write_bytes(b"mine")
     lines = []
-    _run(bundle, photos, tmp_path / "out", gallery=True, grid=tmp_path / "sheet.png", report=lines.append)
-    assert len(lines) == 1 and "a.png: not a BMP" in lines[0] and "It is not shown" in lines[0]
+    _run(bundle, photos, tmp_path / "out", gallery=True, grid=tmp_path / "sheet.png", say=lines.append)
+    assert len(lines) == 1 and "a.png: not a BMP" in lines[0] and "This translation is not shown" in lines[0]
     page = (tmp_path / "out" / "index.html").read_text()
     assert '"b.png"' in page and '"a.png"' not in page and (tmp_path / "sheet.png").is_file()
 
@@ -562,14 +561,14 @@ def test_what_was_scaled_or_cut_into_strips_is_noted_and_said_once(bundle, photo
     for name in "ab":
         _save(photos / f"{name}.png", _noise(136, 140))
     lines: list[str] = []
-    _run(bundle, photos, tmp_path / "auto", report=lines.append)
+    _run(bundle, photos, tmp_path / "auto", say=lines.append)
     notes = json.loads((tmp_path / "auto" / "report.json").read_text())["notes"]
     assert [entry["path"] for entry in notes] == ["a.png", "b.png"]
-    assert {entry["note"] for entry in notes} == {"translated at 132 x 128 pixels and scaled back"}
+    assert {entry["note"] for entry in notes} == {"it was translated at 132 x 128 pixels and scaled back"}
     assert len(lines) == 1
     _run(bundle, photos, tmp_path / "native", size="native", tile=32)
     notes = json.loads((tmp_path / "native" / "report.json").read_text())["notes"]
-    assert {entry["note"] for entry in notes} == {"translated in strips of 32 rows, because of its size"}
+    assert {entry["note"] for entry in notes} == {"it was translated in strips of 32 rows to limit the memory it needs"}
     assert _levels(tmp_path / "auto" / "a.png").shape == (136, 140, 3)
 
 
@@ -626,6 +625,6 @@ def test_a_page_of_somebody_else_is_refused_before_the_work(bundle, photos, tmp_
     _save(photos / "a.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "index.html").write_text("mine")
-    with pytest.raises(UsageError, match=r"index\.html is there and no page of a gallery"):
+    with pytest.raises(UsageError, match=r"index\.html exists and is not a page of a gallery"):
         _run(bundle, photos, tmp_path / "out", gallery=True)
     assert _files(tmp_path / "out") == ["index.html"]

@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from cyclegan.errors import UsageError
-from cyclegan.translation.gallery import Entry, contact_sheet, write_gallery
+from cyclegan.translation.contact_sheet import contact_sheet
+from cyclegan.translation.gallery import Entry, write_gallery
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -190,7 +191,7 @@ def test_shorter_gallery_removes_its_old_pages_and_no_others(tmp_path):
 
 def test_page_of_somebody_else_is_not_replaced(tmp_path):
     (tmp_path / "index-2.html").write_text("mine")
-    with pytest.raises(UsageError, match=r"index-2\.html is there and no page of a gallery"):
+    with pytest.raises(UsageError, match=r"index-2\.html exists and is not a page of a gallery"):
         write_gallery(tmp_path, _entries(tmp_path, 2), title="t", page_size=1)
     assert _pages(tmp_path) == ["index-2.html"]
     assert (tmp_path / "index-2.html").read_text() == "mine"

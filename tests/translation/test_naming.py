@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cyclegan.errors import UsageError
-from cyclegan.translation.naming import plan_jobs
+from cyclegan.translation.naming import name_files
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def photos(tmp_path, monkeypatch) -> Path:
 
 
 def outputs(inputs, output="out", **options):
-    plan = plan_jobs([Path(path) for path in inputs], Path(output), **options)
-    return {job.name: job.output.as_posix() for job in plan.jobs}
+    naming = name_files([Path(path) for path in inputs], Path(output), **options)
+    return {job.name: job.output.as_posix() for job in naming.jobs}
 
 
 def test_a_folder_is_mirrored(photos):
@@ -62,8 +62,8 @@ def test_several_inputs_as_a_shell_makes_them_of_a_pattern(photos):
 
 
 def test_the_way_back_and_the_pictures_of_a_gallery_lie_beside(photos):
-    plan = plan_jobs([photos / "x" / "y"], Path("out"), cycle=True, gallery=True)
-    assert [path.as_posix() for path in plan.jobs[0].files] == [
+    naming = name_files([photos / "x" / "y"], Path("out"), cycle=True, gallery=True)
+    assert [path.as_posix() for path in naming.jobs[0].files] == [
         "out/d.png",
         "out/d.cycled.png",
         "out/gallery/d.webp.webp",
@@ -72,25 +72,25 @@ def test_the_way_back_and_the_pictures_of_a_gallery_lie_beside(photos):
 
 def test_a_way_back_never_takes_the_name_of_another_translation(photos):
     (photos / "a.cycled.jpg").touch()
-    files = [path for job in plan_jobs([photos], Path("out"), cycle=True).jobs for path in job.files]
+    files = [path for job in name_files([photos], Path("out"), cycle=True).jobs for path in job.files]
     assert len({str(path).casefold() for path in files}) == len(files) == 12
     assert Path("out/a.jpg.cycled.png") in files and Path("out/a.cycled.jpg.png") in files
 
 
 def test_one_image_becomes_one_file_whose_suffix_says_the_format(photos):
-    plan = plan_jobs([photos / "a.jpg"], Path("b.webp"), cycle=True)
-    assert (plan.folder, [path.as_posix() for path in plan.jobs[0].files]) == (None, ["b.webp", "b.cycled.webp"])
+    naming = name_files([photos / "a.jpg"], Path("b.webp"), cycle=True)
+    assert (naming.folder, [path.as_posix() for path in naming.jobs[0].files]) == (None, ["b.webp", "b.cycled.webp"])
 
 
 @pytest.mark.parametrize(
     ("inputs", "output", "options", "message"),
     [
-        (["missing"], "out", {}, "no such file or folder"),
+        (["missing"], "out", {}, "does not exist"),
         (["photos/*.tif"], "out", {}, r"matches no images. Looked for .bmp"),
         (["photos/.hidden"], "photos/.hidden/out", {}, "is in the input"),
         (["photos/a.jpg"], "b.tif", {}, r"end in .png .jpg .jpeg .webp"),
-        (["photos/a.jpg"], "b.jpg", {"gallery": True}, "A gallery needs a folder"),
-        (["photos/*.jpg"], "photos", {"file_format": "same"}, "would overwrite the input"),
+        (["photos/a.jpg"], "b.jpg", {"gallery": True}, "the output must be a folder"),
+        (["photos/*.jpg"], "photos", {"file_format": "same"}, "would replace the input"),
         (["photos/x", "photos/a.jpg"], "photos/x/out", {}, "is in the input"),
     ],
 )
@@ -147,5 +147,5 @@ def test_a_translation_never_takes_the_name_of_a_folder(photos):
 def test_no_image_of_the_input_is_replaced_by_the_translation_of_another(photos, inputs, output, options):
     (photos / "x" / "c.cycled.png").touch()
     (photos / "x" / "c.png").hardlink_to(photos / "x" / "c.bmp")
-    with pytest.raises(UsageError, match="would overwrite the input"):
+    with pytest.raises(UsageError, match="would replace the input"):
         outputs(inputs, output, **options)

@@ -1,0 +1,29 @@
+"""Options that several commands share: each has its help text and its default here."""
+
+from pathlib import Path
+
+import click
+
+model_option = click.option(
+    "--model",
+    metavar="RUN|BUNDLE",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Trained model: the directory of a run or of a bundle.",
+)
+
+direction_option = click.option(
+    "--direction", type=click.Choice(["ab", "ba"]), required=True, help="ab: from A to B; ba: from B to A."
+)
+
+# None if the option is not given, because a continued run then keeps its devices. Elsewhere None means auto.
+devices_option = click.option(
+    "--devices", metavar="DEVICES", help="Devices to use: auto, cpu, cpu:2, gpu or gpu:0,1. [auto]"
+)
+
+data_dir_option = click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Directory that contains the data sets. [$CYCLEGAN_DATA_DIR or ~/.cache/cyclegan]",
+)

@@ -1,0 +1,80 @@
+"""A contact sheet: one picture that shows a selection of images and their translations."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cyclegan.data.decoding import ValueRange, read_image_and_alpha
+from cyclegan.translation.gallery import LABELS, Entry
+
+_GAP = 4  # between the tiles of a contact sheet, in pixels
+_MARGIN = 24  # around and between its groups
+
+
+def contact_sheet(
+    entries: Sequence[Entry],
+    *,
+    value_range_of: Callable[[Path], ValueRange | None] = lambda path: None,
+    tile_size: int = 192,
+    max_rows: int = 24,
+) -> Image.Image:
+    """One picture with rows of input, output and way back, side by side in groups that make it about square.
+
+    Args:
+        entries: at least one entry. If any shown entry has a way back, all rows have a place for it.
+        value_range_of: gives the values of a file that are shown as black and as white; None: the smallest and the
+            largest value of its type.
+        tile_size: the width and height in pixels of the square that each picture is fitted into. Smaller pictures are
+            enlarged. Transparent parts are shown on white.
+        max_rows: the largest number of entries. If there are more, they are selected at equal distances, from the
+            first to the last.
+
+    Returns:
+        A picture in RGB.
+
+    Raises:
+        BadImage: if a picture cannot be read.
+    """
+    num_rows = min(len(entries), max_rows)
+    chosen = [entries[round(i)] for i in np.linspace(0, len(entries) - 1, num_rows)]
+    columns = 3 if any(entry.cycled for entry in chosen) else 2
+    height = math.ceil(num_rows / math.ceil(math.sqrt(num_rows / columns)))
+    num_groups = math.ceil(num_rows / height)
+
+    step = tile_size + _GAP
+    group_width = columns * step - _GAP
+    font_size = max(8, min(14, tile_size // 8))
+    font = ImageFont.load_default(font_size)
+    header = 2 * font_size
+    size = (num_groups * (group_width + _MARGIN) + _MARGIN, header + height * step - _GAP + 2 * _MARGIN)
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for group in range(num_groups):
+        left = _MARGIN + group * (group_width + _MARGIN)
+        for column, label in enumerate(LABELS[:columns]):
+            draw.text((left + column * step, _MARGIN), label, fill="dimgray", font=font)
+        for row, entry in enumerate(chosen[group * height : (group + 1) * height]):
+            for column, path in enumerate(entry[1:]):
+                if path:
+                    tile = _tile(path, tile_size, value_range_of(path))
+                    sheet.paste(tile, (left + column * step, _MARGIN + header + row * step))
+    return sheet
+
+
+def _tile(path: Path, size: int, value_range: ValueRange | None) -> Image.Image:
+    """A picture fitted into the middle of a white square."""
+    planes = [plane for plane in read_image_and_alpha(path, 3, value_range, sys.maxsize) if plane is not None]
+    pixels = np.rint((np.concatenate(planes, axis=-1) + 1) * 127.5).astype(np.uint8)
+    picture = Image.fromarray(pixels).convert("RGBA")
+    scale = size / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    # Enlarged pixels are shown as squares, as in the viewer.
+    resampling = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
+    picture = picture.resize((width, height), resampling, reducing_gap=3.0)
+    tile = Image.new("RGBA", (size, size), "white")
+    tile.alpha_composite(picture, ((size - width) // 2, (size - height) // 2))
+    return tile.convert("RGB")

@@ -1,0 +1,111 @@
+"""The report of a translation, and `report.json`, the file that it is written to."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cyclegan.bundle import Bundle
+from cyclegan.errors import CycleganError, UsageError
+from cyclegan.runtime.atomic_files import write_atomically
+from cyclegan.translation.naming import Job, Naming
+from cyclegan.translation.settings import Outcome, Settings
+
+REPORT_FILE = "report.json"
+
+
+@dataclasses.dataclass
+class Report:
+    """What became of the images. Each is named by its path below the input folder.
+
+    Attributes:
+        translated: images that were translated in this call.
+        skipped: images that were not translated again, because all their files existed.
+        failed: images that could not be translated, each with its `path` and the `reason` in one line.
+        renamed: images whose translation keeps their suffix in its name, because another image would get the same
+            name; each with the name of its translation.
+        notes: what the user should know about translations, each with the `path` of the image and the `note`.
+        images_per_second: the speed from the first to the last image.
+    """
+
+    translated: list[str] = dataclasses.field(default_factory=list)
+    skipped: list[str] = dataclasses.field(default_factory=list)
+    failed: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    renamed: dict[str, str] = dataclasses.field(default_factory=dict)
+    notes: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    images_per_second: float = 0.0
+
+    def add(self, outcome: Outcome, seconds: float) -> None:
+        """Adds the outcome of one image, `seconds` after the start of the work."""
+        name = outcome.job.name
+        if outcome.reason:
+            self.failed.append({"path": name, "reason": outcome.reason})
+        else:
+            self.translated.append(name)
+        self.notes += [{"path": name, "note": note.text} for note in outcome.notes]
+        self.images_per_second = len(self.translated) / seconds
+
+
+def new_report(naming: Naming, todo: Sequence[Job]) -> Report:
+    """The report before the work: it contains the images that are skipped or renamed, and folders that failed."""
+    report = Report(failed=[{"path": str(path), "reason": reason} for path, reason in naming.unlisted])
+    names = {job.name for job in todo}
+    report.skipped = [job.name for job in naming.jobs if job.name not in names]
+    if folder := naming.folder:
+        renamed = (job for job in naming.jobs if job.output.stem != job.source.stem)
+        report.renamed = {job.name: job.output.relative_to(folder).as_posix() for job in renamed}
+    return report
+
+
+def refuse_foreign_report(folder: Path) -> None:
+    """Makes sure that a report may be written into a folder, before the work starts.
+
+    Raises:
+        UsageError: if the folder contains a `report.json` that was not written by cyclegan.
+    """
+    path = folder / REPORT_FILE
+    if not os.path.exists(path):
+        return
+    try:
+        is_ours = "images_per_second" in json.loads(path.read_text("utf-8", "replace"))
+    except (OSError, ValueError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise UsageError(
+            f"{path} exists and was not written by cyclegan. Move this file, or choose another output folder."
+        )
+
+
+def write_report(report: Report, naming: Naming, bundle: Bundle, settings: Settings) -> None:
+    """Writes `report.json` into the output folder, with the images in the order of `naming`.
+
+    Nothing is written if the output is a single file.
+
+    Raises:
+        CycleganError: if the file cannot be written.
+    """
+    if not naming.folder:
+        return
+    path = naming.folder / REPORT_FILE
+    order = {job.name: number for number, job in enumerate(naming.jobs)}
+    report.translated.sort(key=order.__getitem__)
+    report.failed.sort(key=lambda entry: order.get(entry["path"], -1))
+    provenance = bundle.info.provenance
+    content = {
+        **dataclasses.asdict(report),
+        "settings": dataclasses.asdict(settings),
+        "model": {
+            "bundle": str(bundle.folder),
+            "dataset": provenance.dataset,
+            "step": provenance.step,
+            "weights_sha256": {key: entry.sha256 for key, entry in bundle.info.weights.items()},
+        },
+    }
+    # Bytes of names that are not valid UTF-8 become escapes of JSON.
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    try:
+        naming.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise CycleganError(f"{path} cannot be written: {error.strerror}. All translations are kept.") from error
