@@ -20,6 +20,7 @@ from cyclegan.losses import (
     wgan_penalty,
 )
 from cyclegan.training.image_pool import PoolUpdate
+from cyclegan.training.randomness import IDENTITY, LAYERS, PENALTY_A, PENALTY_B, POOL, pure, step_seed
 from cyclegan.training.state import State
 
 Metrics = dict[str, tf.Tensor]
@@ -29,9 +30,6 @@ Losses are weighted, as they are minimised. `loss/generator_ab/cycle` belongs to
 `loss/generator_ab/identity` is |G_AB(real_b) - real_b|. Penalties are weighted too. They are not part of the losses,
 and they are 0 where they are off.
 """
-
-POOL, LAYERS, IDENTITY, PENALTY_A, PENALTY_B = 0x706F6F6C, 1, 2, 3, 4
-"""Purposes of random numbers. Each purpose gets its own seed, so that no two draws of a step are the same."""
 
 
 class Gradients(NamedTuple):
@@ -92,10 +90,10 @@ def compute_gradients(
         return tf.reduce_sum(per_image) / (batch_size * num_replicas)
 
     def seed(purpose: int) -> tf.Tensor:
-        return _seed(config.training.seed, purpose, state.step, replica)
+        return step_seed(config.training.seed, purpose, state.step, replica)
 
     # Inside this scope the networks change no variable. New statistics leave it through `statistics` alone.
-    with _pure(state, seed(LAYERS)) as scope:
+    with pure(state.random_states, seed(LAYERS)) as scope:
         with _watching(state.generator_variables) as tape:
             translation = _translate(state, config, real_a, real_b, seed(IDENTITY), global_mean)
             weights_generators = _weight_penalty(state.generator_variables, config.generator, real_a, num_replicas)
@@ -199,7 +197,7 @@ def _fakes_and_identity(
         return fake_a, fake_b, none[0], none[1]
 
     def identities() -> tf.Tensor:
-        with _pure(state, seed):  # a branch must not leave tensors in the outer scope
+        with pure(state.random_states, seed):  # a branch must not leave tensors in the outer scope
             same_b, same_a = generator_ab(real_b, training=True), generator_ba(real_a, training=True)
         return tf.stack([identity_loss(real_b, same_b), identity_loss(real_a, same_a)])
 
@@ -229,7 +227,7 @@ def _judge(
     )
 
     def scores_of(images: tf.Tensor) -> Sequence[tf.Tensor]:
-        with _pure(state, seed):
+        with pure(state.random_states, seed):
             return _scores(discriminator, images)[0]
 
     penalty = tf.zeros([real.shape[0]], real.dtype)
@@ -271,24 +269,6 @@ def _every(
     if in_branch:
         return tf.cond(step % num_steps == 0, lambda: num_steps * compute(), lambda: otherwise)
     return tf.where(step % num_steps == 0, num_steps * compute(), otherwise)
-
-
-def _seed(seed: int, purpose: int, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
-    """A seed, int [2], that differs between purposes, steps and replicas. XLA computes the same bits."""
-    folded = tf.constant([seed, purpose], tf.int32)
-    for number in (tf.cast(step, tf.int32), tf.cast(replica, tf.int32)):
-        folded = tf.random.experimental.stateless_fold_in(folded, number, alg="philox")
-    return folded
-
-
-def _pure(state: State, seed: tf.Tensor) -> keras.StatelessScope:
-    """A scope in which the networks change no variable and draw their random numbers from the seed."""
-    return keras.StatelessScope(
-        [
-            (variable, tf.random.experimental.stateless_fold_in(seed, index, alg="philox"))
-            for index, variable in enumerate(state.random_states)
-        ]
-    )
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from cyclegan.data.batches import ImageReader, build_pipeline, build_readers, st
 from cyclegan.data.sources import Source, fingerprint
 from cyclegan.errors import CycleganError
 from cyclegan.training.checkpoints import restore_checkpoint
-from cyclegan.training.compilation import Compute, choose_compilation
+from cyclegan.training.compilation import choose_compilation
 from cyclegan.training.hooks import Hook
 from cyclegan.training.interrupts import StopSignals
 from cyclegan.training.keeper import Keeper
@@ -36,8 +36,6 @@ from cyclegan.training.state import State, build_state
 from cyclegan.training.step import build_step, build_steps
 from cyclegan.training.trace import Trace
 from cyclegan.training.warm_start import start_from_bundle
-
-Batches = Iterator[tuple[tf.Tensor, tf.Tensor]]
 
 
 class TrainingResult(NamedTuple):
@@ -110,51 +108,55 @@ def run_training(
 
         readers = build_readers(source, config, progress.line)
         with _named_failures(readers):
-
-            def batches(first: int, last: int) -> Batches:
-                pipeline = build_pipeline(readers, config, first, last, global_batch)
-                return iter(strategy.experimental_distribute_dataset(pipeline))
-
-            iterator = batches(first_step, length.num_steps)
-            num_steps = length.num_steps - first_step
-            gradients = _gradients(state, plan, record, strategy, batches, num_steps, progress)
-            step_many = build_steps(
-                build_step(state, config, strategy, gradients), image_dtype(config.training.precision)
-            )
-
-            def make_steps(num_steps: int) -> dict[str, np.ndarray]:
-                return {tag: values.numpy() for tag, values in step_many(iterator, tf.constant(num_steps)).items()}
-
+            make_steps = _step_maker(state, plan, record, strategy, readers, first_step, length.num_steps, progress)
             hooks: list[Hook] = [
                 Keeper(state, trackable, plan, progress, fingerprint(source)),
                 Monitor(state, source, plan, progress, first_step, length, global_batch),
+                *([Trace(folder, progress)] if profile else []),
             ]
-            if profile:
-                hooks.append(Trace(folder, progress))
             pacing = Pacing(config.training, length.num_steps)
             step = iterate(make_steps, first_step, length.num_steps, pacing, hooks, lambda: stop.requested)
     return TrainingResult(folder, step, step >= length.num_steps)
 
 
-def _gradients(
+def _step_maker(
     state: State,
     plan: Plan,
     record: RunRecord,
     strategy: tf.distribute.Strategy,
-    batches: Callable[[int, int], Batches],
-    num_steps: int,
+    readers: tuple[ImageReader, ImageReader],
+    first_step: int,
+    last_step: int,
     progress: Progress,
-) -> Compute:
-    """The gradients function, compiled or not as the record says. A new run decides it and records it."""
+) -> Callable[[int], dict[str, np.ndarray]]:
+    """A function that makes a number of steps and returns each metric as an array [steps].
+
+    XLA compiles it as the record says. A new run decides that, and records it.
+    """
     config = plan.config
+    global_batch = config.training.batch_size * strategy.num_replicas_in_sync
+
+    def batches(first: int, last: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        pipeline = build_pipeline(readers, config, first, last, global_batch)
+        return iter(strategy.experimental_distribute_dataset(pipeline))
+
+    iterator = batches(first_step, last_step)
     setting = config.training.jit_compile if record.jit_compile is None else record.jit_compile
+    num_steps = last_step - first_step
     compilation = choose_compilation(state, config, strategy, lambda: next(batches(0, 1)), num_steps, setting)
     if record.jit_compile is None:
         decided = {"jit_compile": compilation.jit_compile, "jit_compile_reason": compilation.reason}
         record = record.model_copy(update=decided)
         write_run(plan.folder, config, record)
     progress.line(f"XLA {'on' if compilation.jit_compile else 'off'}: {record.jit_compile_reason}.")
-    return compilation.gradients
+
+    step = build_step(state, config, strategy, compilation.gradients)
+    step_many = build_steps(step, image_dtype(config.training.precision))
+
+    def make_steps(num_steps: int) -> dict[str, np.ndarray]:
+        return {tag: values.numpy() for tag, values in step_many(iterator, tf.constant(num_steps)).items()}
+
+    return make_steps
 
 
 @contextlib.contextmanager

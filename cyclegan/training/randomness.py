@@ -1,0 +1,37 @@
+"""Random numbers of a step: a function of the seed of the run, the step and the replica, and of nothing else."""
+
+import keras
+import tensorflow as tf
+
+POOL, LAYERS, IDENTITY, PENALTY_A, PENALTY_B = 0x706F6F6C, 1, 2, 3, 4
+"""Purposes of random numbers. Each purpose gets its own seed, so that no two draws of a step are the same."""
+
+
+def step_seed(seed: int, purpose: int, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
+    """A seed, int [2], that differs between purposes, steps and replicas. XLA computes the same bits.
+
+    Args:
+        seed: the seed of the run.
+        purpose: one of the constants of this module.
+        step: int, the number of completed steps.
+        replica: int, the number of the replica.
+    """
+    folded = tf.constant([seed, purpose], tf.int32)
+    for number in (tf.cast(step, tf.int32), tf.cast(replica, tf.int32)):
+        folded = tf.random.experimental.stateless_fold_in(folded, number, alg="philox")
+    return folded
+
+
+def pure(random_states: list[keras.Variable], seed: tf.Tensor) -> keras.StatelessScope:
+    """A scope in which the networks change no variable and draw their random numbers from a seed.
+
+    Args:
+        random_states: the states of the random generators in the networks.
+        seed: int [2].
+    """
+    return keras.StatelessScope(
+        [
+            (variable, tf.random.experimental.stateless_fold_in(seed, index, alg="philox"))
+            for index, variable in enumerate(random_states)
+        ]
+    )
