@@ -1,0 +1,124 @@
+"""Seconds of a training step in this checkout against another revision, as a ratio with its interval.
+
+python benchmarks/against.py HEAD~1                       64 px, 6 blocks, 32 filters, uncompiled
+python benchmarks/against.py v0.1.0 --size 128 --blocks 9 --filters 64 --steps 1 --compiled
+
+Both revisions run alternately, each in a process of its own, and wait for each other.
+"""
+
+import contextlib
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+import click
+import numpy as np
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
+RESAMPLES = 10_000
+
+
+@click.command()
+@click.argument("revision")
+@click.option("--size", default=64, help="Pixels of a side.")
+@click.option("--blocks", default=6, help="Residual blocks of the generators.")
+@click.option("--filters", default=32, help="Filters of all networks.")
+@click.option("--steps", default=10, help="Steps that are timed together.")
+@click.option("--rounds", default=20, help="Timed rounds of each revision.")
+@click.option("--compiled", is_flag=True, help="Compile the gradients with XLA.")
+@click.option("--worker", is_flag=True, hidden=True)
+def main(
+    revision: str, size: int, blocks: int, filters: int, steps: int, rounds: int, compiled: bool, worker: bool
+) -> None:
+    """Times a training step here and at REVISION, and prints the ratio here / REVISION."""
+    if worker:
+        _answer(size, blocks, filters, steps, compiled)
+        return
+    options = [f"--size={size}", f"--blocks={blocks}", f"--filters={filters}", f"--steps={steps}"]
+    options += ["--compiled"] if compiled else []
+    with tempfile.TemporaryDirectory() as name:
+        other = pathlib.Path(name) / "other"
+        git = ["git", "-C", str(CHECKOUT), "worktree"]
+        subprocess.run([*git, "add", "--quiet", "--detach", str(other), revision], check=True)
+        try:
+            with _process(CHECKOUT, options) as here, _process(other, options) as there:
+                pairs = [_pair(here, there, number) for number in range(1 + rounds)][1:]
+        finally:
+            subprocess.run([*git, "remove", "--force", str(other)], check=True)
+    ratios = np.array([ours / theirs for ours, theirs in pairs])
+    draws = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
+    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
+    ours, theirs = (statistics.median(column) / steps for column in zip(*pairs, strict=True))
+    click.echo(f"seconds a step: {ours:.4f} here, {theirs:.4f} at {revision}, medians of {rounds} rounds")
+    click.echo(f"ratio here / {revision}: {np.median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
+
+
+def _pair(here: subprocess.Popen[str], there: subprocess.Popen[str], number: int) -> tuple[float, float]:
+    """Seconds of one round of each. They take turns in being the first."""
+    order = (here, there) if number % 2 else (there, here)
+    seconds = {id(process): _ask(process) for process in order}
+    return seconds[id(here)], seconds[id(there)]
+
+
+def _ask(process: subprocess.Popen[str]) -> float:
+    assert process.stdin and process.stdout
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+@contextlib.contextmanager
+def _process(checkout: pathlib.Path, options: list[str]) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(pathlib.Path(__file__).resolve()), "-", "--worker", *options]
+    environment = os.environ | {"PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=checkout, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: bool) -> None:
+    """Prints the seconds of `num_steps` steps for each line of standard input."""
+    import tensorflow as tf
+
+    try:
+        from cyclegan.config.files import load_config
+    except ImportError:  # where 0.1.0 has it
+        from cyclegan.config_files import load_config  # type: ignore[import-not-found, no-redef]
+    from cyclegan.training.state import build_state
+    from cyclegan.training.step import build_gradients, build_step, build_steps
+
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    keys = {
+        "data.load_size": size,
+        "data.crop_size": size,
+        "generator.num_blocks": blocks,
+        "generator.filters": filters,
+        "discriminator.filters": filters,
+    }
+    config = load_config(None, list(keys.items()))
+    strategy = tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
+    state = build_state(config, strategy, 100)
+    steps = build_steps(
+        build_step(state, config, strategy, build_gradients(state, config, strategy, compiled)), "float32"
+    )
+    random = np.random.default_rng(0)
+    images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
+    batches = tf.data.Dataset.from_tensors(tuple(images)).repeat()
+    iterator = iter(strategy.experimental_distribute_dataset(batches))
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        for values in tf.nest.flatten(steps(iterator, tf.constant(num_steps))):
+            values.numpy()
+        print(time.perf_counter() - start, flush=True)
+
+
+if __name__ == "__main__":
+    main()
