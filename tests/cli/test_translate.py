@@ -72,16 +72,29 @@ def test_success_says_how_many_and_exits_with_0(run, photos, tmp_path):
     assert _names(tmp_path / "out") == ["a.png", "b.png", "report.json"]
 
 
-def test_run_and_bundle_give_the_same_and_directions_differ(run, photos, tmp_path):
+@pytest.fixture(scope="module")
+def translations(run, tmp_path_factory) -> dict[str, bytes]:
+    """The translation of one image with a run, with its bundle, and in the other direction."""
+    folder = tmp_path_factory.mktemp("translations")
+    _save(folder / "a.jpg")
+    found = {}
     for name, model, direction in [
         ("run", run, "ab"),
         ("bundle", run / "bundle" / "last", "ab"),
         ("back", run, "ba"),
     ]:
-        arguments = (photos, tmp_path / name, "--model", model, "--direction", direction)
-        assert _translate(*arguments).exit_code == 0
-    of_run, of_bundle, back = ((tmp_path / name / "a.png").read_bytes() for name in ("run", "bundle", "back"))
-    assert of_run == of_bundle != back
+        output = folder / f"{name}.png"
+        assert _translate(folder / "a.jpg", output, "--model", model, "--direction", direction).exit_code == 0
+        found[name] = output.read_bytes()
+    return found
+
+
+def test_run_and_its_bundle_give_the_same(translations):
+    assert translations["run"] == translations["bundle"]
+
+
+def test_directions_differ(translations):
+    assert translations["run"] != translations["back"]
 
 
 def test_existing_files_are_counted_and_overwrite_replaces_them(run, photos, tmp_path):
@@ -105,32 +118,41 @@ def test_broken_image_is_named_on_one_line_and_exits_with_1(run, photos, tmp_pat
     assert _names(tmp_path / "out") == ["a.png", "b.png", "report.json"]
 
 
-def test_wrong_use_is_one_line_and_exits_with_2(run, photos, tmp_path):
-    out = tmp_path / "out"
+@pytest.mark.parametrize(
+    ("input", "output", "model"),
+    [
+        ("missing", "out", "run"),
+        ("empty", "out", "run"),
+        ("photos", "photos/out", "run"),
+        ("photos", "out", "missing"),
+        ("photos", "out", "empty"),
+    ],
+)
+def test_wrong_paths_are_one_line_and_exit_with_2(run, photos, tmp_path, input, output, model):
     (tmp_path / "empty").mkdir()
-    for arguments in [
-        (tmp_path / "missing", out, "--model", run),
-        (tmp_path / "empty", out, "--model", run),
-        (photos, photos / "out", "--model", run),
-        (photos, out, "--model", tmp_path / "missing"),
-        (photos, out, "--model", tmp_path),
-    ]:
-        result = _translate(*arguments)
-        assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
-    for arguments, message in [
-        ((photos, out), "Missing option '--model'"),
-        ((photos, out, "--model", run, "--direction", "aa"), "'aa' is not one of"),
-    ]:
-        result = _translate(*arguments)
-        assert result.exit_code == 2 and message in result.stderr and result.stderr.count("\n") == 1
-    result = CliRunner().invoke(main, ["translate", str(photos), str(out), "--model", str(run)])
-    assert result.exit_code == 2 and "Missing option '--direction'" in result.stderr
-    assert not out.exists()
+    result = _translate(tmp_path / input, tmp_path / output, "--model", run if model == "run" else tmp_path / model)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    assert not (tmp_path / output).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--direction", "ab"], "Missing option '--model'"),
+        (["--model", "run"], "Missing option '--direction'"),
+        (["--model", "run", "--direction", "aa"], "'aa' is not one of"),
+    ],
+)
+def test_missing_and_wrong_required_options_are_one_line_and_exit_with_2(photos, tmp_path, options, message):
+    result = CliRunner().invoke(main, ["translate", str(photos), str(tmp_path / "out"), *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_whole_files_exits_with_130_and_the_same_command_continues(run, photos, tmp_path):
+def test_ctrl_c_keeps_whole_files_and_the_same_command_continues(run, photos, tmp_path):
     with Image.open(photos / "a.jpg") as image:
         image.resize((256, 256)).save(photos / "c.jpg")
     for number in range(97):

@@ -8,10 +8,8 @@ from PIL import Image
 import cyclegan
 from cyclegan.bundle import Bundle, bundle_info, load_bundle, save_bundle
 from cyclegan.config.files import load_config
-from cyclegan.data.headers import BadImage
 from cyclegan.errors import UsageError
 from cyclegan.networks.generators import build_generator
-from cyclegan.translation.layout import Layout
 from cyclegan.translation.translator import Translator
 
 
@@ -97,28 +95,6 @@ def test_other_arrays_are_refused(bundle, image, message):
         Translator(bundle)(image)
 
 
-@pytest.mark.parametrize("options", [{"size": "huge"}, {"size": 0}, {"tile": 0}])
-def test_options_that_make_no_sense_are_refused(bundle, options):
-    with pytest.raises(UsageError, match="Received"):
-        Translator(bundle, **options)
-
-
-@pytest.mark.parametrize(
-    ("size", "image", "expected"),
-    [
-        ("auto", (128, 300), (128, 300, 128, 300)),  # up to twice 64
-        ("auto", (256, 600), (128, 300, 128, 300)),
-        ("auto", (1000, 130), (985, 128, 988, 128)),
-        ("native", (257, 600), (257, 600, 260, 600)),
-        ("native", (3, 1), (3, 1, 8, 8)),
-        (64, (128, 256), (64, 128, 64, 128)),
-        (64, (16, 16), (64, 64, 64, 64)),
-    ],
-)
-def test_layout_scales_the_shorter_side_and_pads_to_what_the_network_takes(bundle, size, image, expected):
-    assert Translator(bundle, size=size).layouts.choose(*image) == Layout(*expected, None)
-
-
 def test_scaled_images_come_back_in_their_own_size(bundle):
     """The network sees what Pillow's filter makes of the image, and its translation is enlarged in the same way."""
     ramp = np.linspace(-1, 1, 256, dtype=np.float32)
@@ -159,49 +135,11 @@ def test_pictures_that_cannot_hold_the_translation_are_refused(bundle, mode):
         Translator(bundle)(Image.new(mode, (64, 64)))
 
 
-@pytest.mark.parametrize(
-    ("size", "limit", "message"),
-    [
-        ("auto", 6e9, r"8000 x 8000 pixels need about 6\.1 GB of memory; the limit is 6\.0 GB\. Raise the limit"),
-        ("native", 6.5e9, r"8000 x 8000 pixels need about [0-9.]+ GB of memory; the limit is 6\.5 GB, even in strips"),
-    ],
-)
-def test_what_does_not_fit_itself_or_not_even_in_strips_is_named(bundle, size, limit, message):
-    """An image of 3 channels and its translation take 4 * 4 * (3 + 3) bytes a pixel."""
-    with pytest.raises(BadImage, match=message):
-        Translator(bundle, size=size, memory_limit=limit).layouts.choose(8000, 8000)
-
-
-def test_batches_are_as_large_as_the_memory_allows(bundle):
-    translator = Translator(bundle, size="native")
-    one = translator.layouts.bytes_for(64, 64)
-    for limit, size in ((1.5 * one, 1), (3.5 * one, 3), (100 * one, 4)):
-        assert Translator(bundle, size="native", memory_limit=limit).layouts.batch_size(64, 64, 4) == size
-
-
-def test_images_that_are_scaled_count_at_their_own_size_and_large_ones_go_one_by_one(bundle):
-    crop = bundle.info.crop_size
-    scaled = Translator(bundle, size=crop).layouts.bytes_for(crop, crop) + 4 * 4 * 6 * (8 * crop) ** 2
-    translator = Translator(bundle, size=crop, memory_limit=2.5 * scaled)
-    assert translator.layouts.batch_size(8 * crop, 8 * crop, 4) == 2
-    assert Translator(bundle, size=crop).layouts.batch_size(1000, 1000, 4) == 4
-    assert Translator(bundle, size=crop).layouts.batch_size(1000, 1001, 4) == 1
-
-
 def test_a_batch_is_translated_in_as_many_parts_as_the_memory_needs(bundle):
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
     whole = Translator(bundle, size="native")
     parts = Translator(bundle, size="native", memory_limit=2.5 * whole.layouts.bytes_for(64, 64))
     assert np.abs(parts(images).astype(int) - whole(images)).max() <= 1
-
-
-def test_the_estimate_counts_the_maps_that_live_at_once(bundle):
-    """2 to 6 maps of 4 channels with 4 bytes each live at once, with as much room for convolutions.
-
-    Image and translation have 3 channels each, in 4 copies.
-    """
-    maps, images = 4 * 4 * 64 * 64, 4 * 4 * 6 * 64 * 64
-    assert 2 * 2 * maps + images <= Translator(bundle).layouts.bytes_for(64, 64) <= 2 * 6 * maps + images
 
 
 def test_a_check_ends_a_tiled_translation(bundle):
