@@ -58,15 +58,18 @@ def _run(command: list[str | pathlib.Path], folder: pathlib.Path) -> str:
 
 def _install(environment: pathlib.Path, *what: str | pathlib.Path) -> None:
     options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    pip = [sys.executable, "-m", "pip", "--python", environment / "bin/python"]
+    pip: list[str | pathlib.Path] = [sys.executable, "-m", "pip", "--python", environment / "bin/python"]
     _run([*pip, "install", *options, "--ignore-installed", *what], environment)
 
 
 def _presets_and_package(environment: pathlib.Path, folder: pathlib.Path) -> tuple[list[str], pathlib.Path]:
     """The presets that a program finds which is started in `folder`, and the package that it uses."""
-    program = "import cyclegan.config.files as c; print(c.__file__, *c.preset_names(), sep='\\n')"
-    config, *presets = _run([environment / "bin/python", "-c", program], folder).splitlines()
-    return presets, pathlib.Path(config).parent
+    program = (
+        "import cyclegan; from cyclegan.config.files import preset_names\n"
+        "print(cyclegan.__file__, *preset_names(), sep='\\n')"
+    )
+    package, *presets = _run([environment / "bin/python", "-c", program], folder).splitlines()
+    return presets, pathlib.Path(package).parent
 
 
 def test_plain_install_has_all_modules_templates_and_presets(
