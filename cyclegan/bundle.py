@@ -65,7 +65,7 @@ class BundleInfo(pydantic.BaseModel):
     min_size: int
 
     @pydantic.model_validator(mode="after")
-    def _fits_itself(self) -> Self:
+    def _is_consistent(self) -> Self:
         for key in ("size_multiple", "min_size"):
             if getattr(self, key) != (expected := getattr(self.generator, key)):
                 raise ValueError(f"`{key}` must be {expected} for this generator. Received: {getattr(self, key)}")

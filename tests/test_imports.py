@@ -1,4 +1,4 @@
-"""Which module may import which, read from the import statements."""
+"""The layers of the package, and which module may import which. The import statements are read, not run."""
 
 import ast
 import functools
@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+
+import cyclegan
 
 CHECKOUT = pathlib.Path(__file__).parents[1]
 
@@ -27,7 +29,7 @@ LAYERS = [
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 
-# Used before a command knows whether it needs TensorFlow, or by commands that do not.
+# These modules are used before a command knows whether it needs TensorFlow, or by commands that do not need it.
 LIGHT = [
     "cyclegan.__main__",
     "cyclegan.cli",
@@ -57,7 +59,7 @@ def _is_in(module: str, package: str) -> bool:
 
 
 def _home(module: str) -> str:
-    """The name in LAYERS that a module belongs to; only the bare package belongs to the bare package."""
+    """The longest name in LAYERS that a module belongs to. Only `cyclegan` itself belongs to the bare package."""
     homes = [name for name in DEPTH if name != "cyclegan" and _is_in(module, name)]
     return max(homes, key=len, default="cyclegan")
 
@@ -77,7 +79,7 @@ def _imported(node: ast.AST) -> Iterator[str]:
 
 
 def _run_on_import(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements below `node` that run when the module is imported: not the bodies of functions."""
+    """The statements below `node` that run when the module is imported, which are all but the bodies of functions."""
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
@@ -92,7 +94,7 @@ def _imports(module: str, on_import_only: bool) -> frozenset[str]:
 
 
 def _loaded_with(module: str) -> set[str]:
-    """All modules that `import module` imports, as far as they are named in this package."""
+    """All modules that `import module` imports directly or through other modules of this package."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
@@ -137,10 +139,11 @@ def test_package_does_not_import_tensorflow() -> None:
     assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, timeout=60).returncode == 0
 
 
-def test_package_offers_its_public_api_and_nothing_else() -> None:
-    import cyclegan
-
+def test_package_offers_its_public_api() -> None:
     assert set(cyclegan.__all__) <= set(dir(cyclegan))
     assert all(callable(getattr(cyclegan, name)) for name in cyclegan.__all__ if name != "__version__")
+
+
+def test_package_has_no_other_attributes() -> None:
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = cyclegan.trian

@@ -1,4 +1,4 @@
-"""The package as people install it: what it needs is there, wherever they call it from."""
+"""The package in the ways that people install it: its files are found from any folder."""
 
 import os
 import pathlib
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A copy of the sources, so that builds leave nothing in the real checkout."""
+    """A copy of the sources, so that a build does not leave files in the real checkout."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in SOURCES:
@@ -39,10 +39,10 @@ def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture
 def environment(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A new virtual environment that sees the installed libraries of this one, but not its cyclegan."""
+    """A new virtual environment with the libraries of the present one, but without cyclegan."""
     folder = tmp_path / "environment"
     venv.create(folder)
-    # What such a file adds to the path is not searched for further such files: no editable cyclegan.
+    # Python does not search these folders for further .pth files, so an editable cyclegan in them is not found.
     libraries = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     (folder / "lib" / version / "site-packages" / "libraries.pth").write_text("\n".join(libraries))
@@ -58,15 +58,18 @@ def _run(command: list[str | pathlib.Path], folder: pathlib.Path) -> str:
 
 def _install(environment: pathlib.Path, *what: str | pathlib.Path) -> None:
     options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    pip = [sys.executable, "-m", "pip", "--python", environment / "bin/python"]
+    pip: list[str | pathlib.Path] = [sys.executable, "-m", "pip", "--python", environment / "bin/python"]
     _run([*pip, "install", *options, "--ignore-installed", *what], environment)
 
 
 def _presets_and_package(environment: pathlib.Path, folder: pathlib.Path) -> tuple[list[str], pathlib.Path]:
-    """The presets that a program started in `folder` finds, and the package that it finds them with."""
-    program = "import cyclegan.config.files as c; print(c.__file__, *c.preset_names(), sep='\\n')"
-    config, *presets = _run([environment / "bin/python", "-c", program], folder).splitlines()
-    return presets, pathlib.Path(config).parent
+    """The presets that a program finds which is started in `folder`, and the package that it uses."""
+    program = (
+        "import cyclegan; from cyclegan.config.files import preset_names\n"
+        "print(cyclegan.__file__, *preset_names(), sep='\\n')"
+    )
+    package, *presets = _run([environment / "bin/python", "-c", program], folder).splitlines()
+    return presets, pathlib.Path(package).parent
 
 
 def test_plain_install_has_all_modules_templates_and_presets(

@@ -22,7 +22,8 @@ def log_sigmoid(x):
     return -np.log(1 + np.exp(-x))
 
 
-# Per score: what a discriminator pays for a real image (target 1, then 0.9), for a fake, what a generator pays.
+# The loss of a discriminator for real images with target 1, with target 0.9, and for translated images; the loss of a
+# generator. Each has one value per score.
 EXPECTED = {
     "lsgan": ((SCORES - 1) ** 2, (SCORES - 0.9) ** 2, SCORES**2, (SCORES - 1) ** 2),
     "vanilla": (
@@ -48,14 +49,14 @@ def test_adversarial_losses_are_those_of_the_papers(name):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
-def test_an_image_has_the_mean_over_each_map_then_over_the_maps():
+def test_the_score_of_an_image_is_the_mean_of_the_means_of_its_maps():
     maps = [tf.constant([1.0, 2, 3, 6, 0, 0, 0, 4], shape=[2, 2, 2, 1]), tf.constant([10.0, 20], shape=[2, 1, 1, 1])]
     np.testing.assert_allclose(image_means(maps[:1]), [3, 1])
     np.testing.assert_allclose(image_means(maps), [(3 + 10) / 2, (1 + 20) / 2])
 
 
 def quadratic(images):
-    """Two maps, sum(x^2) / 2 and x itself: the gradient of the mean of their means is (x + 1/n) / 2."""
+    """Two score maps, sum(x^2) / 2 and x itself. The gradient of the mean of their means is (x + 1/n) / 2."""
     return [tf.reduce_sum(images**2, axis=[1, 2, 3], keepdims=True) / 2, images]
 
 
@@ -78,7 +79,7 @@ def test_wgan_penalty_holds_the_gradient_to_1_between_a_real_image_and_a_fake():
 
     real, fake = np.random.default_rng(0).normal(size=(2, 5, 2, 2, 1))
     penalty = wgan_penalty(scores, tf.constant(real), tf.constant(fake), tf.constant([1, 2])).numpy()
-    share = (seen[0] - real) / (fake - real)  # the same for all pixels of an image, another for each image
+    share = (seen[0] - real) / (fake - real)  # the same for all pixels of an image, but different for each image
     np.testing.assert_allclose(share, np.broadcast_to(share[:, :1, :1], share.shape), rtol=1e-9)
     assert len(set(share[:, 0, 0, 0].round(9))) == 5
     assert ((share >= 0) & (share < 1)).all()

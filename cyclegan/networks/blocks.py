@@ -192,7 +192,7 @@ def dropout(x: keras.KerasTensor, style: Style, *, name: str) -> keras.KerasTens
 
 
 def residual_block(x: keras.KerasTensor, style: Style, activation: str, *, name: str) -> keras.KerasTensor:
-    """Adds to its input two padded 3x3 convolutions of it, each with a normalization, with an activation in between.
+    """The input plus two padded 3x3 convolutions of it, each of them normalized, with an activation between them.
 
     Source: Johnson et al. 2016. There is no activation after the sum.
     """

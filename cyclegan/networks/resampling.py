@@ -23,8 +23,8 @@ def halving_convolution(
 ) -> keras.KerasTensor:
     """The convolution of a layer that halves height and width.
 
-    A strided convolution has kernel size 3 or 4, and its padding is zero whatever the padding of the style is. Before
-    a pooling it is a 3x3 convolution that keeps the size, and `pool` halves it.
+    A strided convolution has kernel size 3 or 4 and is padded with zeros, independently of the padding of the style. If
+    a pooling halves the size, the convolution is a 3x3 convolution that keeps it.
     """
     if style.downsampling != "strided":
         return same_convolution(x, filters, 3, style, bias=bias, name=name)

@@ -1,4 +1,4 @@
-"""What the tests of blocks and of resampling need: a style, a block's output with its weights, NumPy's convolution."""
+"""Tools for the tests of networks. They are fixtures that return functions, so that test modules can share them."""
 
 from typing import get_args
 
@@ -17,7 +17,7 @@ def _style(*, padding="zero", spectral_norm=False, **options):
 
 
 def _run(block, x, *arguments, training=False, **options):
-    """Output of a block built for one input, and its weights by name, drawn at random."""
+    """The output of a block, and its random weights under their names."""
     image = keras.Input((None, None, x.shape[-1]), dtype="float64")
     model = keras.Model(image, block(image, *arguments, **options))
     for variable in model.weights:
@@ -27,7 +27,7 @@ def _run(block, x, *arguments, training=False, **options):
 
 
 def _windows(x, size, stride):
-    """(i, j, window [batch, size, size, channels]) of every place of a window without padding."""
+    """Yields (i, j, window [batch, size, size, channels]) for each position of a window, without padding."""
     for i in range((x.shape[1] - size) // stride + 1):
         for j in range((x.shape[2] - size) // stride + 1):
             yield i, j, x[:, i * stride : i * stride + size, j * stride : j * stride + size]

@@ -1,4 +1,4 @@
-"""Each block against a NumPy computation that shares nothing with Keras."""
+"""Compares each block with a computation in NumPy that does not use Keras."""
 
 import math
 
@@ -58,10 +58,13 @@ def test_normalization_over_its_axes(run, style, name, groups, axes, affine):
     assert ("gamma" in weights) == affine
 
 
-def test_no_normalization_is_none_and_instance_norm_has_no_weights(run, style):
+def test_the_normalization_none_changes_nothing(run, style):
     x = RNG.normal(size=(1, 3, 3, 2))
     np.testing.assert_array_equal(run(blocks.normalization, x, style(normalization="none"), name="n")[0], x)
-    assert not run(blocks.normalization, x, style(), name="n")[1]
+
+
+def test_instance_norm_has_no_weights_by_default(run, style):
+    assert not run(blocks.normalization, np.zeros((1, 3, 3, 2)), style(), name="n")[1]
 
 
 def test_batch_norm_uses_its_moving_averages_after_training(style):
@@ -74,7 +77,7 @@ def test_batch_norm_uses_its_moving_averages_after_training(style):
     np.testing.assert_allclose(model(x), (x - mean) / np.sqrt(variance + 1e-5), atol=1e-6)
 
 
-def test_scales_are_drawn_around_one():
+def test_scales_are_drawn_around_one_and_offsets_start_at_zero():
     model_input = keras.Input((None, None, 5000))
     output = blocks.normalization(model_input, blocks.style_of(GeneratorConfig(affine=True), "float32"), name="n")
     gamma, beta = keras.Model(model_input, output).get_weights()
@@ -115,12 +118,14 @@ def test_convolution_equals_the_sum_over_windows(run, style, windows, stride):
         np.testing.assert_allclose(y[:, i, j], expected, atol=1e-10)
 
 
-def test_only_batch_norm_takes_the_bias_of_the_convolution_before_it(run, style):
+def test_only_before_batch_norm_convolutions_have_no_bias(style):
     has_bias = {name: blocks.has_bias(style(normalization=name)) for name in blocks.NORMALIZATIONS}
     assert has_bias == {"instance": True, "batch": False, "group": True, "layer": True, "none": True}
-    assert set(run(blocks.same_convolution, np.zeros((1, 4, 4, 2)), 3, 3, style(), bias=False, name="c")[1]) == {
-        "kernel"
-    }
+
+
+def test_a_convolution_without_bias_has_only_a_kernel(run, style):
+    _, weights = run(blocks.same_convolution, np.zeros((1, 4, 4, 2)), 3, 3, style(), bias=False, name="c")
+    assert set(weights) == {"kernel"}
 
 
 def test_residual_block_adds_what_two_normalized_convolutions_make(style, same_convolution):
@@ -164,12 +169,22 @@ def test_initializers_have_their_deviation(style, name, gain, deviation):
     kernel = np.array(style(initializer=name, initializer_gain=gain).initializer()((3, 3, 64, 128)))  # 73,728 numbers
     assert abs(kernel.mean()) < 5 * deviation / kernel.size**0.5
     assert kernel.std() == pytest.approx(deviation, rel=0.02)
-    if name == "orthogonal":
-        matrix = kernel.reshape(-1, 128)
-        np.testing.assert_allclose(matrix.T @ matrix, (gain or 1) ** 2 * np.eye(128), atol=1e-4)
 
 
-def test_sections_without_a_value_of_their_own_get_the_usual_one():
-    assert blocks.style_of(GeneratorConfig(), "float32").affine is False
-    assert blocks.style_of(GeneratorConfig(normalization="batch"), "float32").affine is True
-    assert blocks.style_of(DiscriminatorConfig(normalization="group", affine=False), "float32").affine is False
+@pytest.mark.parametrize("gain", [1.0, 3.0])
+def test_columns_of_an_orthogonal_kernel_are_orthogonal(style, gain):
+    kernel = style(initializer="orthogonal", initializer_gain=gain).initializer()((3, 3, 64, 128))
+    matrix = np.array(kernel).reshape(-1, 128)
+    np.testing.assert_allclose(matrix.T @ matrix, gain**2 * np.eye(128), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "section,affine",
+    [
+        (GeneratorConfig(), False),
+        (GeneratorConfig(normalization="batch"), True),
+        (DiscriminatorConfig(normalization="group", affine=False), False),
+    ],
+)
+def test_without_a_value_only_instance_norm_has_no_scale(section, affine):
+    assert blocks.style_of(section, "float32").affine is affine

@@ -9,7 +9,7 @@ from cyclegan.networks.generators import build_generator
 def test_the_reference_generator_needs_49_6_gmac_and_56_8_as_profilers_count():
     found = multiply_adds(build_generator(GeneratorConfig()), 256, 256)
     assert found / 1e9 == pytest.approx(49.6, abs=0.05)
-    # They take a transposed convolution for one that computes each of its output pixels from a whole kernel.
+    # Profilers count a transposed convolution as if it computed each output pixel from a whole kernel.
     transposed = 64 * 64 * 9 * 256 * 128 + 128 * 128 * 9 * 128 * 64
     assert (found + 3 * transposed) / 1e9 == pytest.approx(56.8, abs=0.1)
 

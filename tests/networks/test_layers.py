@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from cyclegan.networks.layers import BilinearUpsampling, BlurPooling, SpectralConv2D, StochasticPooling
@@ -7,26 +8,33 @@ from cyclegan.networks.layers import BilinearUpsampling, BlurPooling, SpectralCo
 RNG = np.random.default_rng(0)
 
 
-def spectral_convolution():
+@pytest.fixture
+def layer():
     keras.utils.set_random_seed(0)
     layer = SpectralConv2D(5, 3, name="c", dtype="float64")
     layer.build((None, None, None, 2))
     return layer
 
 
-def test_spectral_convolution_divides_its_kernel_by_the_largest_singular_value():
-    layer, x = spectral_convolution(), RNG.normal(size=(1, 6, 6, 2))
-    kernel = layer.kernel.numpy()
-    for _ in range(200):
-        y = layer(x, training=True)
+def converge(layer, x):
+    """The output of the last of 200 calls in training. One graph is much faster than so many calls from Python."""
+    call = tf.function(lambda: layer(x, training=True), autograph=False)
+    for _ in range(199):
+        call()
+    return call()
+
+
+def test_spectral_convolution_divides_its_kernel_by_the_largest_singular_value(layer):
+    x, kernel = RNG.normal(size=(1, 6, 6, 2)), layer.kernel.numpy()
+    y = converge(layer, x)
     np.testing.assert_array_equal(layer.kernel.numpy(), kernel)
     largest = np.linalg.svd(kernel.reshape(-1, 5), compute_uv=False)[0]
     np.testing.assert_allclose(y, keras.ops.conv(x, kernel / largest), atol=1e-9)
     np.testing.assert_allclose(layer(x), y, atol=1e-12)
 
 
-def test_one_call_in_training_is_one_power_iteration_and_others_are_none():
-    layer, x = spectral_convolution(), RNG.normal(size=(1, 6, 6, 2))
+def test_only_a_call_in_training_is_a_power_iteration(layer):
+    x = RNG.normal(size=(1, 6, 6, 2))
     matrix, vector = layer.kernel.numpy().reshape(-1, 5), layer.vector.numpy()
     layer(x)
     np.testing.assert_array_equal(layer.vector.numpy(), vector)
@@ -35,11 +43,10 @@ def test_one_call_in_training_is_one_power_iteration_and_others_are_none():
     np.testing.assert_allclose(layer.vector.numpy(), expected / np.linalg.norm(expected), atol=1e-12)
 
 
-def test_the_gradient_goes_through_the_singular_value():
-    """A kernel times two is the same convolution, so the gradient along the kernel itself is zero."""
-    layer, x = spectral_convolution(), RNG.normal(size=(1, 6, 6, 2))
-    for _ in range(200):
-        layer(x, training=True)
+def test_the_gradient_goes_through_the_singular_value(layer):
+    """A multiple of the kernel gives the same convolution, so the gradient along the kernel itself is zero."""
+    x = RNG.normal(size=(1, 6, 6, 2))
+    converge(layer, x)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(layer(x) ** 3)
     gradient = tape.gradient(loss, layer.kernel.value).numpy()
@@ -51,7 +58,7 @@ def test_stochastic_pooling_draws_each_value_as_often_as_its_share():
     keras.utils.set_random_seed(0)
     drawn = np.array(StochasticPooling()(x, training=True)).ravel()
     for value, share in ((0, 0), (1, 1 / 8), (2, 2 / 8), (5, 5 / 8)):
-        assert abs((drawn == value).mean() - share) < 5 * 0.5 / 50  # five standard deviations of 2500 draws, at most
+        assert abs((drawn == value).mean() - share) < 5 * 0.5 / 50  # at most five standard deviations of 2500 draws
 
 
 def test_stochastic_pooling_after_training_weighs_each_value_by_its_share():
@@ -60,14 +67,14 @@ def test_stochastic_pooling_after_training_weighs_each_value_by_its_share():
     np.testing.assert_allclose(np.array(StochasticPooling()(x)).ravel(), expected)
 
 
-def test_stochastic_pooling_draws_alike_where_nothing_is_positive():
+def test_stochastic_pooling_draws_each_value_equally_often_if_none_is_positive():
     x = np.tile(np.array([[-1.0, -2.0], [-3.0, 0.0]])[None, :, :, None], (1, 50, 50, 1))
     np.testing.assert_allclose(np.array(StochasticPooling()(x)), -1.5)
     drawn = np.array(StochasticPooling()(x, training=True))
     assert set(np.unique(drawn)) == {-3, -2, -1, 0}
 
 
-def test_stochastic_pooling_drops_an_odd_row_and_passes_the_gradient_to_what_it_drew():
+def test_stochastic_pooling_drops_an_odd_row_and_passes_gradients_to_drawn_values():
     x = tf.constant(RNG.uniform(1, 2, (1, 5, 4, 3)))
     with tf.GradientTape() as tape:
         tape.watch(x)

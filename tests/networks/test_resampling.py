@@ -1,4 +1,4 @@
-"""Each layer that halves or doubles the size against a NumPy computation that shares nothing with Keras."""
+"""Compares each layer that halves or doubles the size with a computation in NumPy that does not use Keras."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def test_the_tables_have_the_values_that_the_configuration_allows(allowed):
 
 
 @pytest.mark.parametrize("kernel_size", [3, 4])
-def test_strided_convolution_sees_a_zero_at_every_side(run, style, windows, kernel_size):
+def test_strided_convolution_is_padded_with_a_zero_on_every_side(run, style, windows, kernel_size):
     x = RNG.normal(size=(1, 6, 8, 2))
     y, weights = run(resampling.halving_convolution, x, 3, kernel_size, style(padding="reflect"), name="c")
     assert y.shape == (1, 3, 4, 3)
@@ -24,13 +24,17 @@ def test_strided_convolution_sees_a_zero_at_every_side(run, style, windows, kern
         np.testing.assert_allclose(y[:, i, j], expected, atol=1e-10)
 
 
-def test_with_a_pooling_the_convolution_keeps_the_size_and_the_pooling_halves_it(run, style):
-    for name in resampling.POOLINGS:
-        x = RNG.normal(size=(1, 6, 8, 2))
-        y, weights = run(resampling.halving_convolution, x, 3, 4, style(downsampling=name), name="c")
-        assert y.shape == (1, 6, 8, 3) and weights["kernel"].shape == (3, 3, 2, 3)
-        assert run(resampling.pool, x, style(downsampling=name), name="p")[0].shape == (1, 3, 4, 2)
-    assert run(resampling.pool, x, style(), name="p")[0].shape == x.shape
+@pytest.mark.parametrize("name", resampling.POOLINGS)
+def test_with_a_pooling_the_convolution_keeps_the_size_and_the_pooling_halves_it(run, style, name):
+    x = RNG.normal(size=(1, 6, 8, 2))
+    y, weights = run(resampling.halving_convolution, x, 3, 4, style(downsampling=name), name="c")
+    assert y.shape == (1, 6, 8, 3) and weights["kernel"].shape == (3, 3, 2, 3)
+    assert run(resampling.pool, x, style(downsampling=name), name="p")[0].shape == (1, 3, 4, 2)
+
+
+def test_after_a_strided_convolution_there_is_no_pooling(run, style):
+    x = RNG.normal(size=(1, 6, 8, 2))
+    np.testing.assert_array_equal(run(resampling.pool, x, style(), name="p")[0], x)
 
 
 @pytest.mark.parametrize("name,reduce", [("max", np.max), ("average", np.mean)])
@@ -55,7 +59,7 @@ def test_transposed_convolution_scatters_each_pixel_and_is_cropped_to_twice_the_
 
 
 def bilinear(x):
-    """Twice the size, each new pixel 3/4 of the nearest and 1/4 of the next one, in both directions."""
+    """Doubles the size. A new pixel is 3/4 of the nearest old pixel and 1/4 of the next one, in both directions."""
     for axis in (1, 2):
         before = np.concatenate([x.take([0], axis), x.take(range(x.shape[axis] - 1), axis)], axis)
         after = np.concatenate([x.take(range(1, x.shape[axis]), axis), x.take([-1], axis)], axis)

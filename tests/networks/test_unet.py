@@ -28,7 +28,7 @@ def test_a_unet_of_any_depth_and_channels_keeps_the_size(num_levels, channels):
     assert model(image).shape == (2, height, width, channels[1])
 
 
-def test_a_unet_has_no_norm_at_the_outermost_level_nor_at_the_bottom():
+def test_a_unet_has_no_norm_at_its_outermost_level_nor_in_its_innermost_encoder():
     model = build_generator(GeneratorConfig(architecture="unet", num_levels=4, filters=2, affine=True))
     norms = {layer.name for layer in model.layers if "norm" in layer.name}
     assert norms == {"down_2_norm", "down_3_norm", "up_4_norm", "up_3_norm", "up_2_norm"}

@@ -18,7 +18,7 @@ def test_other_requests_are_refused_with_what_is_allowed(request_):
 
 @pytest.mark.skipif(not NO_GPU, reason="there is a GPU")
 @pytest.mark.parametrize("request_", ["gpu", "gpu:0", "gpu:0,1"])
-def test_a_gpu_that_was_asked_for_and_is_missing_is_an_error(request_):
+def test_a_requested_gpu_that_does_not_exist_is_an_error(request_):
     with pytest.raises(UsageError, match="TensorFlow sees none"):
         choose_devices(request_)
 
@@ -37,7 +37,7 @@ def test_logical_cpus_cannot_be_made_after_tensorflow_was_used():
 
 
 def test_logical_cpus_are_replicas_and_their_sum_is_exact():
-    """In a process of its own: logical devices are made once, and strategies share collective keys."""
+    """It has a process of its own, because logical devices are created once and strategies share collective keys."""
     program = """
 import tensorflow as tf
 from cyclegan.runtime.devices import choose_devices

@@ -17,7 +17,7 @@ def names(folder):
     return sorted(path.name for path in folder.glob("entry*"))
 
 
-def test_tensorflow_is_pointed_at_a_folder_for_this_version_and_processor(tmp_path):
+def test_tensorflow_uses_a_folder_for_this_version_and_processor(tmp_path):
     folder = enable_xla_cache(tmp_path)
     assert folder.is_dir() and folder.name.startswith("tensorflow-2.")
     assert os.environ["TF_XLA_FLAGS"] == (
@@ -25,14 +25,14 @@ def test_tensorflow_is_pointed_at_a_folder_for_this_version_and_processor(tmp_pa
     )
 
 
-def test_sealed_files_stay_and_damaged_or_unknown_ones_go(tmp_path):
+def test_sealed_files_stay_and_damaged_or_unknown_files_are_removed(tmp_path):
     folder = enable_xla_cache(tmp_path)
     for number in range(4):
         (folder / f"entry{number}").write_bytes(bytes([number]) * 100)
     seal_xla_cache(folder)
     (folder / "entry1").write_bytes(b"\1" * 50)  # truncated
     (folder / "entry2").write_bytes(b"\2" * 99 + b"\3")  # flipped
-    (folder / "entry4").write_bytes(b"of a process that did not end")
+    (folder / "entry4").write_bytes(b"from a process that was killed")
     os.environ["TF_XLA_FLAGS"] = ""
     enable_xla_cache(tmp_path)
     assert names(folder) == ["entry0", "entry3"]
@@ -48,7 +48,7 @@ def test_without_valid_digests_nothing_is_trusted(tmp_path, digests):
     assert names(folder) == []
 
 
-def test_only_the_newest_files_stay(tmp_path):
+def test_only_the_newest_files_are_kept(tmp_path):
     folder = enable_xla_cache(tmp_path)
     for number in range(KEPT_FILES + 2):
         path = folder / f"entry{number:02}"
