@@ -1,1 +1,1 @@
-"""The configuration of a run: its keys, the rules between them, and the files that hold it."""
+"""The configuration of a run: its sections and keys, the rules between them, and the files that hold it."""

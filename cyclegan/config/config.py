@@ -1,4 +1,4 @@
-"""The configuration of a run as a whole: its sections, and the rules between them."""
+"""The whole configuration of a run: its sections, and the rules that keys of several sections must obey."""
 
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +17,7 @@ from cyclegan.config.sections import (
 
 
 class Config(Section):
-    """All of a run's configuration; immutable, and valid once it exists."""
+    """The whole configuration of a run. It cannot be changed, and it is valid once it exists."""
 
     data: DataConfig = DataConfig()
     generator: GeneratorConfig = GeneratorConfig()
@@ -53,7 +53,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield (
             "`data.channels_a` and `data.channels_b` must be equal for an identity loss. "
             f"Received: channels_a={data.channels_a}, channels_b={data.channels_b}, "
-            f"identity_weight={losses.identity_weight}; set losses.identity_weight=0."
+            f"identity_weight={losses.identity_weight}. To keep the channels, set losses.identity_weight=0."
         )
     if training.decay_epochs is not None and training.decay_epochs > training.epochs:
         yield (
@@ -73,13 +73,14 @@ def _impossible_sizes(config: Config) -> Iterator[str]:
         )
     if generator.architecture == "unet" and generator.dropout and generator.num_levels < UNET_INNER_LEVEL + 1:
         yield (
-            f"`generator.dropout` of a unet acts from level {UNET_INNER_LEVEL} inwards, but for the innermost; it needs"
-            f" `generator.num_levels` of at least {UNET_INNER_LEVEL + 1}. Received: num_levels={generator.num_levels}."
+            f"`generator.num_levels` must be at least {UNET_INNER_LEVEL + 1} for `generator.dropout` in a unet, which"
+            f" acts from level {UNET_INNER_LEVEL} inwards, except at the innermost. Received:"
+            f" num_levels={generator.num_levels}, dropout={generator.dropout}."
         )
     if discriminator.architecture == "pixel":
         return
     num_scales = discriminator.num_scales if discriminator.architecture == "multiscale" else 1
-    # Each of the layers halves the size and the last two convolutions take one pixel each, which must leave one score.
+    # Each layer halves the size, each of the last two convolutions takes one pixel off it, and one score must be left.
     smallest = 3 * 2 ** (discriminator.num_layers + num_scales - 1)
     if size < smallest:
         scales = f" at {num_scales} scales" if num_scales > 1 else ""
@@ -93,18 +94,19 @@ def _impossible_discriminators(config: Config) -> Iterator[str]:
     losses, normalization = config.losses, config.discriminator.normalization
     if losses.label_smoothing and losses.adversarial not in ("lsgan", "vanilla"):
         yield (
-            "`losses.label_smoothing` needs `losses.adversarial` lsgan or vanilla, which have a target."
+            "`losses.label_smoothing` must be 0 unless `losses.adversarial` is lsgan or vanilla, which have a target."
             f" Received: label_smoothing={losses.label_smoothing}, adversarial={losses.adversarial}."
         )
     if losses.adversarial == "wgan_gp" and losses.r1_weight:
         yield (
-            "`losses.r1_weight` must be 0 with `losses.adversarial` wgan_gp, which has a penalty of its own."
+            "`losses.r1_weight` must be 0 if `losses.adversarial` is wgan_gp, which has its own gradient penalty."
             f" Received: r1_weight={losses.r1_weight}."
         )
     if (losses.adversarial == "wgan_gp" or losses.r1_weight) and normalization == "batch":
         yield (
-            "A gradient penalty is of one image, so `discriminator.normalization` must not be batch with it. Received:"
-            f" normalization={normalization}, adversarial={losses.adversarial}, r1_weight={losses.r1_weight}."
+            "`discriminator.normalization` must not be batch with a gradient penalty, which is computed for each image"
+            " alone: use another normalization, or neither `losses.adversarial` wgan_gp nor `losses.r1_weight`."
+            f" Received: normalization={normalization}, adversarial={losses.adversarial}, r1_weight={losses.r1_weight}."
         )
     if config.discriminator.architecture == "pixel" and config.discriminator.downsampling != "strided":
         yield (
@@ -114,13 +116,13 @@ def _impossible_discriminators(config: Config) -> Iterator[str]:
 
 
 def _flat(config: Config) -> dict[str, object]:
-    """Values under their dotted keys, in the order of the models."""
+    """The values by their dotted keys, in the order of the models."""
     sections = config.model_dump().items()
     return {f"{section}.{key}": value for section, keys in sections for key, value in keys.items()}
 
 
 DEFAULTS = _flat(Config())
-"""Every key that can be set, dotted, with its default."""
+"""Each key that can be set, in the form "section.key", with its default."""
 
 SAFE_TO_CHANGE = frozenset(
     {
@@ -136,15 +138,15 @@ SAFE_TO_CHANGE = frozenset(
         "training.num_samples",
     }
 )
-"""Keys that may change when a run continues: its length, and what it writes."""
+"""Keys that may change when a run continues: they decide how long it is and what it writes."""
 
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[object, object]]:
-    """Dotted keys whose values differ, each with its old and its new value."""
+    """The keys whose values differ, in the form "section.key", each with its old and its new value."""
     before, after = _flat(old), _flat(new)
     return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
 
 
 def one_line(problems: Iterable[str]) -> str:
-    """Problems in one line, whatever line breaks a user's own keys and paths contain."""
+    """Joins problems to one line, even if a user's own keys and paths contain line breaks."""
     return " ".join("; ".join(problems).replace(".; ", "; ").split())

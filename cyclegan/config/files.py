@@ -1,13 +1,14 @@
-"""How a configuration is read and written: presets, YAML files, overrides, and errors that name what is wrong.
+"""Reading and writing a configuration: presets, YAML files, overrides, and errors that name what is wrong.
 
-A YAML file or a preset changes some of the defaults, `--set section.key=value` changes more, and the result is stored
-with the run.
+A preset or a YAML file changes some of the defaults, and `--set section.key=value` overrides single keys. The result is
+stored with the run.
 """
 
 import difflib
 import pathlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pydantic
 import yaml
@@ -20,11 +21,12 @@ def load_config(source: str | None = None, overrides: Sequence[tuple[str, object
     """The configuration that a file and the command line describe together.
 
     Args:
-        source: name of a preset, or path of a YAML file; None: the defaults.
-        overrides: dotted keys with values, stronger than the source; of equal keys the last one counts.
+        source: the name of a preset or the path of a YAML file. None means the defaults.
+        overrides: keys of the form "section.key" with their values. They override the source, and a later one overrides
+            an earlier one.
 
     Raises:
-        UsageError: all that is wrong, in one line.
+        UsageError: if anything is wrong; the message names all problems in one line.
     """
     values = {} if source is None else _read_yaml(source)
     problems = []
@@ -44,10 +46,10 @@ def load_config(source: str | None = None, overrides: Sequence[tuple[str, object
 
 
 def parse_override(text: str) -> tuple[str, object]:
-    """Key and value of `section.key=value`, the value read as YAML: 2e-4, true, null, [0, 4095], keep-aspect.
+    """Splits `section.key=value` and reads the value as YAML: 2e-4, true, null, [0, 4095], keep-aspect.
 
     Raises:
-        UsageError: if there is no key, no "=", or the value is not YAML.
+        UsageError: if the key or the "=" is missing, or if the value is not YAML.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -59,12 +61,12 @@ def parse_override(text: str) -> tuple[str, object]:
 
 
 def dump_config(config: Config) -> str:
-    """YAML with every key, in the order of the models; `load_config` reads an equal configuration back."""
+    """YAML with every key, in the order of the models; `load_config` reads it back to an equal configuration."""
     return yaml.dump(config.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names that `--config` takes, sorted."""
+    """The names of the presets, sorted."""
     return tuple(sorted(path.stem for path in _preset_folder().glob("*.yaml")))
 
 
@@ -72,20 +74,20 @@ def preset_path(name: str) -> pathlib.Path:
     """The file of a preset.
 
     Raises:
-        UsageError: if there is none of this name.
+        UsageError: if there is no preset of this name.
     """
     return _existing_source(name, _preset_folder() / f"{name}.yaml")
 
 
 def default_preset(dataset: str) -> str | None:
-    """The preset made for a data set, which has its name; None where the defaults will do."""
-    # A user's folder may be called like a preset for something else ("smoke").
+    """The preset that is made for a data set and has the same name; None if there is none."""
+    # A user's folder may have the name of a preset for another data set, such as "smoke".
     is_for_it = dataset in preset_names() and load_config(dataset).data.dataset == dataset
     return dataset if is_for_it else None
 
 
 def _preset_folder() -> pathlib.Path:
-    """Beside the modules where the package is installed, beside the package in a checkout."""
+    """The folder of presets: inside the package if it is installed, beside the package in a checkout."""
     package = pathlib.Path(__file__).resolve().parents[1]
     installed = package / "configs"
     return installed if any(installed.glob("*.yaml")) else package.parent / "configs"
@@ -101,9 +103,9 @@ def _existing_source(source: str, path: pathlib.Path) -> pathlib.Path:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 2e-4 as a number, and refuses a key given twice instead of taking the last."""
+    """SafeLoader that reads 2e-4 as a number and refuses a key that is given twice."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -115,7 +117,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that quotes the texts which `_Loader` would read as numbers."""
+    """SafeDumper that quotes texts if `_Loader` would read them as numbers."""
 
 
 for _yaml in (_Loader, _Dumper):
@@ -124,13 +126,13 @@ for _yaml in (_Loader, _Dumper):
     )
 
 
-def _read_yaml(source: str) -> dict:
-    """The mapping of a preset or a file. A section of which every key is commented out counts as empty."""
+def _read_yaml(source: str) -> dict[Any, Any]:
+    """The mapping of a preset or a file. A section counts as empty if all its keys are commented out."""
     path = preset_path(source) if source in preset_names() else _existing_source(source, pathlib.Path(source))
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
-        raise _refusal(f"cannot read {path}: {error.strerror}") from None
+        raise _refusal(f"{path} cannot be read: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise _refusal(f"{path}{line}: not valid YAML: {error.problem}") from None
@@ -149,7 +151,7 @@ def _describe(error: pydantic.ValidationError) -> list[str]:
     expected: dict[str, list[str]] = {}
     received: dict[str, str] = {}
     for detail in error.errors():
-        # Past section and key, a location is the index in a list, or the name of one of several types.
+        # After section and key, a location holds the index in a list, or the name of one of several types.
         location = detail["loc"]
         key = ".".join(str(part) for part in location[:2] + tuple(p for p in location[2:] if isinstance(p, int)))
         text = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
@@ -176,7 +178,7 @@ def _unknown_key(key: str) -> str:
         return f"`{key}` is a section; set one of its keys"
 
     def likeness(known: str) -> tuple[float, float]:
-        """Of the names, then of the sections."""
+        """How similar the names are, then how similar the sections are."""
         known_section, _, known_name = known.rpartition(".")
         ratios = [
             difflib.SequenceMatcher(None, a, b).ratio() for a, b in ((name, known_name), (section, known_section))

@@ -1,4 +1,4 @@
-"""The sections of a configuration: what may be set, and what it means.
+"""The sections of a configuration: which keys can be set, to which values, and what they mean.
 
 The defaults are the recipe of Zhu et al. 2017 as its PyTorch implementation trains it.
 """
@@ -9,10 +9,10 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 UNET_INNER_LEVEL = 5
-"""Levels of a unet from here inwards have eight times the filters of the first, as many as there ever are."""
+"""From this level inwards, each level of a unet has eight times the filters of the first level, which is the most."""
 
 MAX_COUNT = 2**31 - 1
-"""The largest whole number taken: TensorFlow's shapes and seeds are 32 bits wide."""
+"""The largest whole number that is allowed, because TensorFlow's shapes and seeds have 32 bits."""
 
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=MAX_COUNT)]
@@ -32,39 +32,45 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """Where the images are, and what is done to them before a network sees them."""
+    """Where the images are, and how they are prepared for the networks."""
 
     dataset: Text = "stripes"
-    """Name of a data set, or a folder with trainA and trainB."""
+    """The images come from the data set of this name, or from this folder, which holds trainA and trainB."""
     domain_a: Text | None = None
-    """Folder of domain A; with domain_b it takes the place of the data set, which is then only a label."""
+    """The images of domain A come from this folder, and `dataset` is only a label; null means that they come from
+    `dataset`.
+    """
     domain_b: Text | None = None
-    """Folder of domain B."""
+    """The images of domain B come from this folder, which must be set together with `domain_a`; null means that they
+    come from `dataset`.
+    """
     test_fraction: Fraction = 0.1
-    """Part of domain_a and domain_b that is kept for testing."""
+    """This part of the images in `domain_a` and `domain_b` is kept for testing."""
     load_size: Count = 286
-    """Pixels to which images are resized before the crop."""
+    """Images are resized to this many pixels before the crop."""
     crop_size: Count = 256
-    """Pixels of the random square crop that the networks see."""
+    """The networks see random square crops with sides of this many pixels."""
     resize: Literal["stretch", "keep-aspect", "none"] = "stretch"
-    """To a square of load_size, the shorter side to load_size, or not at all."""
+    """stretch makes an image a square of `load_size`, keep-aspect makes its shorter side `load_size`, and none leaves
+    it as it is unless it is smaller than the crop.
+    """
     flip: bool = True
-    """Mirror half of the training images, at random."""
+    """Half of the training images, chosen at random, are mirrored."""
     value_range: tuple[float, float] | None = None
-    """Pixel values that become -1 and 1, the same for all images; null: the range of the file's type."""
+    """These two pixel values become -1 and 1 in all images; null means the range of the file's type."""
     channels_a: Channels = 3
-    """Channels of domain A: 1 grey, 3 RGB, 4 RGB and alpha."""
+    """The networks see images of domain A with this many channels: 1 for grey, 3 for RGB, 4 for RGB and alpha."""
     channels_b: Channels = 3
-    """Channels of domain B."""
+    """The networks see images of domain B with this many channels: 1 for grey, 3 for RGB, 4 for RGB and alpha."""
     max_bad_images: CountOrZero = 10
-    """Images found broken during the run that are replaced before it gives up."""
+    """The run ends with an error when more images than this cannot be used."""
     max_pixels: Count = 100_000_000
-    """Images with more pixels, width times height, are refused before they are decoded."""
+    """An image is refused before it is decoded if its width times its height is larger than this."""
 
     @pydantic.field_validator("value_range", mode="before")
     @classmethod
     def _two_numbers(cls, value: object) -> object:
-        """YAML has lists only, which strict validation would not take for a tuple."""
+        """Turns the list of a YAML file into the tuple that strict validation requires."""
         if value is None:
             return None
         if not isinstance(value, list | tuple) or len(value) != 2:
@@ -73,55 +79,73 @@ class DataConfig(Section):
 
 
 class _NetworkConfig(Section):
-    """What generators and discriminators are built from."""
+    """The keys that generators and discriminators have in common."""
 
     architecture: str
-    """Family of the network."""
+    """The network belongs to this family."""
     filters: Count = 64
-    """Channels after the first convolution."""
+    """The first convolution has this many output channels."""
     normalization: Literal["instance", "batch", "group", "layer", "none"] = "instance"
-    """Over each image and channel, the batch (of all replicas), groups of channels, whole images, or not at all."""
+    """Values are normalized over each image and channel (instance), over the batch of all replicas (batch), over groups
+    of channels (group), over whole images (layer), or not at all (none).
+    """
     affine: bool | None = None
-    """Whether a trained scale and offset follow the normalization; null: not after instance, else yes."""
+    """A trained scale and offset follow the normalization; null means that they do unless the normalization is
+    instance.
+    """
     activation: Literal["relu", "leaky_relu", "prelu", "elu", "gelu", "sigmoid", "tanh"] | None = None
-    """Between the layers; null: relu in resnet, leaky_relu and relu in unet, leaky_relu in discriminators."""
+    """This function follows the hidden layers; null means relu in a resnet, leaky_relu on the way down and relu on the
+    way up in a unet, and leaky_relu in a discriminator.
+    """
     downsampling: Literal["strided", "max", "average", "stochastic", "blur"] = "strided"
-    """Convolution with stride 2, or with stride 1 and a pooling of 2x2 pixels after the activation."""
+    """The size is halved by a convolution with stride 2 (strided), or by this kind of pooling after a convolution with
+    stride 1 and its activation.
+    """
     dropout: Fraction = 0.0
-    """Rate: in each residual block, in the inner levels of a unet, after the hidden layers of a discriminator."""
+    """This part of the values is dropped while training: in each residual block, in the inner levels of a unet, and
+    after the hidden layers of a discriminator.
+    """
     l1: Weight = 0.0
-    """Weight of the sum of absolute values of the kernels, added to the loss."""
+    """The sum of the absolute values of the kernels is added to the loss with this weight."""
     l2: Weight = 0.0
-    """Weight of the sum of squares of the kernels, added to the loss."""
+    """The sum of the squares of the kernels is added to the loss with this weight."""
     initializer: Literal["normal", "glorot", "he", "orthogonal"] = "normal"
-    """Distribution of the kernels before training."""
+    """The kernels are drawn from this distribution before training."""
     initializer_gain: Positive | None = None
-    """Standard deviation of normal, factor of the others; null: 0.02 and 1."""
+    """This is the standard deviation of normal and a factor for the other initializers; null means 0.02 for normal and
+    1 for the others.
+    """
 
     @property
     def is_affine(self) -> bool:
-        """What `affine` means where it is null."""
+        """Whether a trained scale and offset follow the normalization, also where `affine` is null."""
         return self.normalization not in ("instance", "none") if self.affine is None else self.affine
 
 
 class GeneratorConfig(_NetworkConfig):
-    """The network that translates an image into the other domain; both directions are built alike."""
+    """The network that translates an image into the other domain; both directions have the same architecture."""
 
     architecture: Literal["resnet", "unet"] = "resnet"
-    """Family of the network."""
+    """The generators are residual networks (resnet) or U-Nets (unet)."""
     num_blocks: Count = 9
-    """Residual blocks of a resnet; the reference takes 9 from 256 pixels, 6 below."""
+    """A resnet has this many residual blocks; the reference takes 9 from 256 pixels upwards and 6 below."""
     num_levels: Annotated[int, Field(ge=2, le=16)] = 8
-    """Halvings of a unet; the reference takes 8 at 256 pixels, 7 at 128."""
+    """A unet halves its image this many times; the reference takes 8 at 256 pixels and 7 at 128."""
     upsampling: Literal["transposed", "nearest", "bilinear", "subpixel"] = "transposed"
-    """Transposed convolution, resize and convolution, or convolution and rearranged channels."""
+    """The size is doubled by a transposed convolution (transposed), by a resize before a convolution (nearest,
+    bilinear), or by a convolution whose channels are rearranged to pixels (subpixel).
+    """
     padding: Literal["reflect", "replicate", "zero"] = "reflect"
-    """Of a resnet's convolutions that keep the size; all others see zeros, as in the reference."""
+    """The convolutions of a resnet that keep the size pad their input in this way; all other convolutions pad it with
+    zeros, as in the reference.
+    """
     output: Literal["tanh", "sigmoid"] = "tanh"
-    """Last function; with sigmoid the network sees and makes values in [0, 1], everything around it stays the same."""
+    """The network ends with this function; with sigmoid it sees and makes values in [0, 1], but the images around it
+    stay in [-1, 1].
+    """
 
     def structure(self) -> dict[str, object]:
-        """What decides the shapes of the weights and what the network computes from them after training."""
+        """The keys that decide the shapes of the weights, and what the trained network computes from them."""
         unused = {"l1", "l2", "dropout", "initializer", "initializer_gain"}
         unused |= {"num_blocks", "padding"} if self.architecture == "unet" else {"num_levels"}
         return {key: value for key, value in self.model_dump().items() if key not in unused} | {
@@ -130,116 +154,136 @@ class GeneratorConfig(_NetworkConfig):
 
     @property
     def num_halvings(self) -> int:
-        """How often the network halves its image."""
+        """How many times the network halves its image."""
         return self.num_levels if self.architecture == "unet" else 2
 
     @property
     def size_multiple(self) -> int:
-        """Height and width that the network takes are multiples of this."""
-        return 2**self.num_halvings
+        """The height and width of an image must be multiples of this."""
+        multiple: int = 2**self.num_halvings
+        return multiple
 
     @property
     def min_size(self) -> int:
-        """Smallest height and width: a resnet reflects one pixel of a quarter of the size, a unet ends at one pixel."""
+        """The smallest height and width of an image.
+
+        A resnet must have a pixel to reflect at a quarter of the size; a unet ends at one pixel.
+        """
         return max(self.size_multiple, 8)
 
 
 class DiscriminatorConfig(_NetworkConfig):
-    """The network that tells real images from translated ones; both domains have one alike."""
+    """The network that tells real images from translated ones; both domains have the same architecture."""
 
     architecture: Literal["patch", "pixel", "multiscale"] = "patch"
-    """Scores of patches, of single pixels, or of patches of the image and of its halves."""
+    """The scores judge patches of the image (patch), single pixels (pixel), or patches of the image and of its halves
+    (multiscale).
+    """
     num_layers: Annotated[int, Field(ge=1, le=5)] = 3
-    """Halvings of patch and multiscale, the last layer without; with 3 each score judges 70x70 pixels."""
+    """A patch network halves its image this many times, and so does each network of multiscale; with 3, each score
+    judges 70x70 pixels.
+    """
     num_scales: Literal[2, 3] = 2
-    """Networks of multiscale, each for an image of half the size of the one before."""
+    """multiscale has this many networks, each for an image of half the size of the one before."""
     spectral_norm: bool = False
-    """Divide each kernel by its largest singular value."""
+    """Each kernel is divided by its largest singular value."""
 
 
 class LossesConfig(Section):
-    """What the networks are trained for, and how much each goal weighs."""
+    """Which losses the networks minimise, and how much each of them weighs."""
 
     adversarial: Literal["lsgan", "vanilla", "hinge", "wgan_gp"] = "lsgan"
-    """Form of the adversarial loss."""
+    """The adversarial loss has this form."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """How far below 1 the discriminators' target for real images is, with lsgan and vanilla."""
+    """The discriminators' target for real images is 1 minus this number, which must be 0 unless `adversarial` is lsgan
+    or vanilla.
+    """
     r1_weight: Weight = 0.0
-    """Weight of the squared gradient of the scores of real images; 0 leaves it out."""
+    """The R1 penalty on the gradients of the scores of real images has this weight; 0 leaves it out."""
     r1_every_steps: Count = 1
-    """Steps between two such penalties, which then weigh so many times more."""
+    """The R1 penalty is computed once in this many steps, and then weighs this many times more."""
     cycle_weight_a: Weight = 10.0
-    """Weight of the cycle A -> B -> A."""
+    """The loss of the cycle A -> B -> A has this weight."""
     cycle_weight_b: Weight = 10.0
-    """Weight of the cycle B -> A -> B."""
+    """The loss of the cycle B -> A -> B has this weight."""
     identity_weight: Weight = 0.5
-    """Weight of the identity loss, relative to the cycle weight of the same domain; 0 leaves it out."""
+    """The identity loss has this weight times the cycle weight of the same domain; 0 leaves it out."""
     identity_every_steps: Count = 1
-    """Steps between two identity losses, which then weigh so many times more."""
+    """The identity loss is computed once in this many steps, and then weighs this many times more."""
     identity_fading: bool = False
-    """Let the identity weight fall linearly, to 0 at the end of the run."""
+    """The weight of the identity loss falls linearly and reaches 0 at the end of the run."""
 
 
 class OptimizerConfig(Section):
-    """How gradients change the weights; generators and discriminators have an optimizer each, alike."""
+    """How gradients change the weights; the generators and the discriminators each have an optimizer of this kind."""
 
     name: Literal["adam", "adamw", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta"] = "adam"
-    """Rule of the update; adam has its epsilon after the bias correction, as the reference."""
+    """The weights are updated by this rule; adam adds its epsilon after the bias correction, as the reference does."""
     learning_rate: Positive = 2e-4
-    """Learning rate before any decay."""
+    """The learning rate has this value before any decay."""
     beta_1: Fraction = 0.5
-    """Decay of the running mean of the gradients, in adam and adamw."""
+    """In adam and adamw, the running mean of the gradients decays by this factor in each step."""
     beta_2: Fraction = 0.999
-    """Decay of the running mean of the squared gradients, in adam and adamw."""
+    """In adam and adamw, the running mean of the squared gradients decays by this factor in each step."""
     epsilon: Positive = 1e-8
-    """Keeps the division by the root of squared gradients finite; not in sgd, momentum and nesterov."""
+    """This number keeps the division by the root of the squared gradients finite; sgd, momentum and nesterov do not use
+    it.
+    """
     momentum: Fraction = 0.9
-    """Part of the last update that is kept, in momentum and nesterov."""
+    """In momentum and nesterov, this part of the last update is kept."""
     weight_decay: Weight = 0.01
-    """Part of the weights that is taken off in each step, times the learning rate, in adamw."""
+    """In adamw, each step takes this part, times the learning rate, off the weights."""
     schedule: Literal["constant", "linear", "cosine", "step"] = "linear"
-    """Linear or cosine decay over the last decay_epochs, a tenth after every step_epochs, or none."""
+    """linear and cosine let the learning rate fall over the last `training.decay_epochs`, step divides it by ten after
+    every `step_epochs`, and constant keeps it.
+    """
     step_epochs: Count = 50
-    """Epochs between two steps of the schedule of that name."""
+    """With the schedule step, the learning rate is divided by ten each time this many epochs have passed."""
 
 
 class TrainingConfig(Section):
     """How long a run is, how it computes, and what it writes."""
 
     batch_size: Count = 1
-    """Images of each domain in a step, on each replica."""
+    """Each replica takes this many images of each domain in a step."""
     epochs: Count = 200
-    """Length of the run; an epoch shows each image of the larger domain once."""
+    """The run lasts this many epochs; an epoch shows each image of the larger domain once."""
     steps: Count | None = None
-    """Length of the run in steps, whatever epochs says."""
+    """The run lasts this many steps, whatever `epochs` says; null means that `epochs` decides."""
     decay_epochs: CountOrZero | None = None
-    """Epochs at the end over which the learning rate decays; null: the second half."""
+    """The learning rate decays over this many epochs at the end of the run; null means its second half."""
     ema_decay: Fraction = 0.0
-    """Decay of a running average of the generators' weights, which the bundle then holds; 0: none."""
+    """The bundle holds a running average of the generators' weights that decays by this factor in each step; 0 means
+    that it holds the weights themselves.
+    """
     pool_size: CountOrZero = 50
-    """Translated images kept for the discriminators, for each domain and replica; 0: none."""
+    """This many translated images are kept for the discriminators, for each domain and replica; 0 means that none are
+    kept.
+    """
     jit_compile: Literal["auto"] | bool = "auto"
-    """Compile the step with XLA; auto: where that is faster."""
+    """The step is compiled with XLA; auto compiles it where that is faster."""
     precision: Literal["float32", "float64", "mixed_bfloat16"] = "float32"
-    """Precision in which the networks compute."""
+    """The networks compute in this precision."""
     deterministic: bool = False
-    """The same bits in every run, at some cost of speed."""
+    """Every run gives the same bits, at some cost of speed."""
     seed: CountOrZero = 0
-    """Seed of the weights, the order of the images, crops, flips and pools."""
+    """The weights, the order of the images, crops, flips and image pools are drawn from this seed."""
     steps_per_call: Literal["auto"] | Count = "auto"
-    """Steps between two returns to Python; the results do not depend on it."""
+    """TensorFlow computes this many steps before it returns to Python, and the results do not depend on it; auto makes
+    the calls last about a second.
+    """
     checkpoint_every_steps: Count = 1000
-    """Steps between checkpoints."""
+    """A checkpoint is written each time this many steps have passed."""
     keep_checkpoints: Count = 3
-    """How many of the newest checkpoints are kept."""
+    """This many of the newest checkpoints are kept."""
     log_every_steps: Count = 50
-    """Steps between scalars in TensorBoard."""
+    """Scalars are written to TensorBoard each time this many steps have passed."""
     sample_every_steps: Count = 500
-    """Steps between image grids in TensorBoard."""
+    """An image grid is written to TensorBoard each time this many steps have passed."""
     num_samples: Count = 4
-    """Test images of each domain in a grid."""
+    """An image grid shows this many test images of each domain."""
 
 
 def image_dtype(precision: str) -> str:
-    """The dtype of images, scores and losses: float64 stays, at any other precision of the networks it is float32."""
+    """The dtype of images, scores and losses: float64 if the networks compute in float64, otherwise float32."""
     return "float64" if precision == "float64" else "float32"

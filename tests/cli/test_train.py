@@ -69,7 +69,7 @@ REFUSED = [
     ),
     (
         ["--set", "losses.adversarial=hinge", "--set", "losses.label_smoothing=0.1"],
-        "needs `losses.adversarial` lsgan or vanilla",
+        "must be 0 unless `losses.adversarial` is lsgan or vanilla",
     ),
     (["--set", "losses.adversarial=wgan_gp", "--set", "losses.r1_weight=1"], "`losses.r1_weight` must be 0"),
     (
@@ -81,7 +81,7 @@ REFUSED = [
             *("--set", "generator.architecture=unet", "--set", "generator.num_levels=5"),
             *("--set", "generator.dropout=0.5"),
         ],
-        "needs `generator.num_levels` of at least 6",
+        "`generator.num_levels` must be at least 6",
     ),
     (["--set", "training.epoch=3"], "did you mean `training.epochs`?"),
     (["--set", "training.batch_size=two"], "`training.batch_size` must be a valid integer"),

@@ -260,7 +260,7 @@ def test_file_that_is_not_text_is_refused(tmp_path):
 
 
 def test_folder_in_place_of_a_file_is_refused(tmp_path):
-    assert refusal(str(tmp_path)).startswith(f"cannot read {tmp_path}")
+    assert refusal(str(tmp_path)).startswith(f"{tmp_path} cannot be read")
 
 
 @pytest.mark.parametrize(
