@@ -172,7 +172,7 @@ def test_scan_leaves_out_bad_images_and_reports_each(tmp_path: pathlib.Path) -> 
 def test_scan_with_more_bad_images_than_allowed_fails(tmp_path: pathlib.Path) -> None:
     folder = broken_set(tmp_path)
     source = resolve(tmp_path, dataset=str(folder))
-    with pytest.raises(CycleganError, match="^2 images cannot be used.*allows 1.*trainA/bad.jpg") as e:
+    with pytest.raises(CycleganError, match="^2 images cannot be used.*allows only 1.*trainA/bad.jpg") as e:
         scan_headers(source, max_pixels=1000, max_bad_images=1, report=pytest.fail)
     assert f"cyclegan data check {folder}`" in str(e.value) and "\n" not in str(e.value)
 

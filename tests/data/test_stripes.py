@@ -147,7 +147,7 @@ def test_what_a_killed_process_left_does_no_harm(tmp_path, monkeypatch):
 def test_a_folder_with_something_else_is_refused_and_kept(tmp_path, existing):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / existing).write_text("{}")
-    with pytest.raises(CycleganError, match="cannot write the stripes data set to .*data") as caught:
+    with pytest.raises(CycleganError, match="stripes cannot be written to .*data") as caught:
         write_stripes(tmp_path / "data", num_train=1, num_test=1)
     assert "\n" not in str(caught.value)
     assert contents(tmp_path / "data").keys() == {(tmp_path / "data" / existing).relative_to(tmp_path / "data")}

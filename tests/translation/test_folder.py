@@ -500,7 +500,7 @@ def test_names_as_long_as_the_disk_allows_do_not_stop_the_rest(bundle, photos, t
 def test_a_pipe_among_the_images_is_named(bundle, photos, tmp_path):
     os.mkfifo(photos / "a.png")
     _save(photos / "b.png")
-    assert _run(bundle, photos, tmp_path / "out") == (1, 0, [("a.png", "no regular file")])
+    assert _run(bundle, photos, tmp_path / "out") == (1, 0, [("a.png", "it is not a regular file")])
 
 
 def test_a_folder_that_cannot_be_listed_does_not_stop_the_rest(bundle, photos, tmp_path, monkeypatch):
@@ -525,7 +525,7 @@ def test_a_damaged_translation_of_an_earlier_call_is_left_out_of_the_gallery(bun
     (tmp_path / "out" / "a.png").write_bytes(b"mine")
     lines = []
     _run(bundle, photos, tmp_path / "out", gallery=True, grid=tmp_path / "sheet.png", report=lines.append)
-    assert len(lines) == 1 and "a.png: not a BMP" in lines[0] and "It is not shown" in lines[0]
+    assert len(lines) == 1 and "a.png: it is not a BMP" in lines[0] and "It is not shown" in lines[0]
     page = (tmp_path / "out" / "index.html").read_text()
     assert '"b.png"' in page and '"a.png"' not in page and (tmp_path / "sheet.png").is_file()
 
@@ -576,7 +576,7 @@ def test_what_was_scaled_or_cut_into_strips_is_noted_and_said_once(bundle, photo
 def test_max_pixels_replaces_that_of_the_bundle(bundle, photos, tmp_path):
     _save(photos / "a.png", _noise(8, 9))
     assert _run(bundle, photos, tmp_path / "out", max_pixels=71).failed == [
-        ("a.png", "9 x 8 are more than 71 pixels"),
+        ("a.png", "it has 9 x 8 pixels, and at most 71 are allowed"),
     ]
 
 
