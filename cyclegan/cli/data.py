@@ -14,7 +14,7 @@ from cyclegan.data.sources import default_data_dir, prepare_dataset
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=pathlib.Path),
-    help="Where data sets are kept. [$CYCLEGAN_DATA_DIR or ~/.cache/cyclegan]",
+    help="The folder where data sets are kept. [$CYCLEGAN_DATA_DIR or ~/.cache/cyclegan]",
 )
 
 
@@ -37,7 +37,7 @@ def list_datasets(data_dir: pathlib.Path | None) -> None:
 @click.argument("name")
 @data_dir_option
 def prepare(name: str, data_dir: pathlib.Path | None) -> None:
-    """Draw or download the data set NAME, so that training need not."""
+    """Draw or download the data set NAME before training needs it."""
     folder = prepare_dataset(name, data_dir or default_data_dir(), lambda line: click.echo(line, err=True))
     click.echo(f"{name} is in {folder}")
 
@@ -47,7 +47,7 @@ def prepare(name: str, data_dir: pathlib.Path | None) -> None:
 def check(folder: pathlib.Path) -> None:
     """Read every image in DIR and list what is wrong.
 
-    The exit code is 1 if a file is unreadable or truncated. The rest is for you to judge.
+    The exit code is 1 if a file is unreadable or truncated. Other findings do not change it.
     """
     console = rich.console.Console(stderr=True)
     with rich.progress.Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -56,7 +56,7 @@ def check(folder: pathlib.Path) -> None:
 
     for part, count in report.counts.items():
         click.echo(f"{part}: {count} {'image' if count == 1 else 'images'}")
-    # In the order in which each kind was met first.
+    # The kinds come in the order in which the first of each was found.
     kinds = list(dict.fromkeys(finding.kind for finding in report.findings))
     for kind in kinds:
         findings = [finding for finding in report.findings if finding.kind == kind]
@@ -64,6 +64,6 @@ def check(folder: pathlib.Path) -> None:
         for finding in findings:
             click.echo(f"  {finding.path.as_posix()}: {finding.reason}")
     if not kinds:
-        click.echo("Nothing is wrong with them.")
+        click.echo("No problems were found.")
     if {"unreadable", "truncated"} & set(kinds):
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Resize, crop and flip: each a pure function of the image and a seed."""
+"""Resize, crop and flip, as pure functions of an image and a seed."""
 
 import tensorflow as tf
 
@@ -8,12 +8,13 @@ from cyclegan.config.sections import DataConfig
 def augment(image: tf.Tensor, seed: tf.Tensor, config: DataConfig) -> tf.Tensor:
     """A random view of a training image.
 
-    Resized to `load_size`, cropped to `crop_size` at a random place, mirrored with probability 1/2 if `flip` is on.
+    The image is resized to `load_size` and cropped to `crop_size` at a random place. If `flip` is true, it is mirrored
+    with probability 1/2.
 
     Args:
         image: float32 [height, width, channels] in [-1, 1].
         seed: int64 [2]; the same seed gives the same view.
-        config: the sizes and how to resize.
+        config: the sizes, and how to resize.
 
     Returns:
         float32 [crop_size, crop_size, channels] in [-1, 1].
@@ -30,11 +31,11 @@ def augment(image: tf.Tensor, seed: tf.Tensor, config: DataConfig) -> tf.Tensor:
 
 
 def centre_view(image: tf.Tensor, config: DataConfig) -> tf.Tensor:
-    """The one view of a test image: resized straight to `crop_size`, cropped in the centre where it is not square.
+    """The view of a test image: it is resized to `crop_size` and, if it is not square, cropped in the centre.
 
     Args:
         image: float32 [height, width, channels] in [-1, 1].
-        config: the size and how to resize.
+        config: the size, and how to resize.
 
     Returns:
         float32 [crop_size, crop_size, channels] in [-1, 1].
@@ -46,12 +47,12 @@ def centre_view(image: tf.Tensor, config: DataConfig) -> tf.Tensor:
 
 
 def _resize(image: tf.Tensor, size: int, config: DataConfig) -> tf.Tensor:
-    """Antialiased bicubic resize, as Pillow does it, kept inside [-1, 1] (bicubic overshoots at edges)."""
+    """Antialiased bicubic resize as in Pillow, clipped to [-1, 1] because bicubic overshoots at edges."""
     shape = tf.shape(image)[:2]
     if config.resize == "stretch":
         target = tf.constant([size, size])
     else:
-        # With "none" only images too small to crop are enlarged.
+        # With "none", only images that are too small for the crop are enlarged.
         shorter = size if config.resize == "keep-aspect" else config.crop_size
         scale = tf.cast(shorter, tf.float64) / tf.cast(tf.reduce_min(shape), tf.float64)
         if config.resize == "none":

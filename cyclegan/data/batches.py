@@ -1,8 +1,8 @@
 """Batches as a pure function of (seed, step).
 
-Sample number i of a domain with n images is image i % n of the domain's permutation number i // n, seen through the
-augmentation of seed (seed, domain, i). Nothing else decides: not the replica, not the thread, not what came before.
-So a run that is continued needs no state of the input, only the number of the step.
+Sample number i of a domain with n images is image i % n of the domain's permutation number i // n. Its augmentation has
+the seed (seed, domain, i). A sample does not depend on the replica, on the thread or on earlier samples. So a run that
+continues needs only the number of its step, and no state of the input.
 """
 
 import functools
@@ -28,21 +28,22 @@ DOMAIN_A, DOMAIN_B = 0, 1
 def permutation(seed: int, domain: int, epoch: int, size: int) -> np.ndarray:
     """The order of a domain's images in one of its epochs: int64 [size], each index once.
 
-    Sorts by random bits, because NumPy keeps the bits of a bit generator for ever, but not those of `permutation`.
+    It sorts random bits. NumPy promises that the bits of a bit generator never change, but it does not promise this for
+    the results of its own `permutation`.
     """
     key = np.array([seed, (epoch << 1) | domain], dtype=np.uint64)
     return np.argsort(np.random.Philox(key=key).random_raw(size), kind="stable")
 
 
 class ImageReader:
-    """Reads sample number i of one domain, passing over files that turn out to be broken.
+    """Reads sample number i of one domain, and passes over files that cannot be decoded.
 
     Args:
         paths: the images of the domain.
         domain: `DOMAIN_A` or `DOMAIN_B`.
-        seed: of the run.
-        channels: of the decoded images.
-        config: value range and limits.
+        seed: seed of the run.
+        channels: number of channels of the decoded images.
+        config: the value range and the limits.
         report: called with one line for each broken file, once.
     """
 
@@ -66,11 +67,11 @@ class ImageReader:
         self._lock = threading.Lock()
 
     def __call__(self, sample: int) -> np.ndarray:
-        """Float32 [height, width, channels] in [-1, 1].
+        """The decoded image of a sample: float32 [height, width, channels] in [-1, 1].
 
         Raises:
-            CycleganError: if more than `data.max_bad_images` files of the domain are broken. Also kept in
-                `failure`, because TensorFlow passes on the text alone.
+            CycleganError: if more than `data.max_bad_images` files of the domain are broken. The error is also kept in
+                `failure`, because TensorFlow passes on only its text.
         """
         size = len(self.paths)
         epoch, position = divmod(int(sample), size)
@@ -81,7 +82,7 @@ class ImageReader:
                 return read_image(path, self.channels, self.config.value_range, max_pixels=self.config.max_pixels)
             except BadImage as error:
                 self._note(path, error)
-        raise self.failure or CycleganError(f"No image of {self.paths[0].parent} can be read.")
+        raise self.failure or CycleganError(f"No image in {self.paths[0].parent} can be read.")
 
     def _note(self, path: pathlib.Path, error: BadImage) -> None:
         with self._lock:
@@ -90,8 +91,8 @@ class ImageReader:
                 self.report(f"Replaced by the next image: {error}")
             if len(self._bad) > self.config.max_bad_images:
                 self.failure = CycleganError(
-                    f"More than `data.max_bad_images` = {self.config.max_bad_images} files are broken, the last one:"
-                    f" {error}. `cyclegan data check` lists them all."
+                    f"More than `data.max_bad_images` = {self.config.max_bad_images} files are broken. The last one is"
+                    f" {error}. `cyclegan data check` lists all of them."
                 )
                 raise self.failure
 
@@ -106,14 +107,15 @@ def build_pipeline(
     """The batches of the steps from `first_step` up to but not including `last_step`.
 
     Args:
-        readers: of domain A and of domain B.
+        readers: the readers of domain A and of domain B.
         config: the whole configuration.
         first_step: number of steps that are done.
         last_step: number of steps of the complete run.
-        global_batch: images of each domain per step, over all replicas.
+        global_batch: number of images of each domain in a step, over all replicas.
 
     Returns:
-        A data set of (real_a, real_b), float32 or float64 [global_batch, crop_size, crop_size, channels] in [-1, 1].
+        A tf.data.Dataset of pairs (real_a, real_b), each float32 or float64
+        [global_batch, crop_size, crop_size, channels] in [-1, 1].
     """
     dtype = image_dtype(config.training.precision)
 
@@ -144,7 +146,7 @@ def build_readers(source: Source, config: Config, report: Callable[[str], None])
 
 
 def load_views(paths: Sequence[pathlib.Path], count: int, channels: int, config: DataConfig) -> np.ndarray:
-    """The first `count` readable images, seen whole: float32 [at most count, crop_size, crop_size, channels]."""
+    """Views of the first `count` readable images: float32 [at most count, crop_size, crop_size, channels]."""
     views: list[np.ndarray] = []
     for path in paths:
         if len(views) == count:
@@ -152,11 +154,11 @@ def load_views(paths: Sequence[pathlib.Path], count: int, channels: int, config:
         try:
             image = read_image(path, channels, config.value_range, max_pixels=config.max_pixels)
         except BadImage:
-            continue  # training reports broken files; a picture for the eye can do without
+            continue  # training reports broken files, so that sample pictures can leave them out
         views.append(centre_view(tf.constant(image), config).numpy())
     return np.stack(views) if views else np.zeros((0, config.crop_size, config.crop_size, channels), np.float32)
 
 
 def steps_per_epoch(source: Source, global_batch: int) -> int:
-    """An epoch shows as many images of each domain as the larger one has, rounded up to whole batches."""
+    """The number of steps in which each image of the larger domain is shown once, rounded up to whole batches."""
     return -(-max(len(source.train_a), len(source.train_b)) // global_batch)

@@ -1,4 +1,4 @@
-"""What is wrong with the images of a folder, before a training run finds out."""
+"""Checks the images of a folder before training."""
 
 import filecmp
 import hashlib
@@ -21,9 +21,9 @@ class Finding:
     """One thing that is wrong with one image.
 
     Attributes:
-        path: of the image, relative to the folder that was checked.
-        kind: what is wrong; an image can have several findings.
-        reason: the details, one line.
+        path: path of the image, relative to the folder that was checked.
+        kind: what is wrong; one image can have several findings.
+        reason: the details in one line.
     """
 
     path: Path
@@ -36,9 +36,9 @@ class Report:
     """The result of `check_folder`.
 
     Attributes:
-        counts: images, good and bad, per folder: trainA, trainB, testA and testB where they exist; in a plain
-            folder per folder directly within, "." being its own images.
-        findings: in the order in which the images were read.
+        counts: number of images, good and bad, by folder. The folders are those of trainA, trainB, testA and testB that
+            exist. If none exists, they are the folders directly below the checked one, and "." for its own images.
+        findings: everything that is wrong, in the order in which the images were read.
     """
 
     counts: dict[str, int]
@@ -51,20 +51,20 @@ def check_folder(
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Decode every image below `folder`, one at a time, and report what is wrong.
+    """Decodes every image below a folder, one after another, and reports what is wrong.
 
-    A duplicate has the same pixels as an image read before, in whatever lossless disguise: other format, grey
-    stored as RGB, opaque alpha. Constant images are not compared.
+    A duplicate has the same pixels as an image that was read before. It may have another lossless format, store grey as
+    RGB, or have an alpha that is opaque everywhere. Constant images are not compared.
 
     Args:
-        folder: with trainA and trainB, perhaps testA and testB (what lies beside them is not read), or any
-            folder of images.
-        min_size: images with a shorter side, in pixels, are "tiny".
-        max_pixels: images of more pixels are "over-large" and not decoded.
+        folder: a folder that holds some of trainA, trainB, testA and testB, or any other folder of images. In the first
+            case nothing else in the folder is read.
+        min_size: images with a side shorter than this many pixels are "tiny".
+        max_pixels: images with more pixels than this are "over-large" and are not decoded.
         progress: called with (done, total) after each image.
 
     Raises:
-        UsageError: if there is no such folder, or no image in it.
+        UsageError: if the folder does not exist or holds no images.
     """
     parts = [name for name in SPLITS if (folder / name).is_dir()]
     if parts:
@@ -72,12 +72,12 @@ def check_folder(
     else:
         paths = list_images(folder)
     if not paths:
-        raise UsageError(f"{folder}: no images in it. Looked for: {' '.join(sorted(SUFFIXES))}.")
+        raise UsageError(f"{folder} holds no images. Formats looked for: {' '.join(sorted(SUFFIXES))}.")
 
     counts = Counter(dict.fromkeys(parts, 0))
     counts.update(_part(path.relative_to(folder)) for path in paths)
     findings: list[Finding] = []
-    first_with: dict[bytes, Path] = {}  # pixels, as a hash -> the first image that has them
+    first_with: dict[bytes, Path] = {}  # hash of the pixels -> the first image that has them
     for done, path in enumerate(paths, start=1):
         findings += _check_image(folder, path.relative_to(folder), min_size, max_pixels, first_with)
         if progress:
@@ -99,7 +99,7 @@ def _check_image(
         yield Finding(path, error.kind, error.reason)
         return
     if min(header.width, header.height) < min_size:
-        reason = f"{header.width} x {header.height} pixels, a side is shorter than {min_size}"
+        reason = f"it has {header.width} x {header.height} pixels, and a side is shorter than {min_size}"
         yield Finding(path, "tiny", reason)
     if (pixels == pixels[0, 0]).all():
         yield Finding(path, "constant", f"all pixels are {pixels[0, 0].tolist()}")
@@ -108,11 +108,11 @@ def _check_image(
     if first != path:
         same_bytes = filecmp.cmp(folder / first, folder / path, shallow=False)
         encoding = "" if same_bytes else " (encoded differently)"
-        yield Finding(path, "duplicate", f"same image as {first.as_posix()}{encoding}{_across(first, path)}")
+        yield Finding(path, "duplicate", f"it is the same image as {first.as_posix()}{encoding}{_across(first, path)}")
 
 
 def _fingerprint(pixels: np.ndarray) -> bytes:
-    """Equal for equal images, whether grey is stored as RGB or an alpha that is opaque everywhere as well."""
+    """A hash that is equal for equal images, even if grey is stored as RGB or there is an opaque alpha."""
     count = pixels.shape[-1]
     colours, alpha = np.split(pixels, [3 if count >= 3 else 1], axis=-1)
     if (colours == colours[:, :, :1]).all():

@@ -1,9 +1,8 @@
 """Image files to arrays, with Pillow and NumPy only.
 
-8-bit colours are brought to sRGB by the colour profile of the file; profiles of grey images are
-not applied.
+8-bit colours are converted to sRGB with the colour profile of the file. Profiles of grey images are not applied.
 
-Pillow reduces 16-bit colour (RGB, CMYK, grey with alpha) to 8 bits; 16-bit grey is exact.
+Pillow reduces 16-bit colour (RGB, CMYK, grey with alpha) to 8 bits. 16-bit grey stays exact.
 """
 
 import functools
@@ -28,29 +27,29 @@ def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The pixels of an image file as they are stored, upright.
 
     Returns:
-        [height, width, 1 to 4] (grey or RGB, then alpha where the file has it), in the file's own type and
-        range: bool, uint8, uint16, int32 or float32. 16-bit colour: uint8.
+        [height, width, 1 to 4]: grey or RGB, then alpha if the file has it. The values have the type and the range of
+        the file: bool, uint8, uint16, int32 or float32; 16-bit colour is uint8.
 
     Raises:
-        BadImage: if the file cannot be read, is empty, no image, damaged, truncated or over-large.
+        BadImage: if the file cannot be read, is empty, is not an image, or is damaged, truncated or over-large.
     """
     with opened(path, max_pixels) as (image, header):
         return _load(image, header)
 
 
 def read_image(path: Path, channels: int, value_range: ValueRange | None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Like `decode`, of a file. `BadImage` carries its path."""
+    """Decodes an image file like `decode`. `BadImage` names its path."""
     return _decode(path, channels, value_range, max_pixels)[0]
 
 
 def read_image_and_alpha(
     path: Path, channels: int, value_range: ValueRange | None, max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Like `read_image`, with the alpha that it drops.
+    """Decodes an image file like `read_image`, and returns the alpha that `read_image` drops.
 
     Returns:
-        The image and its alpha, float32 [height, width, 1] in [-1, 1]. None where the file has none, and where
-        `channels` is 4: it is then in the image.
+        The image, and its alpha as float32 [height, width, 1] in [-1, 1]. The alpha is None if the file has none, or if
+        `channels` is 4, because it is then a channel of the image.
     """
     return _decode(path, channels, value_range, max_pixels)
 
@@ -58,37 +57,38 @@ def read_image_and_alpha(
 def decode(
     data: bytes, channels: int, value_range: ValueRange | None = None, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Decode an encoded image: the first frame, upright.
+    """Decodes the first frame of an encoded image, upright.
 
-    Grey becomes RGB by repetition, RGB becomes grey as ITU-R BT.601 luma. Alpha is dropped (the colours below
-    it are kept) unless `channels` is 4; it is opaque where the file has none.
+    Grey becomes RGB by repetition, and RGB becomes grey as ITU-R BT.601 luma. If `channels` is 4, the fourth channel is
+    alpha, which is opaque if the file has none. Otherwise alpha is dropped, and the colours below it are kept.
 
     Args:
-        data: a whole JPEG, PNG, GIF, WebP, TIFF or BMP file.
-        channels: 1, 3 or 4.
-        value_range: the (low, high) values in the file that become -1 and 1, the same for all images of a
-            data set. None: the range of the file's type, which is 0..255 for 8 bits and 0..65535 for 16.
-        max_pixels: the largest width times height.
+        data: the bytes of a whole JPEG, PNG, GIF, WebP, TIFF or BMP file.
+        channels: the number of channels to return: 1, 3 or 4.
+        value_range: the values (low, high) in the file that become -1 and 1; they should be the same for all images of
+            a data set. None means the range of the file's type: 0 to 255 for 8 bits, 0 to 65535 for 16 bits.
+        max_pixels: the largest width times height that is allowed.
 
     Returns:
         float32 [height, width, channels] in [-1, 1]; values beyond `value_range` are clipped.
 
     Raises:
-        BadImage: if the data is no image, damaged, truncated, larger than `max_pixels`, not finite, or of a
-            type without a natural range (floating-point, signed or 32-bit TIFF) and `value_range` is None.
+        BadImage: if the data is not an image, is damaged or truncated, has more than `max_pixels` pixels, or holds
+            values that are not finite; also if `value_range` is None and the type has no natural range, as
+            floating-point, signed and 32-bit TIFF.
         UsageError: if `channels` or `value_range` is not allowed.
     """
     return _decode(data, channels, value_range, max_pixels)[0]
 
 
 def _load(image: ImageFile, header: Header) -> np.ndarray:
-    """Decodes the pixels: [height, width, 1 to 4], upright."""
+    """Decodes the pixels as [height, width, 1 to 4], upright."""
     orientation = orientation_of(image)
     inverted = isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
     image.load()
     pixels = np.asarray(_plain(image, header))
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    if inverted and pixels.dtype == np.uint16:  # "white is zero": Pillow sees to it only up to 8 bits
+    if inverted and pixels.dtype == np.uint16:  # Pillow inverts "white is zero" only up to 8 bits
         pixels = np.uint16(2**header.bits - 1) - pixels
     if pixels.ndim == 2:
         pixels = pixels[:, :, np.newaxis]
@@ -102,10 +102,10 @@ def _load(image: ImageFile, header: Header) -> np.ndarray:
 
 
 def _plain(image: Image.Image, header: Header) -> Image.Image:
-    """To grey or RGB in sRGB, perhaps with alpha."""
+    """Converts an image to grey or to RGB in sRGB, and keeps its alpha."""
     profile = image.info.get("icc_profile")
     if image.mode in ("L", "RGB") and header.bits == 8 and "transparency" in image.info:
-        image = image.convert("RGBA")  # one grey or colour stands for transparent
+        image = image.convert("RGBA")  # one value of the file means transparent
     elif image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     elif image.mode in ("PA", "La"):
@@ -119,13 +119,13 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     try:
         transform = _srgb_transform(profile, image.mode)
         return ImageCms.applyTransform(image, transform) or image if transform else image
-    except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile, or one of another kind of image
+    except (ImageCms.PyCMSError, OSError, ValueError):  # the profile is damaged or belongs to another kind of image
         return image
 
 
 @functools.lru_cache(maxsize=16)
 def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From the colours of a profile to sRGB; None where they are the same."""
+    """The conversion from the colours of a profile to sRGB; None if the profile is sRGB."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     if "sRGB" in ImageCms.getProfileDescription(source):
         return None
@@ -136,7 +136,7 @@ def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | N
 def _decode(
     source: Path | bytes, channels: int, value_range: ValueRange | None, max_pixels: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The image, and its alpha if it has one that is not a channel of the image."""
+    """The image, and its alpha unless there is none or it is a channel of the image."""
     if channels not in (1, 3, 4):
         raise UsageError(f"`channels` must be 1, 3 or 4. Received: {channels}.")
     if value_range and not value_range[0] < value_range[1]:
@@ -145,15 +145,15 @@ def _decode(
         type_range = (0, 2**header.bits - 1)
         if value_range is None and (image.mode == "F" or image.mode == "I" and isinstance(image, TiffImageFile)):
             kind = "floating-point" if image.mode == "F" else "signed or 32-bit"
-            raise BadImage(None, f"{kind} values have no natural range: set `data.value_range` to [low, high]")
+            raise BadImage(None, f"its {kind} values have no natural range: set `data.value_range` to [low, high]")
         pixels = _load(image, header)
         if not np.isfinite(pixels).all():
             raise BadImage(None, "it holds values that are not finite")
 
-    # float32 holds every 16-bit value exactly, but not every 32-bit one
+    # float32 holds every 16-bit value exactly, but not every 32-bit value
     values: np.ndarray = pixels.astype(np.float64 if pixels.dtype == np.int32 else np.float32)
     if header.bits == 16 and pixels.dtype == np.uint8:
-        values = values * 257  # back to the units of the file, which are those of `value_range`
+        values = values * 257  # back to the units of the file, which `value_range` is given in
     colours, rest = np.split(values, [3 if values.shape[-1] >= 3 else 1], axis=-1)
     if channels == 1 and colours.shape[-1] == 3:
         colours = np.dot(colours, _LUMA)[:, :, np.newaxis]
@@ -167,10 +167,10 @@ def _decode(
 
 
 def _scale(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """`value_range` to [-1, 1], clipped; both ends exact."""
+    """Maps `value_range` to [-1, 1] and clips; both ends are exact."""
     low, high = value_range
     scaled = values - low
-    # In place: a new array for each operation takes eight times as long.
+    # In place, because a new array for each operation takes eight times as long.
     scaled /= high - low
     scaled *= 2
     scaled -= 1

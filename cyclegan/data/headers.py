@@ -1,7 +1,6 @@
-"""The header of an image file: its format, size and depth, before any pixel is decoded.
+"""Image files as far as their header: format, size, depth, and what is wrong with them.
 
-A file is recognised by its first bytes, whatever its name says. Its size is checked in the header, before any
-pixel is decoded.
+A file is recognised by its first bytes and not by its name. Its size is checked before any pixel is decoded.
 """
 
 import dataclasses
@@ -29,8 +28,8 @@ from cyclegan.errors import CycleganError
 BadKind = Literal["unreadable", "truncated", "over-large"]
 MAX_PIXELS = 100_000_000  # 10,000 x 10,000: 1.2 GB as float32 RGB
 
-# Readers are called directly, not through Image.open: that has its own, global limit on the size, and would
-# try every format that Pillow knows.
+# The readers are called directly. Image.open has its own, global limit on the size, and it would try every format
+# that Pillow knows.
 _READERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (rb"\xff\xd8\xff", JpegImageFile),
     (rb"\x89PNG\r\n\x1a\n", PngImageFile),
@@ -40,7 +39,7 @@ _READERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (rb"BM", BmpImageFile),
 )
 
-# The readers of GIF and rotated TIFF consult that limit all the same. `max_pixels` replaces its warning.
+# The readers of GIF and of rotated TIFF check the global limit even so. `max_pixels` makes its warning needless.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _ORIENTATION, _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION = 0x0112, 258, 284
@@ -50,8 +49,8 @@ class BadImage(CycleganError):
     """An image file that cannot be used.
 
     Attributes:
-        path: the file, or None where only its bytes were given.
-        reason: what is wrong with it, one line without the path.
+        path: the file; None if only its bytes were given.
+        reason: what is wrong with the file, in one line without the path.
         kind: "unreadable", "truncated" or "over-large".
     """
 
@@ -67,11 +66,11 @@ class Header:
     """What the header of an image file says.
 
     Attributes:
-        width: in pixels, after the EXIF rotation.
-        height: in pixels, after the EXIF rotation.
+        width: width in pixels, after the EXIF rotation.
+        height: height in pixels, after the EXIF rotation.
         mode: Pillow's name for the kind of pixels, such as "RGB", "L" or "I;16".
-        bits: per channel, in the file: 1, 8, 12, 16 or 32. Fewer than 8 are widened to 8, except 1.
-        has_frames: whether more frames or pages follow the first; only `read_header` looks for them.
+        bits: bits of a channel in the file: 1, 8, 12, 16 or 32. Depths of 2 to 7 bits count as 8.
+        has_frames: whether more frames or pages follow the first one; only `read_header` looks for them.
     """
 
     width: int
@@ -85,7 +84,7 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """Size and depth of an image file, without decoding it.
 
     Raises:
-        BadImage: if the file cannot be read, is empty, no image, or has more than `max_pixels` pixels.
+        BadImage: if the file cannot be read, is empty, is not an image, or has more than `max_pixels` pixels.
     """
     with opened(path, max_pixels) as (image, header):
         return dataclasses.replace(header, has_frames=_has_frames(image))
@@ -93,10 +92,10 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 
 @contextmanager
 def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[ImageFile, Header]]:
-    """An image that is not decoded yet. Whatever is raised in here becomes BadImage."""
+    """Opens an image without decoding it. Any exception that is raised while it is open becomes `BadImage`."""
     try:
         if not isinstance(source, bytes) and not stat.S_ISREG(source.stat().st_mode):
-            raise BadImage(None, "no regular file")  # reading from a pipe would wait for ever
+            raise BadImage(None, "it is not a regular file")  # reading from a pipe would wait for ever
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             start = file.read(32)
             length = file.seek(0, os.SEEK_END)
@@ -104,11 +103,12 @@ def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[ImageFile, H
             image = _reader(start, length)(file)
             width, height = image.size
             if width * height > max_pixels:
-                raise BadImage(None, f"{width} x {height} are more than {max_pixels:,} pixels", "over-large")
+                reason = f"it has {width} x {height} pixels, and at most {max_pixels:,} are allowed"
+                raise BadImage(None, reason, "over-large")
             if orientation_of(image) >= 5:
                 width, height = height, width
             yield image, Header(width, height, image.mode, _bits(image, start))
-    except Exception as error:  # damaged files make Pillow raise nearly anything
+    except Exception as error:  # damaged files make Pillow raise exceptions of nearly every type
         raise _bad_image(None if isinstance(source, bytes) else source, error) from error
 
 
@@ -117,34 +117,34 @@ def _reader(start: bytes, length: int) -> type[ImageFile]:
         raise BadImage(None, "the file is empty")
     for pattern, reader in _READERS:
         if re.match(pattern, start, re.DOTALL):
-            # Pillow does not say that a WebP file is cut short, but the file tells its own length.
+            # Pillow does not notice that a WebP file is cut short, but the file states its own length.
             if reader is WebPImageFile and length < 8 + int.from_bytes(start[4:8], "little"):
                 raise BadImage(None, "the file is truncated", "truncated")
             return reader
-    raise BadImage(None, f"not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with {start[:16]!r}")
+    raise BadImage(None, f"it is not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with {start[:16]!r}")
 
 
 def _bad_image(path: Path | None, error: Exception) -> BadImage:
     if isinstance(error, BadImage):
         return BadImage(path, error.reason, error.kind)
     if isinstance(error, OSError) and error.errno:
-        return BadImage(path, f"cannot be read: {error.strerror}")
+        return BadImage(path, f"it cannot be read: {error.strerror}")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return BadImage(path, str(error), "over-large")
     if "truncated" in str(error).lower():
         return BadImage(path, "the file is truncated", "truncated")
     text = " ".join(str(error).split())
-    return BadImage(path, f"damaged or of an unsupported kind: {text or type(error).__name__}")
+    return BadImage(path, f"it is damaged or of an unsupported kind: {text or type(error).__name__}")
 
 
 def orientation_of(image: ImageFile) -> int:
-    """The EXIF orientation that is left to be applied, 1 to 8."""
+    """The EXIF orientation that is still to be applied, 1 to 8."""
     if isinstance(image, TiffImageFile):
-        return 1  # Pillow rotates TIFF by itself, the size in the header included
+        return 1  # Pillow rotates TIFF itself, also the size in the header
     try:
-        # Not image.getexif(): that of PNG decodes the image, to find EXIF data behind the pixels.
+        # Not image.getexif(): for PNG it decodes the image, to find EXIF data after the pixels.
         orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data does not make the pixels bad
+    except Exception:  # the pixels can be good even if the EXIF data is damaged
         return 1
     return orientation if orientation in range(1, 9) else 1
 
@@ -152,7 +152,7 @@ def orientation_of(image: ImageFile) -> int:
 def _has_frames(image: ImageFile) -> bool:
     try:
         return bool(getattr(image, "is_animated", False))
-    except Exception:  # damage behind the first frame does not make that one bad
+    except Exception:  # the first frame can be good even if there is damage after it
         return True
 
 
@@ -162,8 +162,8 @@ def _bits(image: ImageFile, start: bytes) -> int:
     if isinstance(image, PngImageFile):
         return max(8, start[24])
     if isinstance(image, TiffImageFile) and image.mode not in ("P", "PA"):
-        bits = max(8, *image.tag_v2.get(_BITS_PER_SAMPLE, (8,)))
+        bits: int = max(8, *image.tag_v2.get(_BITS_PER_SAMPLE, (8,)))
         if bits > 8 and len(image.getbands()) > 1 and image.tag_v2.get(_PLANAR_CONFIGURATION) == 2:
-            raise ValueError("16-bit colours in separate planes")  # Pillow would return noise
+            raise ValueError("it has 16-bit colours in separate planes")  # Pillow would return noise
         return bits
     return 8

@@ -1,4 +1,4 @@
-"""Which files of a folder are images."""
+"""The images of a folder."""
 
 import os
 from collections.abc import Callable
@@ -14,21 +14,20 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", 
 
 
 def list_images(folder: Path, cannot_list: Callable[[OSError], object] | None = None) -> list[Path]:
-    """All image files in `folder` and the folders within, by suffix.
+    """All image files in a folder and in the folders below it, recognised by their suffixes.
 
-    Hidden files and folders and other suffixes are passed over. Links to folders are followed, each folder
-    is visited once.
+    Hidden files and folders are passed over. Links to folders are followed, but each folder is visited only once.
 
     Args:
-        folder: any.
-        cannot_list: gets the error of each folder that cannot be listed, which is then passed over.
+        folder: the folder to search.
+        cannot_list: called with the error of each folder that cannot be listed, which is then passed over.
 
     Returns:
-        `folder / ...`, sorted by the POSIX form of the path below `folder`.
+        Paths that start with `folder`, sorted by the POSIX form of the rest.
 
     Raises:
-        UsageError: if `folder` is no folder.
-        CycleganError: if a folder cannot be listed and there is no `cannot_list`.
+        UsageError: if `folder` is not a folder.
+        CycleganError: if a folder cannot be listed and `cannot_list` is None.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder.")
@@ -36,7 +35,7 @@ def list_images(folder: Path, cannot_list: Callable[[OSError], object] | None = 
     visited: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=cannot_list or _cannot_list):
         real_parent = os.path.realpath(parent)
-        if real_parent in visited:  # a link back to where we have been
+        if real_parent in visited:  # a link leads back to it
             folders.clear()
             continue
         visited.add(real_parent)

@@ -1,6 +1,6 @@
-"""Drawn scenes: an animal before a landscape, the same one plain and striped.
+"""Drawn scenes: an animal in front of a landscape, once plain and once striped.
 
-Everything is a pure function of two numbers, so nothing has to be shipped or downloaded.
+A scene is a pure function of two numbers, so nothing has to be shipped or downloaded.
 """
 
 import math
@@ -31,16 +31,16 @@ GROUNDS = np.array([(112, 150, 66), (178, 164, 90), (214, 188, 136), (176, 140, 
 BUSHES = np.array([(66, 104, 48), (92, 116, 54), (116, 112, 58)])
 SUN = np.array((255, 238, 176))
 
-NO_STRIPES: Phase = (0.0, 0.0, 0.75)  # nowhere amid a stripe
+NO_STRIPES: Phase = (0.0, 0.0, 0.75)  # everywhere in the middle between two stripes
 
 
 class Scene(NamedTuple):
-    """One animal in one place, drawn both ways.
+    """One animal in one place, drawn with and without stripes.
 
     Attributes:
-        plain: uint8 [64, 64, 3], the domain A picture.
-        striped: uint8 [64, 64, 3], the domain B picture; equal to `plain` wherever `mask` is 0.
-        mask: uint8 [64, 64], how much of the pixel the animal covers: 0 none, 255 all.
+        plain: the picture of domain A, uint8 [64, 64, 3].
+        striped: the picture of domain B, uint8 [64, 64, 3]; it equals `plain` wherever `mask` is 0.
+        mask: the part of each pixel that the animal covers, uint8 [64, 64]; 0 means none, 255 means all.
     """
 
     plain: np.ndarray
@@ -49,14 +49,14 @@ class Scene(NamedTuple):
 
 
 class Animal:
-    """An animal as a picture of part numbers, and what each part looks like.
+    """An animal as a picture of numbered parts, with the look of each part.
 
     Lengths and places are in pixels of the finished picture.
 
     Attributes:
-        parts: uint8 picture, oversampled: the number of the part that is seen, 0 for the background.
-        phases: of each part, the (a, b, c) with which a x + b y + c counts its stripes.
-        brightness: of each part, relative to the coat.
+        parts: oversampled uint8 picture that holds the number of the visible part, or 0 for the background.
+        phases: for each part, the numbers (a, b, c) with which a x + b y + c counts its stripes.
+        brightness: for each part, its brightness relative to the coat.
     """
 
     def __init__(self) -> None:
@@ -66,13 +66,13 @@ class Animal:
         self.brightness = [0.0]
 
     def add_part(self, phase: Phase, brightness: float) -> int:
-        """The number to draw a further part with."""
+        """Adds a part and returns its number, with which it can be drawn."""
         self.phases.append(phase)
         self.brightness.append(brightness)
         return len(self.phases) - 1
 
     def add_limb(self, joints: list[tuple[Point, float]], brightness: float, period: float | None) -> None:
-        """A chain of rounded segments through (place, width), striped across its whole direction."""
+        """Draws a chain of rounded segments through (place, width), with stripes across its direction."""
         phase = NO_STRIPES if period is None else stripes_along(joints[0][0], joints[-1][0], period)
         part = self.add_part(phase, brightness)
         for (start, start_width), (end, end_width) in zip(joints, joints[1:], strict=False):
@@ -92,10 +92,10 @@ class Animal:
 
 
 def draw_scene(seed: int, index: int) -> Scene:
-    """Draws one scene: a pure function of its arguments, both from 0 to 2**64 - 1."""
+    """Draws one scene as a pure function of its arguments, which are from 0 to 2**64 - 1."""
     bits = np.random.Philox(key=np.array([seed, index], dtype=np.uint64))
 
-    # NumPy keeps the raw bits of a bit generator for ever, but not those of its distributions.
+    # NumPy promises never to change the raw bits of a bit generator, but not the numbers of its distributions.
     def uniform(low: float, high: float) -> float:
         return low + (high - low) * (int(bits.random_raw()) >> 11) * 2.0**-53
 
@@ -122,7 +122,7 @@ def draw_scene(seed: int, index: int) -> Scene:
 
 
 def draw_background(uniform: Uniform) -> np.ndarray:
-    """Sky, ground and what stands on it: float64 [64, 64, 3] in 0..255."""
+    """The landscape: sky, ground, hills and bushes, float64 [64, 64, 3] in 0..255."""
     horizon = uniform(20, 38)
     zenith, haze = pick(uniform, SKIES)
     ground = pick(uniform, GROUNDS) * uniform(0.92, 1.06)
@@ -158,7 +158,7 @@ def draw_background(uniform: Uniform) -> np.ndarray:
 
 
 def draw_animal(uniform: Uniform, scale: float, feet: float) -> Animal:
-    """An animal that stands on the row `feet`, facing left or right."""
+    """An animal that stands on the row `feet` and faces left or right."""
     animal = Animal()
     facing = 1 if uniform(0, 1) < 0.5 else -1
     centre = uniform(29, 35) - 3 * facing
@@ -169,7 +169,7 @@ def draw_animal(uniform: Uniform, scale: float, feet: float) -> Animal:
     middle = feet - leg - height * 0.25
 
     def place(forward: float, down: float) -> Point:
-        """From the middle of the body."""
+        """A point relative to the middle of the body."""
         return centre + facing * forward, middle + down - slope * forward
 
     def add_leg(forward: float, brightness: float) -> None:
@@ -186,7 +186,7 @@ def draw_animal(uniform: Uniform, scale: float, feet: float) -> Animal:
     animal.add_limb([(rump, 2.4 * scale), (tail, 2.4 * scale)], 0.8, None)
 
     withers = place(length * 0.36, -height * 0.08)
-    raised = uniform(-0.1, 1.1)  # radians above the horizontal: from reaching forward to head up high
+    raised = uniform(-0.1, 1.1)  # radians above the horizontal: from a head stretched forward to a raised head
     neck = uniform(11, 14) * scale
     poll = (withers[0] + facing * neck * math.cos(raised), withers[1] - neck * math.sin(raised))
     lowered = uniform(0.3, 0.9)
@@ -215,46 +215,49 @@ def draw_animal(uniform: Uniform, scale: float, feet: float) -> Animal:
 
 
 def stripes_along(start: Point, end: Point, period: float) -> Phase:
-    """The (a, b, c) with which a x + b y + c is 0.25, amid a stripe, at `start` and gains 1 per period."""
+    """Numbers (a, b, c): a x + b y + c is 0.25 at `start`, the middle of a stripe, and grows by 1 in each period."""
     x, y = unit(end[0] - start[0], end[1] - start[1])
     a, b = x / period, y / period
     return a, b, 0.25 - a * start[0] - b * start[1]
 
 
 def unit(x: float, y: float) -> Point:
-    """The direction of a vector."""
+    """The vector of length 1 in the direction of (x, y)."""
     length = math.sqrt(x * x + y * y)
     return x / length, y / length
 
 
 def box(centre: Point, width: float, height: float) -> list[Point]:
-    """The two corners that Pillow draws an ellipse between."""
+    """The two corners of the box in which Pillow draws an ellipse."""
     x, y = centre
     return [(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)]
 
 
 def fine(points: list[Point]) -> list[tuple[int, int]]:
-    """Oversampled coordinates; whole numbers, so that the last bit of a cosine does not matter."""
+    """Oversampled coordinates. They are whole numbers, so that the last bit of a cosine does not matter."""
     return [(round(x * OVERSAMPLING), round(y * OVERSAMPLING)) for x, y in points]
 
 
 def pick(uniform: Uniform, choices: np.ndarray) -> np.ndarray:
-    """One of the rows, each as likely."""
-    return choices[int(uniform(0, len(choices)))]
+    """One of the rows, all with the same probability."""
+    row: np.ndarray = choices[int(uniform(0, len(choices)))]
+    return row
 
 
 def rgb(colour: np.ndarray) -> tuple[int, int, int]:
-    """A colour as Pillow takes it."""
+    """A colour in the form that Pillow needs."""
     red, green, blue = to_bytes(colour).tolist()
     return red, green, blue
 
 
 def shrink(picture: np.ndarray) -> np.ndarray:
-    """The mean of each block of 4x4: [256, 256] to [64, 64, 1]."""
+    """The mean of each block of 4x4 pixels: from [256, 256] to [64, 64, 1]."""
     rows = picture.reshape(SIZE, OVERSAMPLING, -1).sum(axis=1)
-    return rows.reshape(SIZE, SIZE, OVERSAMPLING).sum(axis=2, keepdims=True) / OVERSAMPLING**2
+    means: np.ndarray = rows.reshape(SIZE, SIZE, OVERSAMPLING).sum(axis=2, keepdims=True) / OVERSAMPLING**2
+    return means
 
 
 def to_bytes(picture: np.ndarray) -> np.ndarray:
-    """Rounded and clipped to 0..255."""
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    """Values rounded and clipped to 0..255, as uint8."""
+    pixels: np.ndarray = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return pixels

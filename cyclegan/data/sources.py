@@ -1,4 +1,4 @@
-"""Where the encoded images of both domains are: a named data set, a folder, or two folders."""
+"""The image files of both domains: from a data set that has a name, from a folder, or from two folders."""
 
 import difflib
 import hashlib
@@ -14,19 +14,19 @@ from cyclegan.data.listing import SPLITS, SUFFIXES, list_images
 from cyclegan.data.named import NAMED
 from cyclegan.errors import CycleganError, UsageError
 
-LAYOUT = "trainA and trainB, and where there are test images testA and testB"
+LAYOUT = "trainA and trainB, and testA and testB if there are test images"
 
 
 class Source(NamedTuple):
     """The image files of both domains, for training and for testing.
 
     Attributes:
-        name: of the data set.
-        train_a: training images of domain A, sorted, at least one.
-        train_b: training images of domain B, sorted, at least one.
-        test_a: test images of domain A, sorted, perhaps none.
-        test_b: test images of domain B, sorted, perhaps none.
-        folder: what holds trainA and trainB; None if the domains are two folders.
+        name: name of the data set.
+        train_a: training images of domain A, sorted; at least one.
+        train_b: training images of domain B, sorted; at least one.
+        test_a: test images of domain A, sorted; there may be none.
+        test_b: test images of domain B, sorted; there may be none.
+        folder: the folder that holds trainA and trainB; None if the domains are two folders.
     """
 
     name: str
@@ -38,9 +38,10 @@ class Source(NamedTuple):
 
 
 def fingerprint(source: Source) -> str:
-    """SHA-256 over names and sizes in bytes of the training images, A then B: the same wherever the data set lies.
+    """SHA-256 over the names and the sizes in bytes of the training images, first of domain A, then of domain B.
 
-    Their content is not read, which would take as long as an epoch.
+    The fingerprint does not depend on the place of the data set. The content of the images is not read, because that
+    would take as long as an epoch.
     """
     digest = hashlib.sha256()
     for domain in (source.train_a, source.train_b):
@@ -51,22 +52,22 @@ def fingerprint(source: Source) -> str:
 
 
 def default_data_dir() -> pathlib.Path:
-    """Where data sets are kept: $CYCLEGAN_DATA_DIR, else ~/.cache/cyclegan."""
+    """The folder where data sets are kept: $CYCLEGAN_DATA_DIR, or ~/.cache/cyclegan if that is not set."""
     return _path(os.environ.get("CYCLEGAN_DATA_DIR") or "~/.cache/cyclegan")
 
 
 def resolve_source(config: DataConfig, data_dir: pathlib.Path, report: Callable[[str], None]) -> Source:
-    """Finds the images that a configuration asks for; prepares a named data set if it is not there yet.
+    """Finds the images that a configuration asks for, and prepares a named data set if it is not on disk yet.
 
-    A name stands for the data set even where a folder is called alike; `./name` is the folder.
+    A name means the data set even if there is a folder of the same name; `./name` means the folder.
 
     Args:
-        config: `domain_a`, `domain_b` and `test_fraction`, or `dataset`.
-        data_dir: where named data sets are kept.
-        report: called with a line for whatever takes time or may surprise.
+        config: says where the images are with `domain_a`, `domain_b` and `test_fraction`, or with `dataset`.
+        data_dir: the folder where named data sets are kept.
+        report: called with one line before anything that takes long, and if a name could be misunderstood.
 
     Raises:
-        UsageError: if there is no such data set or folder, or a domain has no training images.
+        UsageError: if the data set or the folder does not exist, or if a domain has no training images.
         CycleganError: if a named data set cannot be prepared.
     """
     if config.domain_a is not None and config.domain_b is not None:
@@ -74,7 +75,7 @@ def resolve_source(config: DataConfig, data_dir: pathlib.Path, report: Callable[
     name, folder = config.dataset, _path(config.dataset)
     if name in NAMED:
         if folder.is_dir():
-            report(f"`{name}` is the data set of this name; for the folder here, give ./{name}")
+            report(f"`{name}` means the data set of this name. To use the folder {name} instead, write ./{name}")
         return _source_of_folder(name, prepare_dataset(name, data_dir, report))
     if not folder.is_dir():
         raise _unknown(name)
@@ -82,11 +83,11 @@ def resolve_source(config: DataConfig, data_dir: pathlib.Path, report: Callable[
 
 
 def prepare_dataset(name: str, data_dir: pathlib.Path, report: Callable[[str], None]) -> pathlib.Path:
-    """The folder of a named data set, which is drawn or downloaded if it is not there yet.
+    """The folder of a named data set, which is drawn or downloaded if it is not on disk yet.
 
     Raises:
         UsageError: if there is no data set of this name.
-        CycleganError: if it cannot be prepared.
+        CycleganError: if the data set cannot be prepared.
     """
     if name not in NAMED:
         raise _unknown(name)
@@ -94,16 +95,16 @@ def prepare_dataset(name: str, data_dir: pathlib.Path, report: Callable[[str], N
 
 
 def scan_headers(source: Source, max_pixels: int, max_bad_images: int, report: Callable[[str], None]) -> Source:
-    """Leaves out the files whose headers say that they cannot be used. No image is decoded.
+    """Leaves out the files whose headers show that they cannot be used. No image is decoded.
 
     Args:
-        source: the files to look at.
-        max_pixels: images of more, width times height, are left out.
-        max_bad_images: files that may be left out.
-        report: called with a line for each of them.
+        source: the files to check.
+        max_pixels: an image is left out if its width times its height is larger than this.
+        max_bad_images: the number of files that may be left out.
+        report: called with one line for each file that is left out.
 
     Raises:
-        CycleganError: if more than `max_bad_images` are bad, or none of a domain's training images is left.
+        CycleganError: if more than `max_bad_images` files are bad, or if a domain has no training images left.
     """
     splits = (source.train_a, source.train_b, source.test_a, source.test_b)
     paths = [path for split in splits for path in split]
@@ -113,8 +114,8 @@ def scan_headers(source: Source, max_pixels: int, max_bad_images: int, report: C
     if len(bad) > max_bad_images:
         path, problem = next(iter(bad.items()))
         raise CycleganError(
-            f"{len(bad)} images cannot be used, `data.max_bad_images` allows {max_bad_images}. The first: "
-            f"{problem}. `cyclegan data check {source.folder or path.parent}` lists them all."
+            f"{len(bad)} images cannot be used, but `data.max_bad_images` allows only {max_bad_images}. The first one"
+            f" is {problem}. `cyclegan data check {source.folder or path.parent}` lists all of them."
         )
     for problem in bad.values():
         report(f"Left out: {problem}")
@@ -122,7 +123,7 @@ def scan_headers(source: Source, max_pixels: int, max_bad_images: int, report: C
     for domain, before, after in (("A", source.train_a, train_a), ("B", source.train_b, train_b)):
         if not after:
             raise CycleganError(
-                f"None of the training images of domain {domain} can be used. The first: {bad[before[0]]}."
+                f"None of the training images of domain {domain} can be used. The first one is {bad[before[0]]}."
             )
     return source._replace(train_a=train_a, train_b=train_b, test_a=test_a, test_b=test_b)
 
@@ -162,10 +163,10 @@ def _images_of_domain(folder: pathlib.Path) -> list[pathlib.Path]:
 def _split(
     images: Sequence[pathlib.Path], folder: pathlib.Path, test_fraction: float
 ) -> tuple[tuple[pathlib.Path, ...], tuple[pathlib.Path, ...]]:
-    """Train and test, both in the order of `images`; at least one is for training.
+    """The images for training, at least one, and those for testing, both in the order of `images`.
 
-    A file's place depends on its name below `folder` alone: the split needs no seed, it hardly changes when
-    files are added, and files of one name in both domains tend to fall on the same side.
+    The side of a file depends only on its name below `folder`. So the split needs no seed, it hardly changes when files
+    are added, and two files with the same name in both domains usually fall on the same side.
     """
     num_test = min(round(test_fraction * len(images)), len(images) - 1)
     names = {path: os.fsencode(path.relative_to(folder).as_posix()) for path in images}
@@ -177,8 +178,8 @@ def _unknown(name: str) -> UsageError:
     nearest = difflib.get_close_matches(name.lower(), NAMED, n=1)
     suggestion = f" Did you mean `{nearest[0]}`?" if nearest else ""
     return UsageError(
-        f"`{name}` is neither a data set nor a folder.{suggestion} Data sets: {', '.join(NAMED)}. "
-        f"A folder must hold {LAYOUT}."
+        f"`{name}` is neither a data set nor a folder.{suggestion} The data sets are"
+        f" {', '.join(NAMED)}. A folder must hold {LAYOUT}."
     )
 
 

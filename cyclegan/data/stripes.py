@@ -1,7 +1,7 @@
 """The built-in data set: drawn animals, plain in domain A and striped in domain B.
 
-Training is unpaired: no scene is in both domains. The test images come with the truth, because every scene
-can be drawn either way: the same animal in the other coat, and where the animal is.
+Training is unpaired: no scene is in both domains. Every scene can be drawn with and without stripes. So each test image
+comes with the same scene in the other domain, and with a mask that shows where the animal is.
 """
 
 import json
@@ -17,12 +17,12 @@ from cyclegan.data.listing import SPLITS
 from cyclegan.data.scenes import Scene, draw_scene
 from cyclegan.errors import CycleganError
 
-VERSION = 1  # of the pictures: raise it when any pixel changes
+VERSION = 1  # version of the pictures: raise it when any pixel changes
 MARKER = "stripes.json"
 
 
 def stripes_folder(data_dir: pathlib.Path) -> pathlib.Path:
-    """Where this version of the data set is kept."""
+    """The folder of this version of the data set."""
     return data_dir / f"stripes-{VERSION}"
 
 
@@ -32,17 +32,17 @@ def has_stripes(data_dir: pathlib.Path) -> bool:
 
 
 def ensure_stripes(data_dir: pathlib.Path, report: Callable[[str], None] = lambda line: None) -> pathlib.Path:
-    """Writes the data set if it is not there yet.
+    """Writes the data set if it is not on disk yet.
 
     Args:
-        data_dir: where data sets are kept.
+        data_dir: the folder where data sets are kept.
         report: called with one line before the data set is drawn.
 
     Returns:
-        Its folder, which holds trainA, trainB, testA, testB and truth.
+        The folder of the data set, which holds trainA, trainB, testA, testB and truth.
 
     Raises:
-        CycleganError: as `write_stripes`.
+        CycleganError: if the folder holds something else or cannot be written.
     """
     folder = stripes_folder(data_dir)
     if not has_stripes(data_dir):
@@ -52,16 +52,16 @@ def ensure_stripes(data_dir: pathlib.Path, report: Callable[[str], None] = lambd
 
 
 def write_stripes(folder: pathlib.Path, num_train: int = 500, num_test: int = 120) -> None:
-    """Writes the data set as PNG files, whole or not at all; what is there already is left as it is.
+    """Writes the data set as PNG files, either all of them or none. A finished data set is left as it is.
 
-    Every split has its own scenes: no animal of trainA is in trainB, none of testA in testB. For an image of
-    testA, the files of the same name in truth/testA_striped and truth/testA_mask are its pair and where the
-    animal is; for testB, truth/testB_plain and truth/testB_mask.
+    Every split has its own scenes, so no animal is in two splits. For each image of testA, truth/testA_striped and
+    truth/testA_mask hold a file of the same name: the same scene with stripes, and the mask of the animal. For testB,
+    these folders are truth/testB_plain and truth/testB_mask.
 
     Args:
         folder: the folder to make.
-        num_train: images of each domain.
-        num_test: images of each domain.
+        num_train: number of training images of each domain.
+        num_test: number of test images of each domain.
 
     Raises:
         CycleganError: if the folder holds something else or cannot be written.
@@ -71,7 +71,7 @@ def write_stripes(folder: pathlib.Path, num_train: int = 500, num_test: int = 12
         return
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        if temporary.exists():  # of a process that was killed and had this number
+        if temporary.exists():  # it is left from a process with this number that was killed
             shutil.rmtree(temporary)
         for seed, split in enumerate(SPLITS):
             for index in range(num_train if split.startswith("train") else num_test):
@@ -82,25 +82,26 @@ def write_stripes(folder: pathlib.Path, num_train: int = 500, num_test: int = 12
         (temporary / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
         temporary.replace(folder)
     except OSError as error:
-        if read_marker(folder) != marker:  # otherwise another process was faster
+        if read_marker(folder) != marker:  # if it is, another process has written the same data set
             raise CycleganError(
-                f"cannot write the stripes data set to {folder}: {error.strerror or error}; "
-                "remove that folder or choose another data directory (CYCLEGAN_DATA_DIR)"
+                f"The data set stripes cannot be written to {folder}: {error.strerror or error}. Remove that folder, or"
+                " choose another data directory with CYCLEGAN_DATA_DIR."
             ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read_marker(folder: pathlib.Path) -> dict | None:
-    """What a finished folder says that it holds; None for anything else."""
+def read_marker(folder: pathlib.Path) -> dict[str, int] | None:
+    """Version and numbers of images of a finished data set; None if the folder is not one."""
     try:
-        return json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        marker: dict[str, int] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        return marker
     except (OSError, ValueError):
         return None
 
 
 def pictures_of(scene: Scene, split: str) -> dict[str, np.ndarray]:
-    """Which picture of a scene goes into which folder."""
+    """The pictures of a scene by the folder that each belongs to."""
     plain, striped, mask = scene
     shown, other, coat = (plain, striped, "striped") if split.endswith("A") else (striped, plain, "plain")
     if split.startswith("train"):

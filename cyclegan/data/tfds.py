@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets: their download, and their images as files."""
+"""Data sets of TensorFlow Datasets: download them, and write their images as files."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ TFDS_NAMES = (
     "apple2orange", "summer2winter_yosemite", "horse2zebra", "monet2photo", "cezanne2photo",
     "ukiyoe2photo", "vangogh2photo", "maps", "facades", "iphone2dslr_flower",
 )  # fmt: skip
-"""The configurations of `cycle_gan` in TensorFlow Datasets."""
+"""Names of the configurations of `cycle_gan` in TensorFlow Datasets."""
 
 
 SECONDS_TO_ANSWER = 15
@@ -28,26 +28,27 @@ def has_tfds(name: str, data_dir: pathlib.Path) -> bool:
 
 
 def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None]) -> pathlib.Path:
-    """Writes the image files of a TensorFlow Datasets set, as they were encoded, to the folder `data_dir/name`.
+    """Writes the images of a data set, without encoding them again, to the folder `data_dir/name`.
 
     Nothing is downloaded if the official zip is in `data_dir/tensorflow_datasets/downloads/manual`.
 
     Args:
         name: one of `TFDS_NAMES`.
-        data_dir: where data sets are kept. A folder `name` that is there is returned as it is.
-        report: called with a line before a download.
+        data_dir: the folder where data sets are kept. If it has a folder `name`, that is returned as it is.
+        report: called with one line before a download.
 
     Returns:
-        The folder.
+        The folder `data_dir/name`.
 
     Raises:
-        CycleganError: if it cannot be downloaded (in three lines that say what to do), unpacked or written.
+        CycleganError: if the data set cannot be downloaded, unpacked or written. If it cannot be downloaded, the
+            message has three lines, which say what to do.
     """
     folder = data_dir / name
     if has_tfds(name, data_dir):
         return folder
 
-    import_tensorflow()  # quietly, before TensorFlow Datasets does
+    import_tensorflow()  # TensorFlow Datasets imports it too, but not quietly
     import requests
     import tensorflow_datasets as tfds
 
@@ -56,11 +57,11 @@ def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None
     builder = tfds.builder(f"cycle_gan/{name}", data_dir=data_dir / "tensorflow_datasets")
     url, url_info = next(item for item in builder.url_infos.items() if item[0].endswith(f"/{name}.zip"))
     manual_zip = data_dir / "tensorflow_datasets/downloads/manual" / f"{name}.zip"
-    # A folder of its own for each set tells what can be deleted after a failure: TFDS leaves its litter.
+    # TFDS leaves files behind after a failure. In a separate folder for each data set they can be deleted safely.
     own_downloads = data_dir / "tensorflow_datasets/downloads" / name
     has_zip = manual_zip.exists() or any(own_downloads.glob("*/*.zip"))
     if not builder.data_path.exists() and not has_zip:
-        if problem := _download_problem(url):  # TFDS itself would try for minutes
+        if problem := _download_problem(url):  # TFDS itself would try again for minutes
             raise _cannot_download(name, url, problem, manual_zip)
         report(f"Downloading {name}, {url_info.size}, from {url}.")
     temporary = data_dir / f".{name}.{os.getpid()}.tmp"
@@ -73,10 +74,10 @@ def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None
         )
         _write_encoded(builder, temporary / "images")
         (temporary / "images").replace(folder)
-        shutil.rmtree(own_downloads, ignore_errors=True)  # the builder's records hold all of it
+        shutil.rmtree(own_downloads, ignore_errors=True)  # the records of the builder hold all images
     except (requests.RequestException, tfds.download.DownloadError) as error:
         raise _cannot_download(name, url, type(error).__name__, manual_zip) from error
-    except Exception as error:  # of many kinds, some not public: a damaged zip, another zip, a full disk
+    except Exception as error:  # of many types, some not public: a damaged zip, a wrong zip, a full disk
         reason = " ".join(str(error).split()) or type(error).__name__
         hint = f" {manual_zip} must be the file of {url}." if manual_zip.exists() else ""
         raise CycleganError(f"Cannot prepare {name} in {data_dir}: {reason}.{hint}") from error
@@ -88,7 +89,7 @@ def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None
 
 
 def _download_problem(url: str) -> str | None:
-    """Why a file cannot be downloaded; None if the server starts to send it."""
+    """Says why a file cannot be downloaded; None if the server starts to send it."""
     import requests
 
     outcome: list[str | None] = [f"no answer within {SECONDS_TO_ANSWER} s"]
@@ -100,7 +101,7 @@ def _download_problem(url: str) -> str | None:
         except requests.RequestException as error:
             outcome[0] = type(error).__name__
 
-    # The timeout of a request counts for each address of the host, and not for looking up its name.
+    # The timeout of a request holds for each address of the host separately, and does not cover the name lookup.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(SECONDS_TO_ANSWER)
@@ -110,13 +111,13 @@ def _download_problem(url: str) -> str | None:
 def _cannot_download(name: str, url: str, problem: str, manual_zip: pathlib.Path) -> CycleganError:
     return CycleganError(
         f"Cannot download {name} ({problem}).\n"
-        f"Download {url} elsewhere, put it at {manual_zip}, and run this command again,\n"
+        f"Download {url} on another machine, copy it to {manual_zip}, and run this command again,\n"
         "or train on a folder that holds trainA and trainB: cyclegan train --dataset DIR"
     )
 
 
 def _write_encoded(builder: Any, folder: pathlib.Path) -> None:
-    """The images of each split, in the order of the records, whose names are lost."""
+    """Writes the images of each split, numbered in the order of the records, which have no file names."""
     import tensorflow_datasets as tfds
 
     for split in SPLITS:

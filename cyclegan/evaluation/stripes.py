@@ -1,11 +1,11 @@
-"""How well a generator stripes plain animals without touching the landscape.
+"""Scores that say how well a generator puts stripes on plain animals without changing the landscape.
 
-The luminance of a pixel is Y = 0.299 R + 0.587 G + 0.114 B, of values in [0, 1].
+The luminance of a pixel is Y = 0.299 R + 0.587 G + 0.114 B, with values in [0, 1].
 
-The stripe contrast of an image is the standard deviation of Y over the pixels that the animal covers fully
-(mask 255). Its median over the test images is divided by that of the real domain B test images, each in its
-own mask: 1 is as striped as the real ones. The change outside of an image is the mean absolute difference
-between translation and input, over all channels of the pixels that the animal does not touch (mask 0), as a
+The stripe contrast of an image is the standard deviation of Y over the pixels that the animal covers fully (mask 255).
+The ratio is the median contrast of the translated test images, divided by the median contrast of the real test images
+of domain B. A ratio of 1 means that the animals are as striped as real ones. The change outside is the mean absolute
+difference between translation and input, over all channels of the pixels that the animal does not touch (mask 0), as a
 fraction of the value range.
 """
 
@@ -30,8 +30,8 @@ class Score:
     Attributes:
         name: what was scored.
         contrast: median stripe contrast.
-        ratio: that, divided by the median stripe contrast of the real domain B test images.
-        change_outside: mean change outside; None for real images, which are no translation of anything.
+        ratio: `contrast`, divided by the median stripe contrast of the real test images of domain B.
+        change_outside: mean change outside; None for real images, which are not translations.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Score:
 
     @property
     def passes(self) -> bool:
-        """Whether it is striped well enough and leaves the background alone."""
+        """Whether the stripes are strong enough and the background has changed little enough."""
         return self.ratio >= MIN_RATIO and (self.change_outside or 0) <= MAX_CHANGE_OUTSIDE
 
 
@@ -49,11 +49,11 @@ def score_stripes(translate: Translate, folder: pathlib.Path) -> list[Score]:
     """Scores a translation from domain A to domain B on the test images of the stripes data set.
 
     Args:
-        translate: float32 [n, h, w, 3] in [-1, 1] to the same; called with up to 8 images.
-        folder: the data set, as `cyclegan.data.stripes.ensure_stripes` returns it.
+        translate: called with up to 8 images, float32 [n, h, w, 3] in [-1, 1]; returns their translations in this form.
+        folder: the folder of the data set, which `cyclegan.data.stripes.ensure_stripes` returns.
 
     Returns:
-        Real domain B, which is what to reach; a copy of the input, which has to fail; the model.
+        Three scores: the real images of domain B, which are the goal; a copy of the input, which must fail; the model.
     """
     inputs, masks = read_folder(folder / "testA"), read_folder(folder / "truth/testA_mask")
     real, real_masks = read_folder(folder / "testB"), read_folder(folder / "truth/testB_mask")
@@ -72,18 +72,24 @@ def score_stripes(translate: Translate, folder: pathlib.Path) -> list[Score]:
 
 
 def median_contrast(images: np.ndarray, masks: np.ndarray) -> float:
-    """The median stripe contrast.
+    """The median of the stripe contrasts of images.
 
     Args:
         images: float [n, h, w, 3] in [0, 1].
-        masks: uint8 [n, h, w], the coverage by the animal.
+        masks: uint8 [n, h, w], the part of each pixel that the animal covers.
     """
     luminance = images @ np.array([0.299, 0.587, 0.114])
     return float(np.median([y[mask == 255].std() for y, mask in zip(luminance, masks, strict=True)]))
 
 
 def mean_change_outside(outputs: np.ndarray, inputs: np.ndarray, masks: np.ndarray) -> float:
-    """The mean over the images of their change outside; arguments as of `median_contrast`."""
+    """The mean change outside, over all images.
+
+    Args:
+        outputs: translations, float [n, h, w, 3] in [0, 1].
+        inputs: the images that were translated, in the same form.
+        masks: uint8 [n, h, w], the part of each pixel that the animal covers.
+    """
     changes = np.abs(outputs - inputs)
     return float(np.mean([change[mask == 0].mean() for change, mask in zip(changes, masks, strict=True)]))
 
@@ -102,15 +108,15 @@ def format_table(scores: Sequence[Score]) -> str:
 
 
 def comparison_picture(translate: Translate, folder: pathlib.Path, num: int = 8) -> np.ndarray:
-    """The first test images of domain A, twice their size, a scene per column.
+    """A picture of the first test images of domain A at twice their size, one scene in each column.
 
     Args:
-        translate: as for `score_stripes`.
-        folder: as for `score_stripes`.
-        num: how many scenes.
+        translate: the same function as for `score_stripes`.
+        folder: the folder of the data set.
+        num: number of scenes.
 
     Returns:
-        uint8 [height, width, 3] with the rows input, translation, truth.
+        uint8 [height, width, 3]; the rows show input, translation and truth.
     """
     inputs = read_folder(folder / "testA", num)
     translated = np.rint(apply(translate, inputs) * 255).astype(np.uint8)
@@ -124,14 +130,14 @@ def comparison_picture(translate: Translate, folder: pathlib.Path, num: int = 8)
 
 
 def apply(translate: Translate, images: np.ndarray) -> np.ndarray:
-    """Translates uint8 [n, h, w, 3]; returns values in [0, 1]."""
+    """Translates images, uint8 [n, h, w, 3]; returns values in [0, 1]."""
     inputs = images.astype(np.float32) / 127.5 - 1
     batches = [np.asarray(translate(inputs[i : i + BATCH])) for i in range(0, len(inputs), BATCH)]
     return np.clip((np.concatenate(batches) + 1) / 2, 0, 1)
 
 
 def read_folder(folder: pathlib.Path, num: int | None = None) -> np.ndarray:
-    """The first pictures of a folder, by name: uint8 [n, h, w] or [n, h, w, 3]."""
+    """The first pictures of a folder in the order of their names: uint8 [n, h, w] or [n, h, w, 3]."""
     pictures = []
     for path in sorted(folder.glob("*.png"))[:num]:
         with Image.open(path) as image:

@@ -54,14 +54,14 @@ def test_prepare_of_an_unknown_name_is_wrong_use(tmp_path: pathlib.Path) -> None
 def test_check_of_a_good_folder_counts_and_succeeds(folder: pathlib.Path) -> None:
     result = run("check", folder)
     assert result.exit_code == 0
-    assert result.output == "trainA: 2 images\ntrainB: 1 image\nNothing is wrong with them.\n"
+    assert result.output == "trainA: 2 images\ntrainB: 1 image\nNo problems were found.\n"
 
 
 def test_check_lists_duplicates_and_succeeds(folder: pathlib.Path) -> None:
     (folder / "trainB/2.png").write_bytes((folder / "trainA/2.png").read_bytes())
     result = run("check", folder)
     assert result.exit_code == 0
-    assert "duplicate: 1\n  trainB/2.png: same image as trainA/2.png" in result.output
+    assert "duplicate: 1\n  trainB/2.png: it is the same image as trainA/2.png" in result.output
 
 
 @pytest.mark.parametrize(("kept", "kind"), [(0, "unreadable"), (2000, "truncated")])

@@ -44,14 +44,16 @@ def test_files_that_cannot_be_decoded_are_found(tmp_path):
     assert found(check_folder(tmp_path, max_pixels=1999)) == [
         ("cut.png", "truncated", "the file is truncated"),
         ("empty.png", "unreadable", "the file is empty"),
-        ("large.png", "over-large", "50 x 40 are more than 1,999 pixels"),
+        ("large.png", "over-large", "it has 50 x 40 pixels, and at most 1,999 are allowed"),
     ]
 
 
 def test_image_with_a_short_side_is_tiny(tmp_path):
     save(noise(0, 31, 100), tmp_path / "low.png")
     save(noise(1, 32, 32), tmp_path / "enough.png")
-    assert found(check_folder(tmp_path)) == [("low.png", "tiny", "100 x 31 pixels, a side is shorter than 32")]
+    assert found(check_folder(tmp_path)) == [
+        ("low.png", "tiny", "it has 100 x 31 pixels, and a side is shorter than 32")
+    ]
     assert check_folder(tmp_path, min_size=31).findings == []
 
 
@@ -68,13 +70,13 @@ def test_duplicates_are_found_across_splits_and_domains(tmp_path):
     for name in ("trainA/a.png", "trainA/b.png", "trainB/c.png", "testA/d.png", "testB/e.png"):
         save(noise(0), tmp_path / name)
     assert found(check_folder(tmp_path)) == [
-        ("trainA/b.png", "duplicate", "same image as trainA/a.png"),
-        ("trainB/c.png", "duplicate", "same image as trainA/a.png, across domains A and B"),
-        ("testA/d.png", "duplicate", "same image as trainA/a.png, across train and test"),
+        ("trainA/b.png", "duplicate", "it is the same image as trainA/a.png"),
+        ("trainB/c.png", "duplicate", "it is the same image as trainA/a.png, across domains A and B"),
+        ("testA/d.png", "duplicate", "it is the same image as trainA/a.png, across train and test"),
         (
             "testB/e.png",
             "duplicate",
-            "same image as trainA/a.png, across train and test, across domains A and B",
+            "it is the same image as trainA/a.png, across train and test, across domains A and B",
         ),
     ]
 
@@ -84,7 +86,7 @@ def test_same_pixels_in_another_encoding_are_duplicates(tmp_path, mode):
     grey = noise(0).convert("L")
     save(grey, tmp_path / "a.png")
     save(grey.convert(mode), tmp_path / "b.tiff")
-    reason = "same image as a.png (encoded differently)"
+    reason = "it is the same image as a.png (encoded differently)"
     assert found(check_folder(tmp_path)) == [("b.tiff", "duplicate", reason)]
 
 
@@ -106,7 +108,7 @@ def test_progress_counts_up_to_the_total(tmp_path):
 
 def test_folder_without_images_is_a_usage_error(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UsageError, match=r"no images in it. Looked for: \.bmp \.gif"):
+    with pytest.raises(UsageError, match=r"holds no images. Formats looked for: \.bmp \.gif"):
         check_folder(tmp_path)
     with pytest.raises(UsageError, match="no such folder"):
         check_folder(tmp_path / "missing")
@@ -131,7 +133,7 @@ def test_awkward_folder_is_reported_without_an_exception(shared):
 def test_known_duplicate_across_train_and_test_of_horse2zebra_is_found(shared):
     report = check_folder(shared / "data" / "horse2zebra_128")
     assert [(finding.path.as_posix(), finding.reason) for finding in report.findings if "test" in finding.reason] == [
-        ("testA/n02381460_1160.jpg", "same image as trainA/n02381460_3811.jpg, across train and test"),
+        ("testA/n02381460_1160.jpg", "it is the same image as trainA/n02381460_3811.jpg, across train and test"),
     ]
     assert [finding.kind for finding in report.findings] == ["duplicate"] * 25
     assert report.counts == {"trainA": 1067, "trainB": 1334, "testA": 120, "testB": 140}

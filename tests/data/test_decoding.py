@@ -255,7 +255,7 @@ def test_max_pixels_is_the_largest_allowed_size(tmp_path):
     path.write_bytes(encoded(noise(4, 5)))
     assert read_image(path, 3, None, max_pixels=20).shape == (4, 5, 3)
     for read in (read_header, read_pixels):
-        with pytest.raises(BadImage, match="4 are more than 19 pixels"):
+        with pytest.raises(BadImage, match="4 pixels, and at most 19 are allowed"):
             read(path, max_pixels=19)
 
 
@@ -315,9 +315,9 @@ SIZES = {  # (width, height), upright; of the rest 256 x 256
     "tiny_3x5.png": (3, 5),
 }
 REASONS = {
-    "bomb.png": "30000 x 30000 are more than 100,000,000 pixels",
+    "bomb.png": "it has 30000 x 30000 pixels, and at most 100,000,000 are allowed",
     "empty.jpg": "the file is empty",
-    "text.jpg": "not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with b'this is not an i'",
+    "text.jpg": "it is not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with b'this is not an i'",
     "truncated.jpg": "the file is truncated",
 }
 

@@ -1,7 +1,6 @@
 import hashlib
 import io
 import pathlib
-import zipfile
 
 import numpy as np
 import pytest
@@ -11,11 +10,10 @@ from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import (
     default_data_dir,
     fingerprint,
-    prepare_dataset,
     resolve_source,
     scan_headers,
 )
-from cyclegan.data.tfds import TFDS_NAMES, prepare_tfds
+from cyclegan.data.stripes import stripes_folder
 from cyclegan.errors import CycleganError, UsageError
 
 
@@ -172,7 +170,7 @@ def test_scan_leaves_out_bad_images_and_reports_each(tmp_path: pathlib.Path) -> 
 def test_scan_with_more_bad_images_than_allowed_fails(tmp_path: pathlib.Path) -> None:
     folder = broken_set(tmp_path)
     source = resolve(tmp_path, dataset=str(folder))
-    with pytest.raises(CycleganError, match="^2 images cannot be used.*allows 1.*trainA/bad.jpg") as e:
+    with pytest.raises(CycleganError, match="^2 images cannot be used.*allows only 1.*trainA/bad.jpg") as e:
         scan_headers(source, max_pixels=1000, max_bad_images=1, report=pytest.fail)
     assert f"cyclegan data check {folder}`" in str(e.value) and "\n" not in str(e.value)
 
@@ -185,106 +183,16 @@ def test_scan_that_leaves_a_domain_empty_fails(tmp_path: pathlib.Path) -> None:
         scan_headers(source, max_pixels=10_000, max_bad_images=10, report=lambda line: None)
 
 
-def test_names_are_those_that_tfds_has() -> None:
-    import tensorflow_datasets as tfds
-
-    assert list(TFDS_NAMES) == list(tfds.builder_cls("cycle_gan").builder_configs)
-
-
-def official_zip(data_dir: pathlib.Path) -> pathlib.Path:
-    return data_dir / "tensorflow_datasets/downloads/manual/facades.zip"
-
-
-def write_small_zip(path: pathlib.Path) -> dict[str, set[bytes]]:
-    """A zip as the official ones are laid out; returns the files of each split."""
-    splits = {
-        split: {encoded(10 * number + index) for index in range(2 + number % 2)}
-        for number, split in enumerate(("trainA", "trainB", "testA", "testB"))
-    }
-    path.parent.mkdir(parents=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for split, files in splits.items():
-            for index, data in enumerate(sorted(files)):
-                archive.writestr(f"facades/{split}/{index}_{split[-1]}.jpg", data)
-    return splits
-
-
-def register_checksum(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tells TFDS that a zip is the official one."""
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import checksums
-
-    of_builder = tfds.builder_cls("cycle_gan").url_infos
-    (url,) = (url for url in of_builder if url.endswith("/facades.zip"))
-    for url_infos in (of_builder, checksums.get_all_url_infos()):
-        monkeypatch.setitem(url_infos, url, checksums.compute_url_info(path))
-
-
-def test_tfds_builder_prepares_encoded_files_from_the_official_zip(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    splits = write_small_zip(official_zip(tmp_path))
-    register_checksum(official_zip(tmp_path), monkeypatch)
-    source = resolve(tmp_path, dataset="facades")
-    assert source.folder == tmp_path / "facades"
-    assert source.train_a == tuple(tmp_path / f"facades/trainA/{index:05d}.jpg" for index in range(2))
-    for split, paths in zip(splits, source[1:5], strict=True):
-        assert {path.read_bytes() for path in paths} == splits[split]
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["facades", "tensorflow_datasets"]
-
-    official_zip(tmp_path).unlink()
-    write(tmp_path / "facades/trainA/mine.png")
-    assert len(resolve(tmp_path, dataset="facades").train_a) == 3, "what is there is used as it is"
-
-
-def test_records_that_tfds_has_prepared_are_used(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_small_zip(official_zip(tmp_path))
-    register_checksum(official_zip(tmp_path), monkeypatch)
-    first = resolve(tmp_path, dataset="facades")
-    official_zip(tmp_path).unlink()
-    moved = (tmp_path / "facades").rename(tmp_path / "moved")
-    second = resolve(tmp_path, dataset="facades")
-    for before, after in zip(first[1:5], second[1:5], strict=True):
-        assert [(moved / path.relative_to(first.folder)).read_bytes() for path in before] == [
-            path.read_bytes() for path in after
-        ]
-
-
-def test_zip_that_is_not_the_official_one_leaves_nothing_behind(tmp_path: pathlib.Path) -> None:
-    write_small_zip(official_zip(tmp_path))
-    with pytest.raises(CycleganError, match=r"Cannot prepare facades.*wrong checksum.*facades\.zip must be") as e:
-        prepare_tfds("facades", tmp_path, lambda line: None)
-    assert "\n" not in str(e.value)
-    assert not (tmp_path / "facades").exists()
-    assert not [path for path in tmp_path.rglob("*") if "tmp" in path.name or "incomplete" in path.name]
-
-
-def test_unreachable_host_is_said_in_three_lines_and_leaves_nothing_behind(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Nothing listens on port 9 of this machine, so no request gets any further.
-    for variable in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(variable, "http://127.0.0.1:9")
-    for variable in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    with pytest.raises(CycleganError, match="Cannot download maps") as e:
-        prepare_dataset("maps", tmp_path, pytest.fail)
-    lines = str(e.value).split("\n")
-    assert len(lines) == 3
-    assert "/maps.zip" in lines[1] and str(tmp_path / "tensorflow_datasets/downloads/manual/maps.zip") in lines[1]
-    assert "--dataset DIR" in lines[2]
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert not (tmp_path / "maps").exists()
-
-
-def test_stripes_are_drawn_once_and_come_with_their_truth(tmp_path: pathlib.Path) -> None:
-    lines: list[str] = []
-    source = resolve_source(DataConfig(), tmp_path, lines.append)
+def test_stripes_are_the_default_and_come_with_their_truth(drawn_stripes: tuple[pathlib.Path, list[str]]) -> None:
+    source = resolve_source(DataConfig(), drawn_stripes[0], pytest.fail)
     assert source.name == "stripes"
     assert (len(source.train_a), len(source.train_b)) == (500, 500)
     assert source.folder is not None and (source.folder / "truth").is_dir()
-    assert len(lines) == 1
-    assert resolve_source(DataConfig(), tmp_path, pytest.fail) == source
+
+
+def test_drawing_is_reported_in_one_line(drawn_stripes: tuple[pathlib.Path, list[str]]) -> None:
+    data_dir, lines = drawn_stripes
+    assert lines == [f"Drawing the data set stripes into {stripes_folder(data_dir)}."]
 
 
 def test_the_fingerprint_follows_the_training_images_and_not_their_place(tmp_path):
