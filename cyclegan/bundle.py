@@ -15,7 +15,8 @@ import keras
 import pydantic
 
 from cyclegan.config.config import Config
-from cyclegan.config.sections import Channels, Count, GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
+from cyclegan.config.sections import Channels, Count
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import ARCHITECTURES, build_generator
 from cyclegan.networks.weights import encode_weights, read_shapes, set_weights

@@ -9,7 +9,7 @@ import pytest
 import cyclegan
 from cyclegan.bundle import bundle_info, load_bundle, save_bundle
 from cyclegan.config.files import load_config
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import build_generator
 

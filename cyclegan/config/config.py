@@ -4,16 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import pydantic
 
-from cyclegan.config.sections import (
-    UNET_INNER_LEVEL,
-    DataConfig,
-    DiscriminatorConfig,
-    GeneratorConfig,
-    LossesConfig,
-    OptimizerConfig,
-    Section,
-    TrainingConfig,
-)
+from cyclegan.config.networks import UNET_INNER_LEVEL, DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.sections import DataConfig, LossesConfig, OptimizerConfig, Section, TrainingConfig
 
 
 class Config(Section):

@@ -8,9 +8,6 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-UNET_INNER_LEVEL = 5
-"""From this level inwards, each level of a unet has eight times the filters of the first level, which is the most."""
-
 MAX_COUNT = 2**31 - 1
 """The largest whole number that is allowed, because TensorFlow's shapes and seeds have 32 bits."""
 
@@ -76,117 +73,6 @@ class DataConfig(Section):
         if not isinstance(value, list | tuple) or len(value) != 2:
             raise ValueError("must be two numbers [low, high]")
         return tuple(value)
-
-
-class _NetworkConfig(Section):
-    """The keys that generators and discriminators have in common."""
-
-    architecture: str
-    """The network belongs to this family."""
-    filters: Count = 64
-    """The first convolution has this many output channels."""
-    normalization: Literal["instance", "batch", "group", "layer", "none"] = "instance"
-    """Values are normalized over each image and channel (instance), over the batch of all replicas (batch), over groups
-    of channels (group), over whole images (layer), or not at all (none).
-    """
-    affine: bool | None = None
-    """A trained scale and offset follow the normalization; null means that they do unless the normalization is
-    instance.
-    """
-    activation: Literal["relu", "leaky_relu", "prelu", "elu", "gelu", "sigmoid", "tanh"] | None = None
-    """This function follows the hidden layers; null means relu in a resnet, leaky_relu on the way down and relu on the
-    way up in a unet, and leaky_relu in a discriminator.
-    """
-    downsampling: Literal["strided", "max", "average", "stochastic", "blur"] = "strided"
-    """The size is halved by a convolution with stride 2 (strided), or by this kind of pooling after a convolution with
-    stride 1 and its activation.
-    """
-    dropout: Fraction = 0.0
-    """This part of the values is dropped while training: in each residual block, in the inner levels of a unet, and
-    after the hidden layers of a discriminator.
-    """
-    l1: Weight = 0.0
-    """The sum of the absolute values of the kernels is added to the loss with this weight."""
-    l2: Weight = 0.0
-    """The sum of the squares of the kernels is added to the loss with this weight."""
-    initializer: Literal["normal", "glorot", "he", "orthogonal"] = "normal"
-    """The kernels are drawn from this distribution before training."""
-    initializer_gain: Positive | None = None
-    """This is the standard deviation of normal and a factor for the other initializers; null means 0.02 for normal and
-    1 for the others.
-    """
-
-    @property
-    def is_affine(self) -> bool:
-        """Whether a trained scale and offset follow the normalization, also where `affine` is null."""
-        return self.normalization not in ("instance", "none") if self.affine is None else self.affine
-
-
-class GeneratorConfig(_NetworkConfig):
-    """The network that translates an image into the other domain; both directions have the same architecture."""
-
-    architecture: Literal["resnet", "unet"] = "resnet"
-    """The generators are residual networks (resnet) or U-Nets (unet)."""
-    num_blocks: Count = 9
-    """A resnet has this many residual blocks; the reference takes 9 from 256 pixels upwards and 6 below."""
-    num_levels: Annotated[int, Field(ge=2, le=16)] = 8
-    """A unet halves its image this many times; the reference takes 8 at 256 pixels and 7 at 128."""
-    upsampling: Literal["transposed", "nearest", "bilinear", "subpixel"] = "transposed"
-    """The size is doubled by a transposed convolution (transposed), by a resize before a convolution (nearest,
-    bilinear), or by a convolution whose channels are rearranged to pixels (subpixel).
-    """
-    padding: Literal["reflect", "replicate", "zero"] = "reflect"
-    """The convolutions of a resnet that keep the size pad their input in this way; all other convolutions pad it with
-    zeros, as in the reference.
-    """
-    output: Literal["tanh", "sigmoid"] = "tanh"
-    """The network ends with this function; with sigmoid it sees and makes values in [0, 1], but the images around it
-    stay in [-1, 1].
-    """
-
-    def structure(self) -> dict[str, object]:
-        """The keys that decide the shapes of the weights, and what the trained network computes from them."""
-        unused = {"l1", "l2", "dropout", "initializer", "initializer_gain"}
-        unused |= {"num_blocks", "padding"} if self.architecture == "unet" else {"num_levels"}
-        return {key: value for key, value in self.model_dump().items() if key not in unused} | {
-            "affine": self.is_affine
-        }
-
-    @property
-    def num_halvings(self) -> int:
-        """How many times the network halves its image."""
-        return self.num_levels if self.architecture == "unet" else 2
-
-    @property
-    def size_multiple(self) -> int:
-        """The height and width of an image must be multiples of this."""
-        multiple: int = 2**self.num_halvings
-        return multiple
-
-    @property
-    def min_size(self) -> int:
-        """The smallest height and width of an image.
-
-        A resnet must have a pixel to reflect at a quarter of the size; a unet ends at one pixel.
-        """
-        return max(self.size_multiple, 8)
-
-
-class DiscriminatorConfig(_NetworkConfig):
-    """The network that tells real images from translated ones; both domains have the same architecture."""
-
-    architecture: Literal["patch", "pixel", "multiscale"] = "patch"
-    """The scores judge patches of the image (patch), single pixels (pixel), or patches of the image and of its halves
-    (multiscale).
-    """
-    num_layers: Annotated[int, Field(ge=1, le=5)] = 3
-    """A patch network halves its image this many times, and so does each network of multiscale; with 3, each score
-    judges 70x70 pixels.
-    """
-    num_scales: Literal[2, 3] = 2
-    """multiscale has this many networks, each for an image of half the size of the one before."""
-    spectral_norm: bool = False
-    """Each kernel is divided by its largest singular value."""
 
 
 class LossesConfig(Section):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from cyclegan.bundle import Bundle, Direction, WeightsFile, bundle_info, save_bundle
 from cyclegan.config.config import Config
 from cyclegan.config.files import load_config
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.interop.reference_names import GeneratorDescription, describe_generator
 from cyclegan.interop.reference_weights import reference_arrays, set_reference_weights

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.networks import DiscriminatorConfig, GeneratorConfig
 from cyclegan.errors import UsageError
 
 Arrays = Mapping[str, np.ndarray]

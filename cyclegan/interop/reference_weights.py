@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.networks import DiscriminatorConfig, GeneratorConfig
 from cyclegan.errors import UsageError
 from cyclegan.interop.reference_names import WEIGHTS, Arrays, layers_of, listed
 from cyclegan.networks.weights import named_weights

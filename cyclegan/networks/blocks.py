@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.networks import DiscriminatorConfig, GeneratorConfig
 from cyclegan.networks.layers import SpectralConv2D
 
 LEAKY_SLOPE = 0.2

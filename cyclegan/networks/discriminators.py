@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import keras
 
-from cyclegan.config.sections import DiscriminatorConfig, image_dtype
+from cyclegan.config.networks import DiscriminatorConfig
+from cyclegan.config.sections import image_dtype
 from cyclegan.networks import blocks, resampling
 from cyclegan.networks.blocks import Style
 

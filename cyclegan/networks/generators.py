@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import keras
 
-from cyclegan.config.sections import GeneratorConfig, image_dtype
+from cyclegan.config.networks import GeneratorConfig
+from cyclegan.config.sections import image_dtype
 from cyclegan.networks import blocks, resnet, unet
 from cyclegan.networks.blocks import Style
 

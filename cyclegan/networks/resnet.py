@@ -2,7 +2,7 @@
 
 import keras
 
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.networks import blocks, resampling
 from cyclegan.networks.blocks import Style
 

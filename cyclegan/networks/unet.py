@@ -2,7 +2,7 @@
 
 import keras
 
-from cyclegan.config.sections import UNET_INNER_LEVEL, GeneratorConfig
+from cyclegan.config.networks import UNET_INNER_LEVEL, GeneratorConfig
 from cyclegan.networks import blocks, resampling
 from cyclegan.networks.blocks import Style
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan.config.config import Config
-from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.networks import DiscriminatorConfig, GeneratorConfig
 from cyclegan.losses import (
     ADVERSARIAL,
     WGAN_PENALTY_WEIGHT,

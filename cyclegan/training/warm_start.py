@@ -4,7 +4,7 @@ import pathlib
 
 from cyclegan.bundle import Bundle, load_bundle
 from cyclegan.config.config import Config
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import UsageError
 from cyclegan.training.state import State, set_averages
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cyclegan.bundle import BundleInfo, Provenance, save_bundle
 from cyclegan.cli.main import main
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.networks.generators import build_generator
 
 CHECKOUT = Path(__file__).parents[2]

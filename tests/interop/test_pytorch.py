@@ -17,7 +17,7 @@ import cyclegan
 from cyclegan.bundle import bundle_info, load_bundle, save_bundle
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import UsageError
 from cyclegan.interop.reference_names import describe_generator
 from cyclegan.interop.reference_weights import reference_arrays, set_reference_weights

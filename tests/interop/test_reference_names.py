@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.networks import DiscriminatorConfig, GeneratorConfig
 from cyclegan.errors import UsageError
 from cyclegan.interop.reference_names import (
     GeneratorDescription,

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.networks import blocks
 
 RNG = np.random.default_rng(0)

@@ -1,6 +1,6 @@
 import pytest
 
-from cyclegan.config.sections import DiscriminatorConfig, GeneratorConfig
+from cyclegan.config.networks import DiscriminatorConfig, GeneratorConfig
 from cyclegan.networks.complexity import multiply_adds
 from cyclegan.networks.discriminators import build_discriminator
 from cyclegan.networks.generators import build_generator

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from cyclegan.config.sections import DiscriminatorConfig
+from cyclegan.config.networks import DiscriminatorConfig
 from cyclegan.networks.discriminators import ARCHITECTURES, build_discriminator
 
 

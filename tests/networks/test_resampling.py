@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.networks import resampling
 
 RNG = np.random.default_rng(0)

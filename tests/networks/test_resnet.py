@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.networks.generators import build_generator
 
 

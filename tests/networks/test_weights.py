@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import CycleganError
 from cyclegan.networks.generators import build_generator
 from cyclegan.networks.weights import encode_weights, named_weights, read_shapes, set_weights

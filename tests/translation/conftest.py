@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cyclegan.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bundle
-from cyclegan.config.sections import GeneratorConfig
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.networks.generators import build_generator
 from cyclegan.translation.folder import translate_images
 from cyclegan.translation.gallery import Entry
