@@ -133,53 +133,105 @@ def test_dry_run_says_what_would_be_trained_and_writes_nothing(train, tmp_path):
     assert again == load_config("smoke", [("training.batch_size", 3)])
 
 
-def test_a_run_trains_continues_starts_others_and_refuses_what_does_not_fit(train, tmp_path):
-    """One run through its whole life, because each start of TensorFlow's graph costs seconds."""
-    folder = write_images(tmp_path / "photos", trainA=3, trainB=2)
-    first = train("--dataset", folder, "--steps", 4)
-    run = pathlib.Path("runs/photos-1")
-    assert first.exit_code == 0, first.output
-    assert "samples come from the training images" in first.stdout
-    assert "Done: runs/photos-1, step 4." in first.stdout
-    assert (run / "samples" / "step-00000004-a_to_b.png").exists()
-    provenance = json.loads((run / "bundle" / "last" / "bundle.json").read_text())["provenance"]
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, data_dir):
+    """The folder of a finished run of four steps, runs/photos-1, and the result of the command that made it."""
+    folder = tmp_path_factory.mktemp("finished")
+    photos = write_images(folder / "photos", trainA=3, trainB=2)
+    arguments = ["--config", "smoke", "--dataset", photos, "--steps", 4]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CYCLEGAN_DATA_DIR", str(data_dir))
+        patch.setenv("CYCLEGAN_XLA_CACHE", "off")
+        result = CliRunner().invoke(main, ["train", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return folder, result
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    folder, _ = finished
+    shutil.copytree(folder / "runs" / "photos-1", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_run_says_where_it_is_and_which_images_it_shows(finished):
+    _, result = finished
+    assert "samples come from the training images" in result.stdout
+    assert "Done: runs/photos-1, step 4." in result.stdout
+
+
+def test_a_run_writes_samples_and_a_log(finished):
+    folder, _ = finished
+    assert (folder / "runs" / "photos-1" / "samples" / "step-00000004-a_to_b.png").exists()
+    assert "step 4/4" in (folder / "runs" / "photos-1" / "log.txt").read_text()
+
+
+def test_a_run_writes_a_bundle_that_says_where_it_comes_from(finished):
+    folder, _ = finished
+    provenance = json.loads((folder / "runs" / "photos-1" / "bundle" / "last" / "bundle.json").read_text())[
+        "provenance"
+    ]
     assert (provenance["step"], len(provenance["fingerprint"])) == (4, 64)
     assert provenance["metrics"]["loss/generator_ab/cycle"] > 0
-    assert "step 4/4" in (run / "log.txt").read_text()
 
+
+def test_a_finished_run_can_be_made_longer(train, run):
     more = train("--run-dir", run, "--steps", 6, config=None)
     assert more.exit_code == 0, more.output
     assert "training.steps changed from 4 to 6" in more.stdout
     assert list_checkpoints(run / "checkpoints")[-1][0] == 6
 
+
+def test_a_finished_run_says_that_it_is_finished(train, run):
     again = train("--run-dir", run, config=None)
-    assert again.exit_code == 0 and "All 6 steps are done" in again.stdout
+    assert again.exit_code == 0
+    assert "All 4 steps are done" in again.stdout
 
-    shorter = train("--run-dir", run, "--steps", 5, config=None)
-    assert shorter.exit_code == 2 and "has done 6 steps and cannot be made shorter" in shorter.stderr
-    assert "steps: 6\n" in (run / "config.yaml").read_text()
 
+def test_a_run_cannot_be_made_shorter(train, run):
+    shorter = train("--run-dir", run, "--steps", 3, config=None)
+    assert shorter.exit_code == 2
+    assert "has done 4 steps and cannot be made shorter" in shorter.stderr
+    assert "steps: 4\n" in (run / "config.yaml").read_text()
+
+
+def test_a_run_cannot_continue_with_other_networks(train, run):
     other_width = train("--run-dir", run, "--set", "generator.filters=8", config=None)
     assert other_width.exit_code == 2
     assert "generator.filters (stored: 4, received: 8)" in other_width.stderr
 
-    write_images(tmp_path / "more", new=1)
-    shutil.copy(tmp_path / "more" / "new" / "0.png", folder / "trainA" / "new.png")
-    grown = train("--run-dir", run, "--steps", 8, config=None)
+
+def test_a_run_cannot_continue_with_more_images(train, finished, run):
+    new = finished[0] / "photos" / "trainA" / "new.png"
+    shutil.copy(new.with_name("0.png"), new)
+    try:
+        grown = train("--run-dir", run, "--steps", 8, config=None)
+    finally:
+        new.unlink()
     assert grown.exit_code == 2
     assert "started with 3 training images of domain A. Received: 4" in grown.stderr
 
+
+def test_a_new_run_starts_from_the_generators_of_another(train, finished):
+    folder, _ = finished
     # A step too small for float32 leaves the weights, and the files are named after what they hold.
-    tiny = ["--steps", 1, "--set", "optimizer.learning_rate=1e-30", "--run-dir"]
-    warm = train("--dataset", folder, *tiny, "warm", "--init-from", run)
+    tiny = ["--steps", 1, "--set", "optimizer.learning_rate=1e-30", "--run-dir", "warm"]
+    warm = train("--dataset", folder / "photos", *tiny, "--init-from", folder / "runs" / "photos-1")
     assert warm.exit_code == 0, warm.output
-    assert "step 6; discriminators and optimizers start fresh" in warm.stdout
-    weights = {path.name for path in (run / "bundle" / "last").glob("*.npz")}
+    assert "step 4; discriminators and optimizers start fresh" in warm.stdout
+    weights = {path.name for path in (folder / "runs" / "photos-1" / "bundle" / "last").glob("*.npz")}
     assert {path.name for path in pathlib.Path("warm/bundle/last").glob("*.npz")} == weights
 
-    unfit = train("--dataset", folder, "--init-from", run, "--set", "generator.filters=8")
-    assert unfit.exit_code == 2 and "are not those that the configuration asks for" in unfit.stderr
-    assert not pathlib.Path("runs/photos-2").exists()
+
+def test_a_new_run_refuses_generators_of_another_architecture(train, finished):
+    folder, _ = finished
+    unfit = train(
+        "--dataset", folder / "photos", "--init-from", folder / "runs" / "photos-1", "--set", "generator.filters=8"
+    )
+    assert unfit.exit_code == 2
+    assert "are not those that the configuration asks for" in unfit.stderr
+    assert not pathlib.Path("runs").exists()
 
 
 def test_a_training_that_diverges_stops_with_the_loss_and_saves_nothing_of_it(train, tmp_path):
