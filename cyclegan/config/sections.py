@@ -135,7 +135,7 @@ class TrainingConfig(Section):
     epochs: Count = 200
     """The run lasts this many epochs; an epoch shows each image of the larger domain once."""
     steps: Count | None = None
-    """The run lasts this many steps, whatever `epochs` says; null means that `epochs` decides."""
+    """The run lasts this many steps, and `epochs` is ignored; null means that `epochs` decides."""
     decay_epochs: CountOrZero | None = None
     """The learning rate decays over this many epochs at the end of the run; null means its second half."""
     ema_decay: Fraction = 0.0

@@ -95,7 +95,7 @@ def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[ImageFile, H
     """Opens an image without decoding it. Any exception that is raised while it is open becomes `BadImage`."""
     try:
         if not isinstance(source, bytes) and not stat.S_ISREG(source.stat().st_mode):
-            raise BadImage(None, "it is not a regular file")  # reading from a pipe would wait for ever
+            raise BadImage(None, "it is not a regular file")  # reading from a pipe might never end
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             start = file.read(32)
             length = file.seek(0, os.SEEK_END)

@@ -25,7 +25,9 @@ ROWS = {
 
 def bounds(constraints: list[object]) -> str:
     """The bounds of a number in words; those of 32 bits go without saying."""
-    limits = {name: value for one in constraints for name, value in vars_of(one).items()}
+    limits = {
+        name: getattr(one, name) for one in constraints for name in ("ge", "gt", "le", "lt") if hasattr(one, name)
+    }
     if limits.get("le") == MAX_COUNT:
         del limits["le"]
     match limits:
@@ -38,10 +40,6 @@ def bounds(constraints: list[object]) -> str:
         case {"gt": low}:
             return f"above {low}"
     raise AssertionError(f"no words for {limits}")
-
-
-def vars_of(constraint: object) -> dict[str, object]:
-    return {name: getattr(constraint, name) for name in ("ge", "gt", "le", "lt") if hasattr(constraint, name)}
 
 
 def values(annotation: object, constraints: list[object] | None = None) -> list[str]:

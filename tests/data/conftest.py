@@ -1,4 +1,7 @@
 import pathlib
+import struct
+import zlib
+from collections.abc import Callable
 
 import pytest
 
@@ -13,3 +16,18 @@ def drawn_stripes(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Pat
     lines: list[str] = []
     resolve_source(DataConfig(dataset="stripes"), data_dir, lines.append)
     return data_dir, lines
+
+
+@pytest.fixture
+def png() -> Callable[..., bytes]:
+    """Makes PNG files from raw rows: Pillow does not write 16-bit colour, or sizes that the rows do not have."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    def png(width: int, height: int, bits: int, colour_type: int, rows: list[bytes]) -> bytes:
+        header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+        pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+    return png

@@ -60,9 +60,16 @@ def test_each_epoch_of_a_domain_shows_each_of_its_images_once(source):
         assert sorted(a[start : start + 5, 0]) == [0, 10, 20, 30, 40]
     for start in range(0, 15, 3):
         assert sorted(b[start : start + 3, 0]) == [100, 110, 120]
+
+
+def test_each_epoch_has_an_order_of_its_own(source):
+    a, _ = values(source, config(), 0, 10)
     assert a[:5].tolist() != a[5:10].tolist()
-    assert steps_per_epoch(source, 1) == 5
-    assert steps_per_epoch(source, 2) == 3
+
+
+@pytest.mark.parametrize(("global_batch", "num_steps"), [(1, 5), (2, 3)])
+def test_an_epoch_shows_the_larger_domain_in_whole_batches(source, global_batch, num_steps):
+    assert steps_per_epoch(source, global_batch) == num_steps
 
 
 def test_batches_do_not_depend_on_where_the_pipeline_starts(source):
@@ -80,7 +87,7 @@ def test_samples_do_not_depend_on_the_batch_size(source):
     assert ones.ravel().tolist() == threes.ravel().tolist()
 
 
-def test_a_file_that_breaks_is_named_once_and_replaced_by_the_next_of_the_permutation(source):
+def test_a_broken_file_is_named_once_and_replaced_by_the_next_in_order(source):
     before, _ = values(source, config(), 0, 10)
     broken = source.train_a[2]  # grey value 20
     broken.write_bytes(broken.read_bytes()[:40])

@@ -1,13 +1,12 @@
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cyclegan.data.decoding import decode, read_image, read_pixels
-from cyclegan.data.headers import BadImage, Header, read_header
+from cyclegan.data.headers import BadImage, read_header
 from cyclegan.data.listing import list_images
 from cyclegan.errors import UsageError
 
@@ -23,17 +22,6 @@ def encoded(pixels, file_format="PNG", mode=None, **options):
 
 def noise(height, width, channels=3):
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
-
-
-def png(width, height, bits, colour_type, rows):
-    """A PNG file from raw rows: Pillow does not write 16-bit colour."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def tiff(samples, photometric, planar=1):
@@ -149,7 +137,7 @@ def test_every_16_bit_grey_level_stays_apart(file_format, mode):
     assert len(np.unique(image)) == 65536
 
 
-def test_16_bit_colour_is_read_to_8_bits_in_the_units_of_the_file(tmp_path):
+def test_16_bit_colour_is_read_to_8_bits_in_the_units_of_the_file(tmp_path, png):
     data = png(1, 1, bits=16, colour_type=2, rows=[struct.pack(">3H", 0, 4095, 65535)])
     (tmp_path / "colour.png").write_bytes(data)
     assert read_header(tmp_path / "colour.png").bits == 16
@@ -243,13 +231,6 @@ def test_truncated_files_are_refused(file_format):
     assert caught.value.kind == "truncated"
 
 
-def test_size_is_refused_from_the_header_alone():
-    claims_gigabytes = png(30000, 30000, bits=8, colour_type=2, rows=[b""])
-    with pytest.raises(BadImage, match="30000 x 30000") as caught:
-        decode(claims_gigabytes, channels=3)
-    assert caught.value.kind == "over-large"
-
-
 def test_max_pixels_is_the_largest_allowed_size(tmp_path):
     path = tmp_path / "image.png"
     path.write_bytes(encoded(noise(4, 5)))
@@ -270,11 +251,6 @@ def test_gif_frame_larger_than_its_screen_is_refused_without_a_warning(side):
     assert caught.value.kind == "over-large"
 
 
-def test_other_content_is_refused_with_its_first_bytes():
-    with pytest.raises(BadImage, match="not a BMP, GIF, JPEG, PNG, TIFF or WebP image.*<!DOCTYPE html>"):
-        decode(b"<!DOCTYPE html><html></html>", channels=3)
-
-
 @pytest.mark.parametrize("read", [read_header, read_pixels, lambda path: read_image(path, 3, None)])
 def test_bad_image_names_the_file_and_the_reason(tmp_path, read):
     path = tmp_path / "empty.jpg"
@@ -283,11 +259,6 @@ def test_bad_image_names_the_file_and_the_reason(tmp_path, read):
         read(path)
     assert (caught.value.path, caught.value.reason) == (path, "the file is empty")
     assert str(caught.value) == f"{path}: the file is empty"
-
-
-def test_missing_file_is_a_bad_image(tmp_path):
-    with pytest.raises(BadImage, match="cannot be read: No such file or directory"):
-        read_image(tmp_path / "gone.jpg", 3, None)
 
 
 def test_random_damage_ends_in_an_image_or_a_bad_image():
@@ -339,12 +310,6 @@ def test_every_awkward_image_decodes_or_says_why_not(shared):
     reasons.pop("bitflips.jpg", None)  # up to the JPEG library
     assert reasons == REASONS
     assert len(paths) == 24
-
-
-def test_headers_tell_mode_and_depth(shared):
-    folder = shared / "awkward_images"
-    assert read_header(folder / "gray16.png") == Header(256, 256, "I;16", 16)
-    assert read_header(folder / "cmyk.jpg") == Header(256, 256, "CMYK", 8)
 
 
 @pytest.mark.parametrize("profile", [b"junk" * 50, b""])

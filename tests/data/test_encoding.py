@@ -60,7 +60,7 @@ def test_an_8_bit_range_is_the_range_of_the_file():
 
 @pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0), (0.0, 63.0), (0.0, 1e5)])
 @pytest.mark.parametrize(("file_format", "levels"), [("png", [0, 32768, 65535]), ("jpeg", [0, 128, 255])])
-def test_a_range_that_is_not_one_of_whole_numbers_is_stretched_over_those_of_the_file(value_range, file_format, levels):
+def test_a_range_that_whole_numbers_cannot_hold_is_stretched_over_the_file(value_range, file_format, levels):
     image = np.repeat([[[-1.0], [0.0], [1.0]]], 8, axis=1).repeat(8, axis=0)
     pixels = np.asarray(image_of(encode(image, file_format, value_range=value_range)))
     np.testing.assert_allclose(pixels[4, 4::8], levels, atol=1)

@@ -55,7 +55,7 @@ def test_stripes_have_several_times_the_contrast_of_a_plain_coat():
 
 
 def test_the_coat_survives_under_the_stripes():
-    """The darkest pixels of the striped animal are those of the plain one: where there is no stripe."""
+    """Between the stripes, the striped animal has the same pixels as the plain one."""
     for index in range(30):
         scene = draw_scene(4, index)
         unchanged = np.all(scene.plain == scene.striped, axis=-1) & (scene.mask == 255)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cyclegan.config.sections import DataConfig
+from cyclegan.data.named import NAMED
 from cyclegan.data.sources import (
     default_data_dir,
     fingerprint,
@@ -83,7 +84,7 @@ def test_file_in_place_of_a_folder_is_refused(tmp_path: pathlib.Path) -> None:
 def test_unknown_name_is_refused_with_the_nearest(tmp_path: pathlib.Path) -> None:
     with pytest.raises(UsageError, match="`horse2zbra`.*Did you mean `horse2zebra`.*A folder must hold trainA") as e:
         resolve(tmp_path, dataset="horse2zbra")
-    assert "stripes, apple2orange" in str(e.value) and "\n" not in str(e.value)
+    assert f"The data sets are {', '.join(NAMED)}." in str(e.value) and "\n" not in str(e.value)
 
 
 def test_name_stands_for_the_data_set_where_a_folder_is_called_alike(

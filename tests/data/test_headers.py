@@ -1,0 +1,37 @@
+import pytest
+
+from cyclegan.data.decoding import decode, read_pixels
+from cyclegan.data.headers import BadImage, Header, read_header
+
+
+@pytest.mark.parametrize("read", [read_header, read_pixels, lambda path: decode(path.read_bytes(), channels=3)])
+def test_size_is_refused_from_the_header_alone(tmp_path, png, read):
+    (tmp_path / "image.png").write_bytes(png(30000, 30000, bits=8, colour_type=2, rows=[b""]))
+    with pytest.raises(BadImage, match="30000 x 30000") as caught:
+        read(tmp_path / "image.png")
+    assert caught.value.kind == "over-large"
+
+
+def test_other_content_is_refused_with_its_first_bytes(tmp_path):
+    (tmp_path / "image.jpg").write_bytes(b"<!DOCTYPE html><html></html>")
+    with pytest.raises(BadImage, match="not a BMP, GIF, JPEG, PNG, TIFF or WebP image.*<!DOCTYPE html>"):
+        read_header(tmp_path / "image.jpg")
+
+
+def test_missing_file_is_a_bad_image(tmp_path):
+    with pytest.raises(BadImage, match="cannot be read: No such file or directory"):
+        read_header(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [("gray16.png", Header(256, 256, "I;16", 16)), ("cmyk.jpg", Header(256, 256, "CMYK", 8))],
+)
+def test_header_tells_mode_and_depth(shared, name, header):
+    assert read_header(shared / "awkward_images" / name) == header
+
+
+def test_only_an_animation_has_frames_after_the_first(shared):
+    folder = shared / "awkward_images"
+    assert read_header(folder / "animated.gif").has_frames
+    assert not read_header(folder / "cmyk.jpg").has_frames
