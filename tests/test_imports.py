@@ -23,8 +23,8 @@ LAYERS = [
         "cyclegan.training.loop",
         "cyclegan.translation",
         "cyclegan.export",
-        "cyclegan.interop",
     ],
+    ["cyclegan.interop"],
     ["cyclegan.training"],
     ["cyclegan.bundle"],
     ["cyclegan.evaluation"],
@@ -92,9 +92,10 @@ def _imported(node: ast.AST) -> Iterator[str]:
 
 
 def _run_on_import(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements below `node` that run when the module is imported: not the bodies of functions."""
+    """The statements below `node` that run when the module is imported: not bodies of functions, nor TYPE_CHECKING."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        is_for_types = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if not is_for_types and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
             yield from _run_on_import(child)
 

@@ -1,17 +1,17 @@
-"""Generators from and to files of the PyTorch implementation of Zhu et al."""
+"""Makes bundles of generators that the PyTorch implementation of Zhu et al. has trained."""
 
 import hashlib
 import pathlib
 import shutil
 from collections.abc import Mapping
 
-from cyclegan.bundle import Bundle, Direction, WeightsFile, bundle_info, save_bundle
-from cyclegan.config.config import Config, GeneratorConfig
+from cyclegan.bundle import Direction, WeightsFile, bundle_info, save_bundle
+from cyclegan.config.config import Config
 from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.interop.reference_names import GeneratorDescription, describe_generator
-from cyclegan.interop.reference_weights import reference_arrays, set_reference_weights
-from cyclegan.interop.state_dict import read_state_dict, write_state_dict
+from cyclegan.interop.reference_weights import set_reference_weights
+from cyclegan.interop.state_dict import read_state_dict
 from cyclegan.networks.generators import build_generator
 
 
@@ -63,50 +63,6 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
             shutil.rmtree(output, ignore_errors=True)
         raise CycleganError(f"The bundle {output} cannot be written: {error.strerror}.") from error
     return descriptions[0].summary()
-
-
-def export_pytorch(bundle: Bundle, direction: Direction, output: pathlib.Path) -> None:
-    """Writes the generator of one direction as a state_dict that the PyTorch implementation loads.
-
-    Args:
-        bundle: with the direction.
-        direction: "ab" or "ba".
-        output: the file, new.
-
-    Raises:
-        UsageError: if the reference has no such generator, or `output` exists.
-        CycleganError: if PyTorch is missing, or the file cannot be written, or does not hold the same bits.
-    """
-    if output.exists():
-        raise UsageError(f"`--output` must not exist yet. Received: {output}.")
-    config = bundle.info.generator
-    if problems := _not_in_reference(config):
-        raise UsageError(f"The PyTorch implementation has no such generator: {'; '.join(problems)}.")
-    arrays = reference_arrays(bundle.generator(direction), config, str(bundle.folder))
-    try:
-        write_state_dict(output, arrays)
-    except OSError as error:
-        raise CycleganError(f"{output} cannot be written: {error.strerror}.") from error
-
-
-def _not_in_reference(config: GeneratorConfig) -> list[str]:
-    """What the reference cannot do, key by key."""
-    is_batch = config.normalization == "batch"
-    allowed: dict[str, tuple[object, ...]] = {
-        "normalization": ("instance", "batch", "none"),
-        "affine": (None, is_batch),
-        "activation": (None, "relu") if config.architecture == "resnet" else (None,),
-        "downsampling": ("strided",),
-        "upsampling": ("transposed",),
-        "padding": ("reflect",) if config.architecture == "resnet" else (config.padding,),
-        "output": ("tanh",),
-    }
-    return [
-        f"`generator.{key}` must be {' or '.join('null' if value is None else str(value) for value in values)}."
-        f" Received: {getattr(config, key)}"
-        for key, values in allowed.items()
-        if getattr(config, key) not in values
-    ]
 
 
 def _reversed(description: GeneratorDescription) -> GeneratorDescription:
