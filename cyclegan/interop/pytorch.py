@@ -16,18 +16,20 @@ from cyclegan.networks.generators import build_generator
 
 
 def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path, crop_size: int | None = None) -> str:
-    """Writes a bundle with the generators of PyTorch files.
+    """Reads generators from PyTorch files, and writes them as a bundle.
 
     Args:
-        files: one for each direction, as `torch.save(network.state_dict(), file)` writes them.
-        output: the folder of the bundle; new or empty.
-        crop_size: pixels of the crops that they were trained with; None: what the reference takes for the depth.
+        files: one file for each direction, as `torch.save(network.state_dict(), file)` writes it.
+        output: the folder of the bundle; it must be new or empty.
+        crop_size: the size in pixels of the crops that the generators were trained with. None: the size that the
+            reference uses for generators of this depth.
 
     Returns:
-        What was found, in one line.
+        A description of the generators in one line.
 
     Raises:
-        UsageError: if a file cannot be read or mapped, the directions do not fit each other, or `output` is in use.
+        UsageError: if a file cannot be read or mapped, the two generators differ in their architecture, or `output`
+            is not empty.
         CycleganError: if PyTorch is missing, or the bundle cannot be written.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -37,7 +39,8 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
     descriptions = [one if direction == "ab" else _reversed(one) for direction, one in found.items()]
     if any(one != descriptions[0] for one in descriptions):
         raise UsageError(
-            "Both directions of a bundle must be alike. Received: "
+            "Both generators of a bundle must have the same architecture, and the channels of one must be those of the"
+            " other in reverse. Received: "
             + "; ".join(f"{files[direction]}: {one.summary()}" for direction, one in found.items())
         )
     config = descriptions[0].config
@@ -47,7 +50,7 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
         set_reference_weights(models[direction], arrays[direction], config, str(path))
 
     info = bundle_info(_config_of(descriptions[0], files, crop_size), step=0)
-    info.provenance.config = {}  # how they were trained is not known
+    info.provenance.config = {}  # the files do not say how the generators were trained
     info.provenance.imported_from = {
         direction: WeightsFile(file=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
         for direction, path in files.items()
@@ -56,7 +59,7 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
     try:
         save_bundle(output, models, info)
     except OSError as error:
-        # What is left would be in the way of the next attempt.
+        # The next attempt needs an empty folder.
         for path in output.glob("generator_*.npz"):
             path.unlink(missing_ok=True)
         if is_new:
@@ -86,6 +89,6 @@ def _config_of(
             ("data.load_size", crop_size),
             ("data.crop_size", crop_size),
             ("losses.identity_weight", 0.5 if description.channels_in == description.channels_out else 0.0),
-            ("discriminator.architecture", "pixel"),  # which none was imported, and which asks for no size
+            ("discriminator.architecture", "pixel"),  # unused, but it must be valid: this one fits every crop size
         ],
     )
