@@ -1,35 +1,50 @@
-"""Size, difference and speed of each export of an untrained generator, as a table; needs the extras litert and onnx.
+"""Exports an untrained generator, and prints the size, difference and speed of each export as a table.
 
-python benchmarks/export.py                     ResNet with 9 blocks and 64 filters, 256 px
-python benchmarks/export.py --size 64 --blocks 1 --filters 4
+The extras `litert` and `onnx` must be installed.
+
+    python benchmarks/export.py                     ResNet with 9 blocks and 64 filters, 256 px
+    python benchmarks/export.py --size 64 --blocks 1 --filters 4
 """
 
+import json
 import pathlib
 import tempfile
+from typing import NamedTuple
 
 import click
 
+from cyclegan.export.formats import Quantization
 from cyclegan.runtime.startup import import_tensorflow
 
-EXPORTS = [  # format, file, options
-    ("keras", "g.keras", {}),
-    ("savedmodel", "g", {}),
-    ("onnx", "g.onnx", {}),
-    ("onnx", "fixed.onnx", {"size": "fixed"}),
-    ("litert", "g.tflite", {}),
-    ("litert", "fixed.tflite", {"size": "fixed"}),
-    ("litert", "float16.tflite", {"size": "fixed", "quantize": "float16"}),
-    ("litert", "int8.tflite", {"size": "fixed", "quantize": "int8"}),
+
+class Export(NamedTuple):
+    """A row of the table."""
+
+    format_: str
+    file: str
+    is_fixed: bool = False
+    quantize: Quantization | None = None
+
+
+EXPORTS = [
+    Export("keras", "g.keras"),
+    Export("savedmodel", "g"),
+    Export("onnx", "g.onnx"),
+    Export("onnx", "fixed.onnx", is_fixed=True),
+    Export("litert", "g.tflite"),
+    Export("litert", "fixed.tflite", is_fixed=True),
+    Export("litert", "float16.tflite", is_fixed=True, quantize="float16"),
+    Export("litert", "int8.tflite", is_fixed=True, quantize="int8"),
 ]
 NUM_CALIBRATION_IMAGES = 20
 
 
 @click.command()
-@click.option("--size", default=256, help="Pixels of a side.")
-@click.option("--blocks", default=9, help="Residual blocks.")
-@click.option("--filters", default=64, help="Filters.")
+@click.option("--size", default=256, help="Height and width of the images in pixels.")
+@click.option("--blocks", default=9, help="Number of residual blocks.")
+@click.option("--filters", default=64, help="Number of filters.")
 def main(size: int, blocks: int, filters: int) -> None:
-    """Exports to a temporary folder, all by the same weights."""
+    """Export the same weights to every format, in a temporary folder, and print a table."""
     import_tensorflow()
     import keras
     from PIL import Image
@@ -55,17 +70,23 @@ def main(size: int, blocks: int, filters: int) -> None:
         calibration = folder / "calibration"
         calibration.mkdir()
         for index in range(NUM_CALIBRATION_IMAGES):
-            # Other scenes than those that the export is compared with.
+            # The export is compared with other scenes than these.
             Image.fromarray(draw_scene(1, index).plain).save(calibration / f"{index}.png")
         click.echo("| Format | MB | Largest difference | PSNR | Times as fast |\n| --- | ---: | ---: | ---: | ---: |")
-        for format_, file, options in EXPORTS:
-            options = {**options, "size": (size, size) if options.get("size") else None}
-            if options.get("quantize") == "int8":
-                options["calibration"] = calibration
-            found = export_generator(bundle, "ab", format_, folder / file, **options)
-            files = [folder / file, *(folder / file).rglob("*")]
-            megabytes = sum(path.stat().st_size for path in files if path.is_file()) / 1e6
-            words = [format_, options.get("quantize") or "", f"{size} x {size}" if options["size"] else "any size"]
+        for export in EXPORTS:
+            output = folder / export.file
+            found = export_generator(
+                bundle,
+                "ab",
+                export.format_,
+                output,
+                size=(size, size) if export.is_fixed else None,
+                quantize=export.quantize,
+                calibration=calibration if export.quantize == "int8" else None,
+            )
+            assert found, export.format_
+            megabytes = json.loads(pathlib.Path(f"{output}.json").read_text())["file_bytes"] / 1e6
+            words = [export.format_, export.quantize or "", f"{size} x {size}" if export.is_fixed else "any size"]
             psnr = "equal" if found.psnr_db is None else f"{found.psnr_db:.0f} dB"
             click.echo(
                 f"| {' '.join(filter(None, words))} | {megabytes:.1f} | {found.largest_difference:.1e} | {psnr} |"

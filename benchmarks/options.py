@@ -1,7 +1,9 @@
-"""Seconds of a training step with the dearer options, as ratios to the default, in turn in one process.
+"""Times a training step with the more expensive options, as ratios to a step with the default ones.
 
-python benchmarks/options.py                                   128 px, batch 1, 6 blocks, 32 filters
-python benchmarks/options.py --size 64 --rounds 9 generator.upsampling=nearest losses.adversarial=wgan_gp
+    python benchmarks/options.py                                   128 px, batch 1, 6 blocks, 32 filters
+    python benchmarks/options.py --size 64 --rounds 9 generator.upsampling=nearest losses.adversarial=wgan_gp
+
+The steps run alternately in one process, so that a change of the machine's speed affects all of them.
 """
 
 import statistics
@@ -34,12 +36,12 @@ OPTIONS = [
 
 @click.command()
 @click.argument("options", nargs=-1)
-@click.option("--size", default=128, help="Pixels of a side.")
-@click.option("--blocks", default=6, help="Residual blocks of the generators.")
-@click.option("--filters", default=32, help="Filters of all networks.")
-@click.option("--rounds", default=32, help="Timed steps of each kind.")
+@click.option("--size", default=128, help="Height and width of the images in pixels.")
+@click.option("--blocks", default=6, help="Number of residual blocks of the generators.")
+@click.option("--filters", default=32, help="Number of filters of all networks.")
+@click.option("--rounds", default=32, help="Number of timed steps with each of OPTIONS.")
 def main(options: tuple[str, ...], size: int, blocks: int, filters: int, rounds: int) -> None:
-    """Times a step for each of OPTIONS, each one or more KEY=VALUE with commas between."""
+    """Time a step for each of OPTIONS. Each of them is one KEY=VALUE, or several with commas between them."""
     import numpy as np
     import tensorflow as tf
 
@@ -67,7 +69,7 @@ def main(options: tuple[str, ...], size: int, blocks: int, filters: int, rounds:
         gradients = build_gradients(state, config, strategy, jit_compile=False)
         steps[name] = tf.function(build_step(state, config, strategy, gradients))
     for step in steps.values():
-        step(*images)  # traces; after all are built, because the seed of the next state would undo it
+        step(*images)  # Traces. All states exist by now: building one sets a seed, which clears TensorFlow's caches.
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -77,7 +79,7 @@ def main(options: tuple[str, ...], size: int, blocks: int, filters: int, rounds:
     default = seconds["default"]
     click.echo(f"default: {statistics.median(default):.3f} s a step")
     for name, values in seconds.items():
-        # What comes in some steps only is in the mean, not in the median.
+        # Work that is done in some steps only affects the mean, but not the median.
         ratios = (measure(values) / measure(default) for measure in (statistics.median, statistics.mean))
         click.echo("{}: {:.2f} by the medians, {:.2f} by the means".format(name, *ratios))
 

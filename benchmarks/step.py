@@ -1,27 +1,35 @@
-"""Seconds per training step: compiled, uncompiled, and the plain step of a typical port, in turn in one process.
+"""Times three training steps: compiled, uncompiled, and the plain step of a typical port.
 
     python benchmarks/step.py                                  128 px, batch 1, 9 blocks, 64 filters
     python benchmarks/step.py --size 64 --filters 16 --rounds 9
 
-The plain step is what tutorials do: every network called once for each image, a tape for the generators and one
-for the discriminators, one optimizer for each network, Keras' own Adam. The runs are interleaved, so that all
-three see the same drift of the machine; medians are printed.
+The plain step does what tutorials do: it calls every network once for each image, has a tape for the generators and
+another one for the discriminators, and an Adam of Keras for each network. The steps run alternately in one process, so
+that a change of the machine's speed affects all of them. Medians are printed.
 """
 
 import statistics
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from cyclegan.config.config import Config
+
+Step = Callable[..., Any]
+"""From a batch of domain A and one of domain B to the losses."""
+
 
 @click.command()
-@click.option("--size", default=128, help="Pixels of a side.")
-@click.option("--batch", default=1, help="Images of each domain.")
-@click.option("--blocks", default=9, help="Residual blocks of the generators.")
-@click.option("--filters", default=64, help="Filters of all networks.")
-@click.option("--rounds", default=5, help="Timed steps of each kind.")
+@click.option("--size", default=128, help="Height and width of the images in pixels.")
+@click.option("--batch", default=1, help="Number of images of each domain in a batch.")
+@click.option("--blocks", default=9, help="Number of residual blocks of the generators.")
+@click.option("--filters", default=64, help="Number of filters of all networks.")
+@click.option("--rounds", default=5, help="Number of timed steps of each kind.")
 def main(size: int, batch: int, blocks: int, filters: int, rounds: int) -> None:
-    """Times three training steps of the same networks."""
+    """Time three training steps of the same networks."""
     import numpy as np
     import tensorflow as tf
 
@@ -45,7 +53,7 @@ def main(size: int, batch: int, blocks: int, filters: int, rounds: int) -> None:
     random = np.random.default_rng(0)
     images = [tf.constant(random.uniform(-1, 1, (batch, size, size, 3)), tf.float32) for _ in range(2)]
 
-    steps = {}
+    steps: dict[str, Step] = {}
     for name, jit_compile in (("compiled", True), ("uncompiled", False)):
         state = build_state(config, strategy, 100)
         steps[name] = tf.function(
@@ -72,8 +80,8 @@ def main(size: int, batch: int, blocks: int, filters: int, rounds: int) -> None:
         )
 
 
-def build_plain_step(config):  # noqa: ANN001, ANN201
-    """The step of a typical public port, on networks of the same size."""
+def build_plain_step(config: "Config") -> Step:
+    """Builds the step of a typical public port, for networks of the same size."""
     import keras
     import tensorflow as tf
 
@@ -93,7 +101,7 @@ def build_plain_step(config):  # noqa: ANN001, ANN201
     def mean_absolute(x: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(tf.abs(x))
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator] # TensorFlow ships no types
     def step(real_a: tf.Tensor, real_b: tf.Tensor) -> tf.Tensor:
         with (
             tf.GradientTape(persistent=True) as generator_tape,
@@ -114,7 +122,8 @@ def build_plain_step(config):  # noqa: ANN001, ANN201
             optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return tf.stack(losses)
 
-    return step
+    plain_step: Step = step
+    return plain_step
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Exports one generator to every format. What is already there is skipped.
+# Exports one generator to every format. Exports that exist already are skipped.
 #
 #     scripts/export_all.sh RUN OUTPUT [ab|ba]
 #     scripts/export_all.sh runs/stripes-1 exports
@@ -13,13 +13,19 @@ if [ $# -lt 2 ]; then
 fi
 direction=${3:-ab}
 mkdir -p "$2"
-# The environment that `make install` has made, or the one that is active.
+# Use the environment that `make install` has made, or else the one that is active.
 python=${PYTHON:-$(dirname "$0")/../.venv/bin/python}
 command -v "$python" >/dev/null || python=python3
 
-for export in keras:.keras savedmodel:_savedmodel litert:.tflite onnx:.onnx pytorch:.pth; do
-    file=$2/generator_$direction${export#*:}
+# Each line is a format and the end of the name: keras .keras, savedmodel _savedmodel, and so on.
+list='from cyclegan.export.formats import FORMATS
+for name, entry in FORMATS.items(): print(name, entry.suffix or f"_{name}")'
+exports=$("$python" -c "$list")
+while read -r format suffix; do
+    file=$2/generator_$direction$suffix
     [ -e "$file" ] || "$python" -m cyclegan export --model "$1" --direction "$direction" \
-        --format "${export%%:*}" --output "$file" || status=$?
-done
+        --format "$format" --output "$file" </dev/null || status=$?
+done <<END
+$exports
+END
 exit "${status:-0}"

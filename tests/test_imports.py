@@ -19,7 +19,8 @@ CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
     ["cyclegan.__main__"],
     ["cyclegan.cli"],
-    ["cyclegan.training.session", "cyclegan.translation", "cyclegan.export", "cyclegan.interop"],
+    ["cyclegan.training.session", "cyclegan.translation", "cyclegan.export"],
+    ["cyclegan.interop"],
     ["cyclegan.training"],
     ["cyclegan.bundle"],
     ["cyclegan.networks", "cyclegan.data", "cyclegan.losses", "cyclegan.evaluation"],
@@ -79,9 +80,10 @@ def _imported(node: ast.AST) -> Iterator[str]:
 
 
 def _run_on_import(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements below `node` that run when the module is imported, which are all but the bodies of functions."""
+    """The statements below `node` that run when the module is imported: not functions, and not TYPE_CHECKING."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        is_for_types = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if not is_for_types and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
             yield from _run_on_import(child)
 

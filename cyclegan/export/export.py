@@ -1,153 +1,148 @@
-"""A trained generator in the format of another runtime, kept only where that runtime repeats what Keras computes."""
+"""Writes a trained generator for another runtime, and keeps it only if that runtime computes what Keras does."""
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import os
 import pathlib
 import shutil
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import cyclegan
 from cyclegan.bundle import Bundle, BundleInfo, Direction
 from cyclegan.errors import CycleganError, UsageError, first_line
-from cyclegan.export.formats import Quantization, write_keras, write_litert, write_onnx, write_saved_model
-from cyclegan.export.verify import LIMIT, NUM_IMAGES, Comparison, compare, load_images, round_up, sizes_to_try
+from cyclegan.export.formats import FORMATS, Conversion, Quantization
+from cyclegan.export.images import load_images, round_up, sizes_to_try
+from cyclegan.export.verify import LIMIT, Comparison, compare
 from cyclegan.runtime.startup import silenced
 
-Format = Literal["keras", "savedmodel", "litert", "onnx"]
 Size = tuple[int, int] | Literal["dynamic"]
-"""Height and width in pixels, or any."""
+"""Height and width in pixels; "dynamic": any."""
 
-SUFFIXES: dict[Format, str] = {"keras": ".keras", "litert": ".tflite", "onnx": ".onnx"}
-"""What the names of files end in; a SavedModel is a folder."""
-
-EXTRAS: dict[Format, tuple[str, ...]] = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
-"""Packages of the extras, which have the names of the formats."""
-
+NUM_IMAGES = 3
 NUM_CALIBRATION_IMAGES = 100
 
 
 def export_generator(
     bundle: Bundle,
     direction: Direction,
-    format_: Format,
+    format_: str,
     output: pathlib.Path,
     *,
     size: Size | None = None,
     quantize: Quantization | None = None,
     calibration: pathlib.Path | None = None,
     images: pathlib.Path | None = None,
-) -> Comparison:
-    """Writes the generator of one direction, and `<output>.json` beside it with what the comparison found.
+) -> Comparison | None:
+    """Writes the generator of one direction, and the result of the comparison to `<output>.json` beside it.
 
-    Both appear when the export has been loaded by its own runtime and has repeated what Keras computes.
+    Both files appear after the export's own runtime has loaded it and has computed what Keras computes.
 
     Args:
-        bundle: with the direction.
+        bundle: a bundle that has the direction.
         direction: "ab" or "ba".
-        format_: "keras", "litert" and "onnx" map float32 [batch, height, width, channels] in [-1, 1] to the same; for
-            "savedmodel" see `write_saved_model`.
-        output: new; ends in the suffix of the format, but for a SavedModel, which is a folder.
-        size: None: "dynamic" where the format can do it, else the size of the training crops.
-        quantize: for "litert": "float16" weights, or "int8" weights and activations between inputs and outputs in
-            float32.
-        calibration: for "int8": a folder of images of the domain to translate.
-        images: a folder of images to compare with; None: drawn scenes.
+        format_: a key of `FORMATS`.
+        output: the new file, or the new folder for a SavedModel. The name of a file must end in the suffix of the
+            format, except for "pytorch".
+        size: the height and width of the images. None: "dynamic" if the format can do that, otherwise the size of the
+            training crops.
+        quantize: how numbers are made smaller, for "litert": "float16" weights, or "int8" weights and activations.
+        calibration: for "int8": a folder with images of the domain that is translated.
+        images: a folder with images for the comparison. None: drawn scenes.
+
+    Returns:
+        The result of the comparison; None for a format that holds weights alone, which is not compared.
 
     Raises:
         UsageError: if the request contradicts itself or the bundle, `output` exists, or an extra is not installed.
         CycleganError: if the generator cannot be converted, the export differs by more than `LIMIT` without
-            quantization, or cannot be written. Nothing is left then.
+            quantization, or it cannot be written. Nothing is left then.
     """
-    record = pathlib.Path(f"{output}.json")
-    _check_request(format_, output, bundle.info, quantize, calibration)
-    _refuse_existing(output, record)
+    _check_options(format_, size=size, quantize=quantize, calibration=calibration, images=images)
+    _check_output(format_, output, bundle.info)
     size = _resolve_size(size, format_, bundle.info)
     _require_extra(format_)
     model = bundle.generator(direction)
+
     fixed = None if size == "dynamic" else size
     sizes = sizes_to_try(fixed, bundle.info)
-
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        # The others are cut out of the last size, which is the widest.
-        pictures, source = load_images(images, NUM_IMAGES, bundle.info, direction, sizes[-1])
-        samples: list[np.ndarray] = []
-        if calibration:
-            samples, _ = load_images(calibration, NUM_CALIBRATION_IMAGES, bundle.info, direction, sizes[0])
-        temporary.mkdir()
-        written = temporary / f"generator{SUFFIXES.get(format_, '')}"
-        _write(model, format_, written, bundle.info, size, quantize, samples)
-        limit = float("inf") if quantize else LIMIT
-        comparison = compare(written, format_, model, bundle.info, pictures, fixed, limit)
-        content = {
-            "format": format_,
-            "direction": direction,
-            "quantize": quantize,
-            "size": size,
-            "file_bytes": _file_bytes(written),
-            "weights_sha256": bundle.info.weights[direction].sha256,
-            "cyclegan_version": cyclegan.__version__,
-            "images": source,
-            **dataclasses.asdict(comparison),
-        }
-        (temporary / "record").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        _refuse_existing(output, record)
-        (temporary / "record").rename(record)
+    is_compared = FORMATS[format_].load is not None
+    comparison = None
+    with _temporary_folder(output) as folder:
+        load = functools.partial(load_images, info=bundle.info, direction=direction)
+        # Images of the other sizes are cut out of those of the last size, which is the widest.
+        pictures, source = load(images, NUM_IMAGES, size=sizes[-1]) if is_compared else ([], "")
+        samples = load(calibration, NUM_CALIBRATION_IMAGES, size=sizes[0])[0] if calibration else []
+        written, record = folder / f"generator{FORMATS[format_].suffix}", folder / "record"
+        _write(model, format_, written, Conversion(bundle.info, fixed, quantize, samples))
+        if is_compared:
+            limit = float("inf") if quantize else LIMIT
+            comparison = compare(written, format_, model, bundle.info, pictures, fixed, limit)
+            request = {"format": format_, "direction": direction, "quantize": quantize, "size": size}
+            _write_record(record, request, written, bundle.info.weights[direction].sha256, source, comparison)
+        _refuse_existing(format_, output)
+        if is_compared:
+            record.rename(_record_of(output))
         written.rename(output)
-    except OSError as error:
-        raise CycleganError(f"{output} cannot be written: {error.strerror or first_line(error)}.") from error
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        raise CycleganError(
-            f"{output} is not kept: to run it takes more memory than there is. Give a smaller `--size`."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return comparison
 
 
-def _check_request(
-    format_: Format, output: pathlib.Path, info: BundleInfo, quantize: str | None, calibration: pathlib.Path | None
-) -> None:
-    if quantize and format_ != "litert":
-        raise UsageError(f"`--quantize` is for --format litert. Received: --format {format_}.")
+def _check_options(format_: str, **options: object) -> None:
+    """Checks the options that not every format has, and those that belong together."""
+    entry = FORMATS[format_]
+    for name, value in options.items():
+        if value is not None and entry.load is None:
+            raise UsageError(f"`--{name}` is not for --format {format_}. Leave it out.")
+    quantize, calibration = options["quantize"], options["calibration"]
+    if quantize and quantize not in entry.quantizations:
+        able = [name for name, other in FORMATS.items() if quantize in other.quantizations]
+        raise UsageError(f"`--quantize {quantize}` is for --format {' or '.join(able)}. Received: --format {format_}.")
     if (quantize == "int8") != (calibration is not None):
         raise UsageError(
-            "`--quantize int8` and `--calibration FOLDER` belong together: the ranges of the activations are taken from"
-            f" images. Received: --quantize {quantize or 'not given'}, --calibration {calibration or 'not given'}."
-        )
-    suffix = SUFFIXES.get(format_)
-    if suffix and output.suffix != suffix:
-        raise UsageError(f"`--output` must end in {suffix} for --format {format_}. Received: {output}.")
-    if format_ == "savedmodel" and info.value_range not in (None, (0, 255)):
-        raise UsageError(
-            "A SavedModel takes 8-bit images, whose 0 and 255 become -1 and 1: `value_range` of the bundle must be null"
-            f" or [0, 255]. Received: {list(info.value_range or ())}. Other formats take images that are scaled before."
+            "`--quantize int8` and `--calibration FOLDER` must be given together: the ranges of the activations are"
+            f" taken from images. Received: --quantize {quantize or 'not given'}, --calibration"
+            f" {calibration or 'not given'}."
         )
 
 
-def _refuse_existing(*paths: pathlib.Path) -> None:
-    for path in paths:
+def _check_output(format_: str, output: pathlib.Path, info: BundleInfo) -> None:
+    entry = FORMATS[format_]
+    if entry.suffix and entry.requires_suffix and output.suffix != entry.suffix:
+        raise UsageError(f"`--output` must end in {entry.suffix} for --format {format_}. Received: {output}.")
+    if entry.check_bundle:
+        entry.check_bundle(info)
+    _refuse_existing(format_, output)
+
+
+def _record_of(output: pathlib.Path) -> pathlib.Path:
+    """The file beside an export that holds the result of the comparison."""
+    return pathlib.Path(f"{output}.json")
+
+
+def _refuse_existing(format_: str, output: pathlib.Path) -> None:
+    is_compared = FORMATS[format_].load is not None
+    for path in [output, _record_of(output)] if is_compared else [output]:
         if path.exists() or path.is_symlink():
-            raise UsageError(f"`--output` and the .json beside it must not exist yet. Received: {path}.")
+            what = "`--output` and the .json file beside it" if is_compared else "`--output`"
+            raise UsageError(f"{what} must not exist yet. Received: {path}.")
 
 
-def _resolve_size(size: Size | None, format_: Format, info: BundleInfo) -> Size:
-    """The size that is meant; checked."""
+def _resolve_size(size: Size | None, format_: str, info: BundleInfo) -> Size:
+    """The size that the request means, after it has been checked."""
     generator = info.generator
-    # LiteRT loses count of the channels where pixels are repeated.
-    fixed = ("litert",) if generator.upsampling in ("bilinear", "nearest") else ()
+    must_be_fixed = generator.upsampling in FORMATS[format_].upsamplings_of_fixed_size
     if size is None:
         crop = round_up(info.crop_size, info)
-        return (crop, crop) if format_ in fixed else "dynamic"
+        return (crop, crop) if must_be_fixed else "dynamic"
     if size == "dynamic":
-        if format_ in fixed:
+        if must_be_fixed:
             raise UsageError(
                 f"`--size` must be a size in pixels for --format {format_} where `generator.upsampling` is"
                 f" {generator.upsampling}. Received: dynamic."
@@ -161,47 +156,68 @@ def _resolve_size(size: Size | None, format_: Format, info: BundleInfo) -> Size:
     return size
 
 
-def _require_extra(format_: Format) -> None:
-    missing = [name for name in EXTRAS.get(format_, ()) if importlib.util.find_spec(name) is None]
+def _require_extra(format_: str) -> None:
+    missing = [name for name in FORMATS[format_].packages if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"{', '.join(missing)} is needed for --format {format_} and not installed. Install the extra `{format_}`:"
+            f"--format {format_} needs {', '.join(missing)}, which is not installed. Install the extra `{format_}`:"
             f" pip install 'cyclegan[{format_}]'"
         )
 
 
-def _write(
-    model: keras.Model,
-    format_: Format,
-    path: pathlib.Path,
-    info: BundleInfo,
-    size: Size,
-    quantize: Quantization | None,
-    samples: list[np.ndarray],
-) -> None:
+@contextmanager
+def _temporary_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder beside `output`, which is removed in the end.
+
+    Raises:
+        CycleganError: if files cannot be written, or the memory is exhausted.
+    """
+    folder = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        folder.mkdir()
+        yield folder
+    except OSError as error:
+        raise CycleganError(f"{output} cannot be written: {error.strerror or first_line(error)}.") from error
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise CycleganError(
+            f"{output} is not kept: running it takes more memory than is available. Give a smaller `--size`."
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(model: keras.Model, format_: str, path: pathlib.Path, conversion: Conversion) -> None:
     """Converts the model and writes it.
 
     Raises:
         CycleganError: if a library cannot do it.
     """
-    height, width = (None, None) if size == "dynamic" else size
     try:
-        # Converters print pages, and warn of what they themselves call in NumPy, Keras and TensorFlow.
+        # Converters print pages of text, and cause warnings in NumPy, Keras and TensorFlow.
         with silenced(1, 2), warnings.catch_warnings(action="ignore"):
-            if format_ == "keras":
-                write_keras(model, path, height, width)
-            elif format_ == "savedmodel":
-                write_saved_model(model, path, height, width, info.size_multiple, info.min_size)
-            elif format_ == "onnx":
-                write_onnx(model, path, height, width)
-            else:
-                write_litert(model, path, height, width, quantize, samples)
-    except OSError:
+            FORMATS[format_].write(model, path, conversion)
+    except (OSError, CycleganError):
         raise
-    except Exception as error:  # converters raise whatever they like
+    except Exception as error:  # converters raise any kind of exception
         raise CycleganError(f"The generator cannot be converted to {format_}: {first_line(error)}") from error
 
 
-def _file_bytes(path: pathlib.Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+def _write_record(
+    path: pathlib.Path,
+    request: Mapping[str, object],
+    export: pathlib.Path,
+    weights_sha256: str,
+    source: str,
+    comparison: Comparison,
+) -> None:
+    """Writes what was exported, and the result of the comparison."""
+    files = export.rglob("*") if export.is_dir() else [export]
+    content = {
+        **request,
+        "file_bytes": sum(file.stat().st_size for file in files if file.is_file()),
+        "weights_sha256": weights_sha256,
+        "cyclegan_version": cyclegan.__version__,
+        "images": source,
+        **dataclasses.asdict(comparison),
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

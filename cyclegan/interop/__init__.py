@@ -1,1 +1,1 @@
-"""Weights from and to other implementations."""
+"""Exchange of weights with other implementations."""

@@ -1,34 +1,35 @@
-"""Generators from and to files of the PyTorch implementation of Zhu et al."""
+"""Makes bundles of generators that the PyTorch implementation of Zhu et al. has trained."""
 
 import hashlib
 import pathlib
 import shutil
 from collections.abc import Mapping
 
-from cyclegan.bundle import Bundle, Direction, WeightsFile, bundle_info, save_bundle
+from cyclegan.bundle import Direction, WeightsFile, bundle_info, save_bundle
 from cyclegan.config.config import Config
 from cyclegan.config.files import load_config
-from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.interop.reference_names import GeneratorDescription, describe_generator
-from cyclegan.interop.reference_weights import reference_arrays, set_reference_weights
-from cyclegan.interop.state_dict import read_state_dict, write_state_dict
+from cyclegan.interop.reference_weights import set_reference_weights
+from cyclegan.interop.state_dict import read_state_dict
 from cyclegan.networks.generators import build_generator
 
 
 def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path, crop_size: int | None = None) -> str:
-    """Writes a bundle with the generators of PyTorch files.
+    """Reads generators from PyTorch files, and writes them as a bundle.
 
     Args:
-        files: one for each direction, as `torch.save(network.state_dict(), file)` writes them.
-        output: the folder of the bundle; new or empty.
-        crop_size: pixels of the crops that they were trained with; None: what the reference takes for the depth.
+        files: one file for each direction, as `torch.save(network.state_dict(), file)` writes it.
+        output: the folder of the bundle; it must be new or empty.
+        crop_size: the size in pixels of the crops that the generators were trained with. None: the size that the
+            reference uses for generators of this depth.
 
     Returns:
-        What was found, in one line.
+        A description of the generators in one line.
 
     Raises:
-        UsageError: if a file cannot be read or mapped, the directions do not fit each other, or `output` is in use.
+        UsageError: if a file cannot be read or mapped, the two generators differ in their architecture, or `output`
+            is not empty.
         CycleganError: if PyTorch is missing, or the bundle cannot be written.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -38,7 +39,8 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
     descriptions = [one if direction == "ab" else _reversed(one) for direction, one in found.items()]
     if any(one != descriptions[0] for one in descriptions):
         raise UsageError(
-            "Both directions of a bundle must be alike. Received: "
+            "Both generators of a bundle must have the same architecture, and the channels of one must be those of the"
+            " other in reverse. Received: "
             + "; ".join(f"{files[direction]}: {one.summary()}" for direction, one in found.items())
         )
     config = descriptions[0].config
@@ -48,7 +50,7 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
         set_reference_weights(models[direction], arrays[direction], config, str(path))
 
     info = bundle_info(_config_of(descriptions[0], files, crop_size), step=0)
-    info.provenance.config = {}  # how they were trained is not known
+    info.provenance.config = {}  # the files do not say how the generators were trained
     info.provenance.imported_from = {
         direction: WeightsFile(file=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
         for direction, path in files.items()
@@ -57,57 +59,13 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
     try:
         save_bundle(output, models, info)
     except OSError as error:
-        # What is left would be in the way of the next attempt.
+        # The next attempt needs an empty folder.
         for path in output.glob("generator_*.npz"):
             path.unlink(missing_ok=True)
         if is_new:
             shutil.rmtree(output, ignore_errors=True)
         raise CycleganError(f"The bundle {output} cannot be written: {error.strerror}.") from error
     return descriptions[0].summary()
-
-
-def export_pytorch(bundle: Bundle, direction: Direction, output: pathlib.Path) -> None:
-    """Writes the generator of one direction as a state_dict that the PyTorch implementation loads.
-
-    Args:
-        bundle: with the direction.
-        direction: "ab" or "ba".
-        output: the file, new.
-
-    Raises:
-        UsageError: if the reference has no such generator, or `output` exists.
-        CycleganError: if PyTorch is missing, or the file cannot be written, or does not hold the same bits.
-    """
-    if output.exists():
-        raise UsageError(f"`--output` must not exist yet. Received: {output}.")
-    config = bundle.info.generator
-    if problems := _not_in_reference(config):
-        raise UsageError(f"The PyTorch implementation has no such generator: {'; '.join(problems)}.")
-    arrays = reference_arrays(bundle.generator(direction), config, str(bundle.folder))
-    try:
-        write_state_dict(output, arrays)
-    except OSError as error:
-        raise CycleganError(f"{output} cannot be written: {error.strerror}.") from error
-
-
-def _not_in_reference(config: GeneratorConfig) -> list[str]:
-    """What the reference cannot do, key by key."""
-    is_batch = config.normalization == "batch"
-    allowed: dict[str, tuple[object, ...]] = {
-        "normalization": ("instance", "batch", "none"),
-        "affine": (None, is_batch),
-        "activation": (None, "relu") if config.architecture == "resnet" else (None,),
-        "downsampling": ("strided",),
-        "upsampling": ("transposed",),
-        "padding": ("reflect",) if config.architecture == "resnet" else (config.padding,),
-        "output": ("tanh",),
-    }
-    return [
-        f"`generator.{key}` must be {' or '.join('null' if value is None else str(value) for value in values)}."
-        f" Received: {getattr(config, key)}"
-        for key, values in allowed.items()
-        if getattr(config, key) not in values
-    ]
 
 
 def _reversed(description: GeneratorDescription) -> GeneratorDescription:
@@ -131,6 +89,6 @@ def _config_of(
             ("data.load_size", crop_size),
             ("data.crop_size", crop_size),
             ("losses.identity_weight", 0.5 if description.channels_in == description.channels_out else 0.0),
-            ("discriminator.architecture", "pixel"),  # which none was imported, and which asks for no size
+            ("discriminator.architecture", "pixel"),  # unused, but it must be valid: this one fits every crop size
         ],
     )

@@ -1,8 +1,8 @@
-"""How the PyTorch implementation of Zhu et al. names its layers, and what its names say of a network.
+"""How the PyTorch implementation of Zhu et al. names its layers, and what these names tell about a network.
 
-Its networks are numbered sequences of modules: weights are called after the place of their layer, `model.4.weight`.
-Names and shapes decide the whole architecture, so a file of weights needs no description beside it. Arrays only here:
-nothing in this module needs PyTorch.
+Its networks are numbered sequences of modules. The name of a weight contains the number of its layer: `model.4.weight`.
+Names and shapes of the weights determine the whole architecture, so a file of weights does not need a description. This
+module works on arrays and does not need PyTorch.
 """
 
 import re
@@ -15,33 +15,33 @@ from cyclegan.config.networks import DiscriminatorConfig, GeneratorConfig
 from cyclegan.errors import UsageError
 
 Arrays = Mapping[str, np.ndarray]
-"""Weights of the reference by their names there."""
+"""Weights by their names in the reference."""
 
 DROPOUT_RATE = 0.5
-"""The only rate that the reference has."""
+"""The only dropout rate of the reference."""
 
 MIN_LEVELS, MAX_LEVELS = 2, 16
 
 MAX_NAMES = 20
-"""Weights that one message lists."""
+"""The largest number of weights that one message lists."""
 
 
 class LayerNames(NamedTuple):
-    """One layer with weights: its name in the reference, and its name here."""
+    """The names of one layer with weights: in the reference, and in this package."""
 
     reference: str
     ours: str
 
 
 class GeneratorDescription(NamedTuple):
-    """What the names and shapes of a generator's weights say."""
+    """The architecture and the channels of a generator, as the names and shapes of its weights tell."""
 
     config: GeneratorConfig
     channels_in: int
     channels_out: int
 
     def summary(self) -> str:
-        """All of it in a few words."""
+        """The description in one line."""
         config = self.config
         depth = f"{config.num_levels} levels" if config.architecture == "unet" else f"{config.num_blocks} blocks"
         return (
@@ -59,20 +59,20 @@ WEIGHTS = (
     ("running_mean", "moving_mean"),
     ("running_var", "moving_variance"),
 )
-"""Weights of a layer: their names in the reference, and here.
+"""The weights of a layer: their names in the reference, and in this package.
 
-A kernel is [out, in, height, width] there and [height, width, in, out] here; that of a transposed convolution
-[in, out, height, width] there and [height, width, out, in] here.
+The kernel of a convolution is [out, in, height, width] in the reference, and [height, width, in, out] in this package.
+The kernel of a transposed convolution is [in, out, height, width] in the reference, and [height, width, out, in] here.
 """
 
 
 def layers_of(config: GeneratorConfig | DiscriminatorConfig) -> list[LayerNames]:
-    """The layers of a network in the order of the reference."""
+    """Lists the layers of a network in the order of the reference."""
     return [LayerNames(*names) for names in _LAYERS[config.architecture](config)]
 
 
 def _resnet(config: GeneratorConfig) -> Iterable[tuple[str, str]]:
-    """Modules: padding; three of convolution, norm, ReLU; blocks; two of those again; padding, convolution."""
+    """Modules: padding; three times convolution, norm, ReLU; blocks; two times the same three; padding, convolution."""
     yield from (("model.1", "first_conv"), ("model.2", "first_norm"))
     for level in (1, 2):
         yield from ((f"model.{3 * level + 1}", f"down_{level}_conv"), (f"model.{3 * level + 2}", f"down_{level}_norm"))
@@ -88,7 +88,7 @@ def _resnet(config: GeneratorConfig) -> Iterable[tuple[str, str]]:
 
 
 def _unet(config: GeneratorConfig) -> Iterable[tuple[str, str]]:
-    """Levels in each other: (ReLU), convolution, (norm), the next level, ReLU, transposed convolution, (norm)."""
+    """Nested levels: (ReLU), convolution, (norm), the next level, ReLU, transposed convolution, (norm)."""
     place, ends = "model.model", []
     for level in range(1, config.num_levels + 1):
         is_outermost, is_innermost = level == 1, level == config.num_levels
@@ -99,11 +99,11 @@ def _unet(config: GeneratorConfig) -> Iterable[tuple[str, str]]:
         ends.append((f"{place}.{up + 1}", f"up_{level}_norm"))
         ends.append((f"{place}.{up}", f"up_{level}_conv"))
         place = f"{place}.{1 if is_outermost else 3}.model"
-    yield from reversed(ends[1:])  # from the innermost outwards; the outermost has no norm
+    yield from reversed(ends[1:])  # from the innermost outwards; the outermost level has no norm
 
 
 def _patch(config: DiscriminatorConfig) -> Iterable[tuple[str, str]]:
-    """Modules: convolution, LeakyReLU; then convolution, norm, LeakyReLU each; convolution."""
+    """Modules: convolution, LeakyReLU; for each further layer convolution, norm, LeakyReLU; convolution."""
     yield ("model.0", "conv_0")
     for level in range(1, config.num_layers + 1):
         yield from ((f"model.{3 * level - 1}", f"conv_{level}"), (f"model.{3 * level}", f"norm_{level}"))
@@ -124,14 +124,14 @@ _LAYERS: dict[str, Callable[..., Iterable[tuple[str, str]]]] = {
 
 
 def describe_generator(arrays: Arrays, source: str) -> GeneratorDescription:
-    """Architecture, width, depth, normalization, dropout and channels of a generator.
+    """Finds architecture, width, depth, normalization, dropout and channels of a generator from its weights.
 
     Args:
-        arrays: its weights.
-        source: what to call them in an error.
+        arrays: the weights.
+        source: the name of their file, for messages.
 
     Raises:
-        UsageError: if they are not those of a generator that can be built here.
+        UsageError: if the weights do not belong to a generator that this package can build.
     """
     blocks = {int(match[1]) for name in arrays if (match := re.match(r"model\.(\d+)\.conv_block\.", name))}
     if blocks:
@@ -144,8 +144,8 @@ def describe_generator(arrays: Arrays, source: str) -> GeneratorDescription:
         )
         if places not in ([1, 5], [1, 6]):
             raise UsageError(
-                f"{source}: the convolutions of the residual blocks are number {' and '.join(map(str, places))}; they"
-                " must be 1 and 5, or 1 and 6 with dropout. Blocks padded with zeros cannot be read."
+                f"{source}: the convolutions of a residual block must be its modules 1 and 5, or 1 and 6 with dropout."
+                f" Received: {' and '.join(map(str, places))}. Blocks with zero padding cannot be imported."
             )
         first, last = "model.1", f"model.{17 + len(blocks)}"
         options: dict[str, object] = {"num_blocks": len(blocks), "dropout": DROPOUT_RATE if places == [1, 6] else 0.0}
@@ -155,13 +155,15 @@ def describe_generator(arrays: Arrays, source: str) -> GeneratorDescription:
         num_levels = len(_convolutions(arrays)) // 2
         options = {"architecture": "unet", "num_levels": num_levels}
         if not MIN_LEVELS <= num_levels <= MAX_LEVELS:
-            raise UsageError(f"{source} must be a unet of {MIN_LEVELS} to {MAX_LEVELS} levels. Received: {num_levels}.")
+            raise UsageError(
+                f"{source} must be a unet with {MIN_LEVELS} to {MAX_LEVELS} levels. Received: {num_levels}."
+            )
     else:
-        raise UsageError(f"{source} is no generator of the PyTorch implementation: {_what_it_is(arrays)}.")
+        raise UsageError(f"{source} is not a generator of the PyTorch implementation: {_what_it_is(arrays)}.")
 
     for name in (f"{first}.weight", f"{last}.weight"):
         if name not in arrays or arrays[name].ndim != 4:
-            raise UsageError(f"{source} has no convolution `{name}`, which a generator of its kind must have.")
+            raise UsageError(f"{source} has no convolution `{name}`, which a generator of this architecture must have.")
     config = GeneratorConfig.model_validate(
         {**options, "filters": arrays[f"{first}.weight"].shape[0], **_normalization(arrays, {last})}
     )
@@ -169,7 +171,7 @@ def describe_generator(arrays: Arrays, source: str) -> GeneratorDescription:
 
 
 def describe_discriminator(arrays: Arrays) -> tuple[DiscriminatorConfig, int] | None:
-    """Configuration and channels of a discriminator; None if it is none."""
+    """Finds the configuration and the channels of a discriminator; None if the weights belong to something else."""
     convolutions = _convolutions(arrays)
     options: dict[str, object]
     if convolutions == ["net.0", "net.2", "net.5"]:
@@ -184,12 +186,12 @@ def describe_discriminator(arrays: Arrays) -> tuple[DiscriminatorConfig, int] | 
 
 
 def _convolutions(arrays: Arrays) -> list[str]:
-    """Layers with kernels, in the order of the file."""
+    """The layers with kernels, in the order of the file."""
     return [name.removesuffix(".weight") for name, array in arrays.items() if array.ndim == 4]
 
 
 def _normalization(arrays: Arrays, not_normalized: set[str]) -> dict[str, object]:
-    """The normalization, from the layers that it concerns. Only in front of instance norm the reference has biases."""
+    """The normalization. In the reference a hidden convolution has a bias only if an instance norm follows."""
     hidden = [name for name in _convolutions(arrays) if name not in not_normalized]
     affine = any(array.ndim == 1 and re.fullmatch(r"(model|net)\..*\d\.weight", name) for name, array in arrays.items())
     if any(f"{name}.bias" in arrays for name in hidden):
@@ -200,12 +202,12 @@ def _normalization(arrays: Arrays, not_normalized: set[str]) -> dict[str, object
 def _what_it_is(arrays: Arrays) -> str:
     description = describe_discriminator(arrays)
     if description:
-        return f"it is a discriminator ({description[0].architecture}), and bundles hold generators"
+        return f"it is a discriminator ({description[0].architecture}), but a bundle holds generators"
     return f"it has neither residual blocks nor the levels of a unet, but {listed(f'`{name}`' for name in arrays)}"
 
 
 def listed(items: Iterable[str]) -> str:
-    """All of them in one line, or as many as a reader can bear."""
-    items = [" ".join(item.split()) for item in items]  # names in a file can hold anything
+    """Joins items to one line; at most `MAX_NAMES` of them, and the number of the others."""
+    items = [" ".join(item.split()) for item in items]  # a name in a file can contain line breaks
     more = [f"{len(items) - MAX_NAMES} more"] if len(items) > MAX_NAMES else []
     return "; ".join(items[:MAX_NAMES] + more)

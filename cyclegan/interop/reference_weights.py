@@ -1,4 +1,4 @@
-"""Weights of the PyTorch implementation of Zhu et al. put into networks of this package, and taken out of them."""
+"""Puts weights of the PyTorch implementation of Zhu et al. into networks of this package, and takes them out again."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from cyclegan.interop.reference_names import WEIGHTS, Arrays, layers_of, listed
 from cyclegan.networks.weights import named_weights
 
 COUNTER = "num_batches_tracked"
-"""How many batches a norm has seen: kept by PyTorch beside running statistics, used for nothing here."""
+"""The number of batches that a norm has seen. PyTorch stores it beside running statistics; this package ignores it."""
 
 
 def set_reference_weights(
@@ -19,16 +19,17 @@ def set_reference_weights(
 ) -> None:
     """Puts weights of the reference into a network of the same architecture.
 
-    Running statistics of an instance norm, which old files have, are left out, as the reference itself does.
+    Old files have running statistics of instance norms. They are ignored, as the reference itself does.
 
     Args:
-        model: from `build_generator` or `build_discriminator`.
-        arrays: weights by their names in the reference.
-        config: what `model` was built from.
-        source: what to call the weights in an error.
+        model: a network from `build_generator` or `build_discriminator`.
+        arrays: the weights by their names in the reference.
+        config: the configuration that `model` was built from.
+        source: the name of the file of the weights, for messages.
 
     Raises:
-        UsageError: naming each weight that is missing, too many, or of another shape. `model` is then unchanged.
+        UsageError: if weights are missing, left over, or have another shape. The message names each of them, and
+            `model` is not changed.
     """
     variables = named_weights(model)
     names = _weight_names(variables, config)
@@ -44,7 +45,7 @@ def set_reference_weights(
         if name in arrays:
             value = arrays[name]
         elif config.normalization == "none" and ours.endswith("/bias"):
-            value = np.zeros(shape, np.float32)  # without a norm the reference has no bias either
+            value = np.zeros(shape, np.float32)  # without a norm the reference has no bias
         else:
             problems.append(f"`{name}` is missing")
             continue
@@ -61,15 +62,18 @@ def set_reference_weights(
 def reference_arrays(
     model: keras.Model, config: GeneratorConfig | DiscriminatorConfig, source: str
 ) -> dict[str, np.ndarray]:
-    """The weights of a network by their names in the reference, in its order: the way back of `set_reference_weights`.
+    """Takes the weights out of a network: the reverse of `set_reference_weights`.
 
     Args:
-        model: from `build_generator` or `build_discriminator`.
-        config: what `model` was built from.
-        source: what to call the network in an error.
+        model: a network from `build_generator` or `build_discriminator`.
+        config: the configuration that `model` was built from.
+        source: the name of the network, for messages.
+
+    Returns:
+        The weights by their names in the reference, in the order of the reference.
 
     Raises:
-        UsageError: naming each weight that the reference does not have.
+        UsageError: if the reference does not have some of the weights. The message names each of them.
     """
     variables = named_weights(model)
     names = _weight_names(variables, config)
@@ -78,7 +82,7 @@ def reference_arrays(
     for name, ours in names.items():
         value = variables[ours].numpy()
         if config.normalization == "none" and name.endswith(".bias") and name not in last_bias:
-            # Without a norm the reference has no bias either: nothing is lost where it is zero.
+            # Without a norm the reference has no bias. Nothing is lost where it is zero.
             problems += [f"`{ours}`"] if value.any() else []
             continue
         arrays[name] = _to_reference(value)
@@ -92,7 +96,7 @@ def reference_arrays(
 def _weight_names(
     variables: Mapping[str, keras.Variable], config: GeneratorConfig | DiscriminatorConfig
 ) -> dict[str, str]:
-    """Names in the reference, in its order, with the names here."""
+    """Maps names in the reference, in its order, to names in this package."""
     return {
         f"{layer.reference}.{theirs}": f"{layer.ours}/{mine}"
         for layer in layers_of(config)
@@ -102,5 +106,5 @@ def _weight_names(
 
 
 def _to_reference(value: np.ndarray) -> np.ndarray:
-    """A kernel [height, width, in, out] as [out, in, height, width], transposed convolutions accordingly."""
+    """Transposes a kernel from the axes of this package to the axes of the reference, see `WEIGHTS`."""
     return np.ascontiguousarray(value.transpose(3, 2, 0, 1)) if value.ndim == 4 else value

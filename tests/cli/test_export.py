@@ -64,7 +64,10 @@ def test_height_comes_before_width(run, tmp_path):
         (["--format", "keras", "--size", "10"], "`--size` must be a multiple of 4 and at least 8"),
         (["--format", "pytorch", "--size", "64"], "`--size` is not for --format pytorch. Leave it out."),
         (["--format", "pytorch", "--images", "."], "`--images` is not for --format pytorch. Leave it out."),
-        (["--format", "keras", "--quantize", "int8"], "`--quantize` is for --format litert. Received: --format keras."),
+        (
+            ["--format", "keras", "--quantize", "int8"],
+            "`--quantize int8` is for --format litert. Received: --format keras.",
+        ),
         (["--format", "keras", "--direction", "ba"], "`direction` must be one of ab"),
         (["--format", "tensorrt"], "'tensorrt' is not one of 'keras', 'savedmodel', 'litert', 'onnx', 'pytorch'"),
     ],

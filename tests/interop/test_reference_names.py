@@ -98,13 +98,13 @@ def test_names_and_shapes_describe_a_resnet(options, config, channels):
     assert describe_generator(resnet(**options), "x") == GeneratorDescription(GeneratorConfig(**config), *channels)
 
 
-def test_what_is_no_generator_is_named():
+def test_weights_of_other_networks_are_refused_by_name():
     discriminator = {f"model.{place}.weight": np.zeros((1, 1, 4, 4)) for place in (0, 2, 5, 8)}
-    with pytest.raises(UsageError, match=r"x is no generator .* it is a discriminator \(patch\)"):
+    with pytest.raises(UsageError, match=r"x is not a generator .* it is a discriminator \(patch\)"):
         describe_generator(discriminator, "x")
     with pytest.raises(UsageError, match=r"neither residual blocks nor the levels of a unet, but `encoder.weight`"):
         describe_generator({"encoder.weight": np.zeros((1, 1, 3, 3))}, "x")
-    with pytest.raises(UsageError, match="number 0 and 3; they must be 1 and 5, or 1 and 6 with dropout"):
+    with pytest.raises(UsageError, match="must be its modules 1 and 5, or 1 and 6 with dropout. Received: 0 and 3"):
         describe_generator({f"model.10.conv_block.{place}.weight": np.zeros((4, 4, 3, 3)) for place in (0, 3)}, "x")
     without_end = resnet()
     del without_end["model.19.weight"]
