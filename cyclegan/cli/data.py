@@ -7,15 +7,10 @@ import click
 import rich.console
 import rich.progress
 
+from cyclegan.cli.options import data_dir_option
 from cyclegan.data.check import check_folder
 from cyclegan.data.named import NAMED
 from cyclegan.data.sources import default_data_dir, prepare_dataset
-
-data_dir_option = click.option(
-    "--data-dir",
-    type=click.Path(path_type=pathlib.Path),
-    help="The folder where data sets are kept. [$CYCLEGAN_DATA_DIR or ~/.cache/cyclegan]",
-)
 
 
 @click.group("data")

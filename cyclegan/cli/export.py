@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import click
 
+from cyclegan.cli.options import direction_option, model_option
 from cyclegan.errors import UsageError
 from cyclegan.export.formats import FORMATS
 from cyclegan.runtime.startup import import_tensorflow
@@ -33,8 +34,8 @@ def _parse_size(
 
 
 @click.command("export", help=_HELP)
-@click.option("--model", metavar="RUN|BUNDLE", type=click.Path(path_type=Path), required=True, help="Trained model.")
-@click.option("--direction", type=click.Choice(["ab", "ba"]), required=True, help="A to B, or B to A.")
+@model_option
+@direction_option
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), required=True, help="Format; see above.")
 @click.option("--output", metavar="PATH", type=click.Path(path_type=Path), required=True, help="New file or folder.")
 @click.option(

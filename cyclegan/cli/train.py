@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from cyclegan.cli.options import data_dir_option, devices_option
 from cyclegan.config.files import default_preset, parse_override
 from cyclegan.errors import UsageError
 from cyclegan.runtime.startup import import_tensorflow
@@ -18,10 +19,10 @@ from cyclegan.runtime.startup import import_tensorflow
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one key, such as training.seed=1.")
 @click.option("--init-from", metavar="BUNDLE", help="Run or bundle from whose generators a new run starts.")
 @click.option("--run-dir", metavar="DIR", help="New directory, or the run to continue. [runs/NAME-N]")
-@click.option("--data-dir", metavar="DIR", help="Where data sets are kept. [$CYCLEGAN_DATA_DIR or ~/.cache/cyclegan]")
+@data_dir_option
 @click.option("--epochs", type=click.IntRange(1), help="Length of the run in epochs.")
 @click.option("--steps", type=click.IntRange(1), help="Length of the run in steps.")
-@click.option("--devices", metavar="DEVICES", help="auto, cpu, cpu:2, gpu or gpu:0,1. [auto]")
+@devices_option
 @click.option("--precision", help="float32, float64 or mixed_bfloat16. [float32]")
 @click.option("--seed", type=click.IntRange(0), help="Seed of the weights, order, crops, flips and pools.")
 @click.option("--profile", is_flag=True, help="Write a trace of a few steps for TensorBoard.")
@@ -34,7 +35,7 @@ def command(
     settings: tuple[str, ...],
     init_from: str | None,
     run_dir: str | None,
-    data_dir: str | None,
+    data_dir: pathlib.Path | None,
     epochs: int | None,
     steps: int | None,
     devices: str | None,
@@ -65,7 +66,7 @@ def command(
     from cyclegan.data.sources import default_data_dir
     from cyclegan.runtime.xla_cache import enable_xla_cache, seal_xla_cache
 
-    cache = enable_xla_cache(pathlib.Path(data_dir) if data_dir else default_data_dir())
+    cache = enable_xla_cache(data_dir or default_data_dir())
     import_tensorflow()
     from cyclegan.training.session import train
 
