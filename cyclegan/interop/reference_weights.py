@@ -19,7 +19,7 @@ def set_reference_weights(
 ) -> None:
     """Puts weights of the reference into a network of the same architecture.
 
-    Old files have running statistics of instance norms. They are ignored, as the reference itself does.
+    Old files have running statistics of instance norms. They are ignored, as in the reference.
 
     Args:
         model: a network from `build_generator` or `build_discriminator`.

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from cyclegan.bundle import bundle_info, save_bundle
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
+from cyclegan.export.formats import FORMATS
 from cyclegan.networks.generators import build_generator
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
@@ -18,7 +19,7 @@ CHECKOUT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A run directory, as far as `export` looks at it."""
+    """The part of a run directory that `export` reads."""
     keras.utils.set_random_seed(0)
     config = load_config("smoke")
     folder = tmp_path_factory.mktemp("run")
@@ -69,7 +70,7 @@ def test_height_comes_before_width(run, tmp_path):
             "`--quantize int8` is for --format litert. Received: --format keras.",
         ),
         (["--format", "keras", "--direction", "ba"], "`direction` must be one of ab"),
-        (["--format", "tensorrt"], "'tensorrt' is not one of 'keras', 'savedmodel', 'litert', 'onnx', 'pytorch'"),
+        (["--format", "tensorrt"], f"'tensorrt' is not one of {', '.join(map(repr, FORMATS))}"),
     ],
 )
 def test_wrong_request_is_one_line_and_leaves_nothing(run, tmp_path, options, message):
@@ -81,7 +82,7 @@ def test_wrong_request_is_one_line_and_leaves_nothing(run, tmp_path, options, me
 
 @pytest.mark.slow
 def test_nothing_but_our_lines_is_printed(run, tmp_path):
-    """Converters print pages, some of them from C++."""
+    """Converters print pages of text, some of it from C++."""
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'cyclegan[onnx]'")
     arguments = ["--model", run, "--direction", "ab", "--format", "onnx", "--output", tmp_path / "g.onnx"]
     command = [sys.executable, "-m", "cyclegan", "export", *map(str, arguments)]
@@ -99,6 +100,19 @@ def test_script_exports_to_every_format(run, tmp_path):
     done = subprocess.run(arguments, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     names = {path.name.removeprefix("generator_ab") for path in (tmp_path / "exports").iterdir()}
-    compared = {".keras", "_savedmodel", ".tflite", ".onnx"}
-    assert names == compared | {f"{name}.json" for name in compared} | {".pth"}
-    assert subprocess.run(["sh", script], capture_output=True, timeout=60).returncode == 2
+    assert {".keras", "_savedmodel", ".tflite", ".onnx", ".pth"} <= names
+    exports = {entry.suffix or f"_{name}": entry for name, entry in FORMATS.items()}
+    assert names == exports.keys() | {f"{name}.json" for name, entry in exports.items() if entry.load}
+
+
+def test_script_without_arguments_says_how_to_call_it():
+    script = CHECKOUT / "scripts" / "export_all.sh"
+    done = subprocess.run(["sh", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "scripts/export_all.sh RUN OUTPUT [ab|ba]" in done.stderr
+
+
+def test_help_has_a_line_for_every_format():
+    lines = _export("--help").stdout.splitlines()
+    for name, entry in FORMATS.items():
+        assert f"  {name:<10}  {entry.summary}" in lines

@@ -1,4 +1,4 @@
-"""Exports, each loaded here by its own runtime and held against the generator of the bundle."""
+"""Exports, each of which its own runtime loads here, and which are compared with the generator of the bundle."""
 
 import json
 import pathlib
@@ -78,7 +78,7 @@ def test_export_of_any_size_repeats_keras(bundle, random_images, exported, shape
 def test_nothing_but_the_export_and_its_record_is_left(exported):
     _, output = exported
     assert sorted(path.name for path in output.parent.iterdir()) == sorted([output.name, f"{output.name}.json"])
-    # ONNX Runtime keeps the identifier of its session there.
+    # ONNX Runtime stores the identifier of its session in the folder for temporary files.
     assert {path.name for path in (output.parents[1] / "temporary").iterdir()} <= {".ses"}
 
 
@@ -251,7 +251,7 @@ def test_nothing_is_overwritten(bundle, out, taken):
 
 
 @pytest.mark.parametrize("place", [".", ".."])
-def test_folder_that_is_there_is_refused_whatever_its_name(bundle, place):
+def test_existing_folder_is_refused_also_as_a_relative_path(bundle, place):
     with pytest.raises(UsageError, match="must not exist yet"):
         export_generator(bundle, "ab", "savedmodel", pathlib.Path(place))
 
@@ -265,7 +265,7 @@ def test_missing_extra_is_named(bundle, out, monkeypatch, format_, package):
 
 
 def test_export_that_differs_is_not_kept(make_bundle, needs_extra, tmp_path, out):
-    """Sums of large numbers, which no two runtimes add up alike, decide about what falls between -1 and 1."""
+    """The outputs depend on sums of large numbers, which every runtime rounds in its own way."""
     needs_extra("onnx")
     options = ("generator.normalization", "none"), ("data.load_size", 64), ("data.crop_size", 64)
     bundle = make_bundle(tmp_path / "bundle", *options, scale=4)
@@ -283,7 +283,7 @@ def test_generator_of_nan_is_not_kept(make_bundle, needs_extra, tmp_path, out):
 
 
 def test_what_a_converter_cannot_do_is_one_line(make_bundle, needs_extra, tmp_path, out):
-    """ONNX has no erfc, which the exact GELU is made of."""
+    """The exact GELU needs erfc, which ONNX does not have."""
     needs_extra("onnx")
     bundle = make_bundle(tmp_path / "bundle", ("generator.activation", "gelu"))
     with pytest.raises(CycleganError, match="Erfc") as error:

@@ -1,4 +1,4 @@
-"""The signatures of a SavedModel, loaded here by TensorFlow, against the generator of the bundle."""
+"""The signatures of a SavedModel, compared with the generator of the bundle."""
 
 import contextlib
 import io
@@ -32,7 +32,7 @@ SIZES = [(16, 12), (37, 50), (3, 5), (2, 9), (1, 1), (1, 7)]
 
 
 def _pixels_and_expected(bundle: Bundle, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Two grey images, and what Keras makes of them padded by NumPy, as levels that are not rounded."""
+    """Two grey images, and what Keras makes of them after NumPy has padded them, as levels that are not rounded."""
     pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 1), np.uint8)
     padding = [(0, -(-max(side, 8) // 4) * 4 - side) for side in size]
     padded = np.pad(pixels, [(0, 0), *padding, (0, 0)], mode="reflect").astype(np.float32) / 127.5 - 1

@@ -1,4 +1,4 @@
-"""Files of PyTorch into bundles and back. The rewrite behind the golden values is the reference that loads them."""
+"""Files of PyTorch become bundles and files again. The recipe behind the golden values loads these files."""
 
 import hashlib
 import importlib.util
@@ -78,7 +78,7 @@ def test_there_and_back_is_bit_for_bit_and_the_reference_loads_it(name, torch, r
 
 
 def test_a_published_file_of_long_ago_is_read(torch, run, tmp_path):
-    """Parallel training, running statistics of instance norm, the format before zip."""
+    """It has names of parallel training, running statistics of instance norm, and the format before zip."""
     arrays = {f"module.{name}": value for name, value in weights("resnet_9blocks_ngf1").items()}
     for place in (2, 5, 8):
         size = 1 if place == 2 else 2 ** (place // 3)
@@ -101,10 +101,14 @@ def test_two_directions_with_different_channels_make_one_bundle(torch, rewrite, 
     assert not info.provenance.config
     assert cyclegan.load_generator(tmp_path / "bundle", "ba")(np.zeros((1, 8, 8, 3), "float32")).shape[-1] == 1
 
-    alike = run("import-pytorch", "--ab", ab, "--ba", ab, "--output", tmp_path / "other")
-    assert (
-        alike.exit_code == 2 and "must have the same architecture" in alike.stderr and not (tmp_path / "other").exists()
+
+def test_two_directions_must_have_each_others_channels(torch, rewrite, run, tmp_path):
+    torch.save(rewrite.Resnet((1, 3), 2, 1, "instance").state_dict(), tmp_path / "ab.pth")
+    result = run(
+        "import-pytorch", "--ab", tmp_path / "ab.pth", "--ba", tmp_path / "ab.pth", "--output", tmp_path / "bundle"
     )
+    assert result.exit_code == 2 and "must have the same architecture" in result.stderr
+    assert not (tmp_path / "bundle").exists()
 
 
 @pytest.mark.slow
@@ -132,7 +136,11 @@ def test_a_run_starts_from_an_imported_bundle_or_is_told_what_to_set(torch, run,
     assert "Generators (ab) start from" in accepted.stdout
 
 
-def write_bad_files(torch, folder):
+@pytest.fixture(scope="module")
+def bad_files(torch, tmp_path_factory):
+    """A folder of files that cannot be imported. Code in one of them would make another file."""
+    folder = tmp_path_factory.mktemp("bad")
+
     class Code:
         def __reduce__(self):
             return (pathlib.Path.touch, (folder / "was_run",))
@@ -172,6 +180,7 @@ def write_bad_files(torch, folder):
     odd = {**good, "model.7.weight": np.zeros((3, 3, 3, 3), "float32"), "attention.weight": np.zeros(1, "float32")}
     del odd["model.4.bias"], odd["model.1.bias"]
     save(torch, folder / "odd.pth", odd)
+    return folder
 
 
 UNUSABLE = ("nan", "sparse", "complex", "whole", "none", "expanded", "tiny", "huge")
@@ -203,12 +212,11 @@ BAD = [
 
 
 @pytest.mark.parametrize("name,message", BAD)
-def test_bad_files_are_one_line_run_nothing_and_write_nothing(name, message, torch, run, tmp_path):
-    write_bad_files(torch, tmp_path)
-    result = run("import-pytorch", "--ab", tmp_path / name, "--output", tmp_path / "bundle")
+def test_bad_files_are_one_line_run_nothing_and_write_nothing(name, message, bad_files, run, tmp_path):
+    result = run("import-pytorch", "--ab", bad_files / name, "--output", tmp_path / "bundle")
     assert result.exit_code == 2, result.output
     assert result.stderr.count("\n") == 1 and message in result.stderr
-    assert not (tmp_path / "bundle").exists() and not (tmp_path / "was_run").exists()
+    assert not (tmp_path / "bundle").exists() and not (bad_files / "was_run").exists()
 
 
 def test_parameters_are_weights_like_others(torch, run, tmp_path):
@@ -269,7 +277,7 @@ def test_without_norm_the_reference_has_no_bias_but_the_last():
 
 
 def test_without_pytorch_the_extra_is_named(tmp_path):
-    """In a process where it cannot be imported."""
+    """The command runs in a process where PyTorch cannot be imported."""
     (tmp_path / "G.pth").touch()
     program = "import sys; sys.modules['torch'] = None; from cyclegan.cli.main import main; main()"
     arguments = ["import-pytorch", "--ab", str(tmp_path / "G.pth"), "--output", str(tmp_path / "bundle")]

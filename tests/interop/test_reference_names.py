@@ -67,7 +67,7 @@ def test_names_of_discriminators_written_out():
 
 
 def resnet(*, blocks=2, filters=4, channels=(3, 3), second=5, bias=True, **extra):
-    """Weights of the right names and shapes, as far as they are looked at."""
+    """Weights with the names and shapes that matter for the description."""
     last = f"model.{17 + blocks}"
     arrays = {"model.1.weight": (filters, channels[0], 7, 7), f"{last}.weight": (channels[1], filters, 7, 7)}
     for block in range(10, 10 + blocks):
