@@ -24,6 +24,7 @@ def run(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_continues_as_that_version_did(run):
     # In a process of its own, because deterministic operations cannot be switched off again.
     command = [sys.executable, "-m", "cyclegan", "train", "--run-dir", str(run)]

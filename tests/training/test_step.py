@@ -256,8 +256,12 @@ def test_random_gradients_are_pure_and_differ_between_steps_and_replicas():
     state = build_state(config, STRATEGY, 10)
     real_a, real_b = images(), images()
 
+    @tf.function
+    def compute(replica):
+        return compute_gradients(state, config, real_a, real_b, replica, 1).metrics
+
     def metrics(replica=0):
-        return metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(replica), 1))
+        return {name: float(value) for name, value in compute(tf.constant(replica)).items()}
 
     everything = [*state.statistics, *state.random_states]
     before = [variable.numpy() for variable in everything]
@@ -295,10 +299,11 @@ def metrics_of_steps(number, **options):
     config = small_config(**options)
     state = build_state(config, STRATEGY, 10)
     real_a, real_b = images(), images()
+    compute = tf.function(lambda: compute_gradients(state, config, real_a, real_b, tf.constant(0), 1).metrics)
     found = []
     for step in range(number):
         state.step.assign(step)
-        found.append(metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(0), 1)))
+        found.append({name: float(value) for name, value in compute().items()})
     return found
 
 

@@ -290,7 +290,7 @@ def damaged(bundle, tmp_path_factory, images, translate) -> tuple[list[str], Pat
 
 def test_translation_that_has_been_damaged_is_named_once(damaged):
     lines, _ = damaged
-    assert len(lines) == 1 and "a.png: not a BMP" in lines[0] and "This translation is not shown" in lines[0]
+    assert len(lines) == 1 and "a.png: it is not a BMP" in lines[0] and "This translation is not shown" in lines[0]
 
 
 def test_translation_that_has_been_damaged_is_left_out_of_the_gallery(damaged):

@@ -150,11 +150,11 @@ def test_names_as_long_as_the_disk_allows_do_not_stop_the_rest(bundle, photos, t
 def test_a_pipe_among_the_images_is_named(bundle, photos, tmp_path, images, translate):
     os.mkfifo(photos / "a.png")
     images.save(photos / "b.png")
-    assert translate(bundle, photos, tmp_path / "out") == (1, 0, [("a.png", "no regular file")])
+    assert translate(bundle, photos, tmp_path / "out") == (1, 0, [("a.png", "it is not a regular file")])
 
 
 def test_max_pixels_replaces_that_of_the_bundle(bundle, photos, tmp_path, images, translate):
     images.save(photos / "a.png", images.noise(8, 9))
     assert translate(bundle, photos, tmp_path / "out", max_pixels=71).failed == [
-        ("a.png", "9 x 8 are more than 71 pixels"),
+        ("a.png", "it has 9 x 8 pixels, and at most 71 are allowed"),
     ]
