@@ -1,0 +1,57 @@
+"""The files around the package agree with it: exact versions with ranges, the citation with the version."""
+
+import configparser
+import pathlib
+import re
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import cyclegan
+
+CHECKOUT = pathlib.Path(__file__).parents[1]
+UNPINNED_EXTRAS = {"gpu"}  # Its packages cannot be tested without a GPU.
+
+
+def _ranges() -> list[Requirement]:
+    """Every requirement in setup.cfg, of the core and of the extras."""
+    settings = configparser.ConfigParser()
+    settings.read(CHECKOUT / "setup.cfg", encoding="utf-8")
+    extras = settings["options.extras_require"]
+    texts = [settings["options"]["install_requires"], *(extras[name] for name in extras if name not in UNPINNED_EXTRAS)]
+    lines = (line.partition("#")[0].strip() for text in texts for line in text.splitlines())
+    return [Requirement(line) for line in lines if line]
+
+
+def _pins() -> dict[str, Requirement]:
+    """Every line of constraints.txt that is not a comment, by the name of its package."""
+    lines = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    return {canonicalize_name(pin.name): pin for pin in pins}
+
+
+@pytest.mark.parametrize("name", _pins())
+def test_constraints_are_exact_versions(name: str) -> None:
+    pin = _pins()[name]
+    assert pin.url is None
+    assert [specifier.operator for specifier in pin.specifier] == ["=="]
+
+
+@pytest.mark.parametrize("requirement", _ranges(), ids=str)
+def test_constraints_are_within_the_ranges_of_setup_cfg(requirement: Requirement) -> None:
+    (pin,) = _pins()[canonicalize_name(requirement.name)].specifier
+    assert requirement.specifier.contains(pin.version)
+
+
+def test_citation_names_the_version_of_the_package() -> None:
+    citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == cyclegan.__version__
+
+
+def test_changelog_dates_the_version_as_the_citation_does() -> None:
+    citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text(encoding="utf-8"))
+    changelog = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+    dates = dict(re.findall(r"^## \[([\d.]+)\] - (\S+)$", changelog, re.MULTILINE))
+    assert dates[cyclegan.__version__] == str(citation["date-released"])
