@@ -34,7 +34,7 @@ from cyclegan.training.run_directory import (
 )
 from cyclegan.training.state import State, build_state
 from cyclegan.training.step import build_step, build_steps
-from cyclegan.training.trace import Trace
+from cyclegan.training.trace import traced
 from cyclegan.training.warm_start import start_from_bundle
 
 
@@ -109,12 +109,13 @@ def run_training(
         readers = build_readers(source, config.data, config.training.seed, progress.line)
         with _named_failures(readers):
             make_steps = _step_maker(state, plan, record, strategy, readers, first_step, length.num_steps, progress)
+            if profile:
+                make_steps = traced(make_steps, folder, progress.line)
+            pacing = Pacing(config.training, length.num_steps)
             hooks: list[Hook] = [
                 Keeper(state, trackable, plan, progress, fingerprint(source)),
                 Monitor(state, source, plan, progress, first_step, length, global_batch),
-                *([Trace(folder, progress)] if profile else []),
             ]
-            pacing = Pacing(config.training, length.num_steps)
             step = iterate(make_steps, first_step, length.num_steps, pacing, hooks, lambda: stop.requested)
     return TrainingResult(folder, step, step >= length.num_steps)
 
