@@ -133,7 +133,7 @@ def test_a_bundle_cannot_name_files_outside_its_folder(bundle):
     outside.write_bytes(b"secret")
     entry = {"file": "../outside.npz", "sha256": hashlib.sha256(b"secret").hexdigest()}
     edit(bundle, weights={"ab": entry})
-    with pytest.raises(CycleganError, match="cannot be read"):
+    with pytest.raises(CycleganError, match="must be the name of an"):
         cyclegan.load_generator(bundle)
 
 

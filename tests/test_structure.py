@@ -45,7 +45,7 @@ def test_module_is_not_too_long(file: str) -> None:
 @pytest.mark.parametrize("file", _sources("cyclegan", "scripts", "benchmarks"))
 def test_functions_are_not_too_long(file: str) -> None:
     long = {f.name: n for f in _functions(file) if (n := _num_code_lines(f)) > MAX_FUNCTION_LINES}
-    assert not long, f"{file} has functions of so many lines without their docstrings: {long}"
+    assert not long, f"{file} has functions that are too long, in lines without their docstrings: {long}"
 
 
 @pytest.mark.parametrize("file", [file for file in _sources("tests") if "/test_" in file])

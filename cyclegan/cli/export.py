@@ -37,14 +37,18 @@ def _parse_size(
 @model_option
 @direction_option
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), required=True, help="Format; see above.")
-@click.option("--output", metavar="PATH", type=click.Path(path_type=Path), required=True, help="New file or folder.")
+@click.option(
+    "--output", metavar="PATH", type=click.Path(path_type=Path), required=True, help="File or folder to create."
+)
 @click.option(
     "--size",
     metavar="N|HxW|dynamic",
     callback=_parse_size,
     help="Size of the images in pixels. [dynamic if the format can do it]",
 )
-@click.option("--quantize", type=click.Choice(_QUANTIZATIONS), help=f"For {_QUANTIZED}: use smaller numbers.")
+@click.option(
+    "--quantize", type=click.Choice(_QUANTIZATIONS), help=f"Store numbers with fewer bits (only {_QUANTIZED})."
+)
 @click.option(
     "--calibration", metavar="FOLDER", type=click.Path(path_type=Path), help="For int8: images to take ranges from."
 )

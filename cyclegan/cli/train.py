@@ -17,7 +17,7 @@ from cyclegan.runtime.startup import import_tensorflow
 @click.option("--domain-b", metavar="DIR", help="Folder of domain B.")
 @click.option("--config", metavar="FILE|PRESET", help="Configuration. [the preset of the data set, if it has one]")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one key, such as training.seed=1.")
-@click.option("--init-from", metavar="BUNDLE", help="Run or bundle from whose generators a new run starts.")
+@click.option("--init-from", metavar="RUN|BUNDLE", help="Run or bundle whose generators a new run starts from.")
 @click.option("--run-dir", metavar="DIR", help="New directory, or the run to continue. [runs/NAME-N]")
 @data_dir_option
 @click.option("--epochs", type=click.IntRange(1), help="Length of the run in epochs.")

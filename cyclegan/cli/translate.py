@@ -73,7 +73,9 @@ def _parse_bytes(context: click.Context, parameter: click.Parameter, text: str |
     metavar="N",
     help="Translate in strips of N rows. [only images that exceed the memory limit]",
 )
-@click.option("--batch-size", type=click.IntRange(1), default=4, help="Most images to translate at once. [4]")
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=4, help="Largest number of images to translate at once. [4]"
+)
 @devices_option
 @click.option(
     "--engine",

@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.config.config import Config
-from cyclegan.config.sections import DataConfig, image_dtype
+from cyclegan.config.sections import DataConfig
 from cyclegan.data.augmentation import augment, centre_view
 from cyclegan.data.decoding import read_image
 from cyclegan.data.headers import BadImage
@@ -98,17 +97,13 @@ class ImageReader:
 
 
 def build_pipeline(
-    readers: tuple[ImageReader, ImageReader],
-    config: Config,
-    first_step: int,
-    last_step: int,
-    global_batch: int,
+    readers: tuple[ImageReader, ImageReader], dtype: str, first_step: int, last_step: int, global_batch: int
 ) -> tf.data.Dataset:
     """The batches of the steps from `first_step` up to but not including `last_step`.
 
     Args:
         readers: the readers of domain A and of domain B.
-        config: the whole configuration.
+        dtype: "float32" or "float64".
         first_step: number of steps that are done.
         last_step: number of steps of the complete run.
         global_batch: number of images of each domain in a step, over all replicas.
@@ -117,7 +112,6 @@ def build_pipeline(
         A tf.data.Dataset of pairs (real_a, real_b), each float32 or float64
         [global_batch, crop_size, crop_size, channels] in [-1, 1].
     """
-    dtype = image_dtype(config.training.precision)
 
     def view(reader: ImageReader, sample: tf.Tensor) -> tf.Tensor:
         image = tf.numpy_function(reader, [sample], tf.float32, stateful=False)
@@ -125,7 +119,7 @@ def build_pipeline(
         seed = tf.random.experimental.stateless_fold_in(
             tf.constant([reader.seed, reader.domain], tf.int64), sample, alg="philox"
         )
-        return tf.cast(augment(image, seed, config.data), dtype)
+        return tf.cast(augment(image, seed, reader.config), dtype)
 
     samples = tf.data.Dataset.range(first_step * global_batch, last_step * global_batch)
     pairs = samples.map(
@@ -136,12 +130,13 @@ def build_pipeline(
     return pairs.batch(global_batch, drop_remainder=True).prefetch(2)
 
 
-def build_readers(source: Source, config: Config, report: Callable[[str], None]) -> tuple[ImageReader, ImageReader]:
+def build_readers(
+    source: Source, config: DataConfig, seed: int, report: Callable[[str], None]
+) -> tuple[ImageReader, ImageReader]:
     """The readers of the training images of both domains."""
-    seed = config.training.seed
     return (
-        ImageReader(source.train_a, DOMAIN_A, seed, config.data.channels_a, config.data, report),
-        ImageReader(source.train_b, DOMAIN_B, seed, config.data.channels_b, config.data, report),
+        ImageReader(source.train_a, DOMAIN_A, seed, config.channels_a, config, report),
+        ImageReader(source.train_b, DOMAIN_B, seed, config.channels_b, config, report),
     )
 
 

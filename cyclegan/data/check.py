@@ -32,12 +32,12 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckResult:
     """The result of `check_folder`.
 
     Attributes:
-        counts: number of images, good and bad, by folder. The folders are those of trainA, trainB, testA and testB that
-            exist. If none exists, they are the folders directly below the checked one, and "." for its own images.
+        counts: number of images, good and bad, by folder. The folders are trainA, trainB, testA and testB, as far as
+            they exist. If none exists, they are the folders directly below the checked one, and "." for its own images.
         findings: everything that is wrong, in the order in which the images were read.
     """
 
@@ -50,7 +50,7 @@ def check_folder(
     min_size: int = 32,
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> CheckResult:
     """Decodes every image below a folder, one after another, and reports what is wrong.
 
     A duplicate has the same pixels as an image that was read before. It may have another lossless format, store grey as
@@ -82,7 +82,7 @@ def check_folder(
         findings += _check_image(folder, path.relative_to(folder), min_size, max_pixels, first_with)
         if progress:
             progress(done, len(paths))
-    return Report(dict(counts), findings)
+    return CheckResult(dict(counts), findings)
 
 
 def _part(path: Path) -> str:

@@ -142,6 +142,6 @@ def check_run(
     allowed = 0.5 + limit * 127.5  # rounding alone changes a value by up to half a level
     if not largest <= allowed:
         raise CycleganError(
-            f"The export to savedmodel is not kept: its 8-bit images differ from those of Keras by {largest:.2f}"
+            f"The export to savedmodel is not kept: its 8-bit images differ from the images of Keras by {largest:.2f}"
             f" levels. Allowed: {allowed:.2f}."
         )

@@ -39,8 +39,8 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
     descriptions = [one if direction == "ab" else _reversed(one) for direction, one in found.items()]
     if any(one != descriptions[0] for one in descriptions):
         raise UsageError(
-            "Both generators of a bundle must have the same architecture, and the channels of one must be those of the"
-            " other in reverse. Received: "
+            "Both generators of a bundle must have the same architecture, and the input channels of one must be the"
+            " output channels of the other. Received: "
             + "; ".join(f"{files[direction]}: {one.summary()}" for direction, one in found.items())
         )
     config = descriptions[0].config

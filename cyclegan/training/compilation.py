@@ -60,8 +60,8 @@ def choose_compilation(
         read_batch: returns a global batch (real_a, real_b) as the strategy distributes it. It is called only if
             something is run.
         num_steps: the number of steps that are still to be trained.
-        setting: True, False or "auto". "auto" times both. It does not do so in deterministic runs, which compile if
-            XLA can, and in runs that are too short for it.
+        setting: True, False or "auto". "auto" times both. Deterministic runs are not timed: they compile if XLA can.
+            Runs that are too short are not compiled.
 
     Raises:
         CycleganError: if `setting` is True and the compilation fails.

@@ -201,7 +201,7 @@ def _fakes_and_identity(
             same_b, same_a = generator_ab(real_b, training=True), generator_ba(real_a, training=True)
         return tf.stack([identity_loss(real_b, same_b), identity_loss(real_a, same_a)])
 
-    # Batch normalization lets the replicas meet, which they cannot do inside a branch.
+    # Batch normalization synchronises the replicas, which is not possible inside a branch.
     in_branch = config.generator.normalization != "batch"
     found = _every(losses.identity_every_steps, state.step, identities, none, in_branch=in_branch)
     return fake_a, fake_b, *tf.unstack(found)

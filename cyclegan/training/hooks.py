@@ -1,4 +1,4 @@
-"""What happens around the loop: one small interface for saving, showing, tracing, and whatever comes."""
+"""What happens around the loop: one small interface for saving, showing, and what is still to come."""
 
 from typing import NamedTuple
 
@@ -32,10 +32,6 @@ class Call(NamedTuple):
 
 class Hook:
     """Something that happens around the loop. A method that is not overridden does nothing."""
-
-    def before_call(self, num_steps: int) -> int:
-        """Called before a call of `num_steps` steps. Returns how many steps it shall make, at most that many."""
-        return num_steps
 
     def at_checkpoint(self, call: Call) -> None:
         """Called where the run is to be saved, after `call`, before `after_call` of any hook."""

@@ -1,5 +1,6 @@
 """The loop: calls of TensorFlow one after the other, and the hooks around them."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,8 +25,8 @@ def iterate(
         first_step: the number of completed steps of the run.
         last_step: the number of steps of the complete run.
         pacing: decides how many steps a call makes.
-        hooks: called in this order. At a checkpoint the run is saved before anything is shown, so that nothing that
-            is shown can cost what was trained.
+        hooks: called in this order. At a checkpoint `at_checkpoint` of all hooks comes before `after_call` of any,
+            so that nothing that is shown can cost the checkpoint. All of them are closed, whatever fails.
         should_stop: asked between two calls.
 
     Returns:
@@ -35,12 +36,11 @@ def iterate(
         CycleganError: if a metric is not finite, or if a hook cannot go on.
     """
     call = Call(first_step, {}, 0.0, False)
-    try:
+    with contextlib.ExitStack() as closing:
+        for hook in reversed(hooks):
+            closing.callback(hook.close)
         while call.step < last_step and not should_stop():
-            num_steps = pacing.next_length(call.step)
-            for hook in hooks:
-                num_steps = hook.before_call(num_steps)
-            call = pacing.timed(make_steps, call.step, num_steps)
+            call = pacing.timed(make_steps, call.step, pacing.next_length(call.step))
             _refuse_divergence(call)
             if pacing.is_checkpoint(call.step):
                 for hook in hooks:
@@ -49,9 +49,6 @@ def iterate(
                 hook.after_call(call)
         for hook in hooks:
             hook.at_end(call)
-    finally:
-        for hook in hooks:
-            hook.close()
     return call.step
 
 

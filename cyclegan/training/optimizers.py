@@ -15,7 +15,7 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras ships no types
         variable -= learning_rate * m_hat / (sqrt(v_hat) + epsilon)
 
     Keras adds it before the correction ("epsilon hat" in section 2 of the paper). Its trajectories therefore differ
-    from those of the PyTorch implementation by 1e-4 after a few steps.
+    from the trajectories of the PyTorch implementation by 1e-4 after a few steps.
     """
 
     def update_step(

@@ -34,7 +34,7 @@ from cyclegan.training.run_directory import (
 )
 from cyclegan.training.state import State, build_state
 from cyclegan.training.step import build_step, build_steps
-from cyclegan.training.trace import Trace
+from cyclegan.training.trace import traced
 from cyclegan.training.warm_start import start_from_bundle
 
 
@@ -106,15 +106,16 @@ def run_training(
             progress.line(f"All {length.num_steps} steps are done. Give more with --epochs or --steps.")
             return TrainingResult(folder, first_step, True)
 
-        readers = build_readers(source, config, progress.line)
+        readers = build_readers(source, config.data, config.training.seed, progress.line)
         with _named_failures(readers):
             make_steps = _step_maker(state, plan, record, strategy, readers, first_step, length.num_steps, progress)
+            if profile:
+                make_steps = traced(make_steps, folder, progress.line)
+            pacing = Pacing(config.training, length.num_steps)
             hooks: list[Hook] = [
                 Keeper(state, trackable, plan, progress, fingerprint(source)),
                 Monitor(state, source, plan, progress, first_step, length, global_batch),
-                *([Trace(folder, progress)] if profile else []),
             ]
-            pacing = Pacing(config.training, length.num_steps)
             step = iterate(make_steps, first_step, length.num_steps, pacing, hooks, lambda: stop.requested)
     return TrainingResult(folder, step, step >= length.num_steps)
 
@@ -135,9 +136,10 @@ def _step_maker(
     """
     config = plan.config
     global_batch = config.training.batch_size * strategy.num_replicas_in_sync
+    dtype = image_dtype(config.training.precision)
 
     def batches(first: int, last: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        pipeline = build_pipeline(readers, config, first, last, global_batch)
+        pipeline = build_pipeline(readers, dtype, first, last, global_batch)
         return iter(strategy.experimental_distribute_dataset(pipeline))
 
     iterator = batches(first_step, last_step)
@@ -151,7 +153,7 @@ def _step_maker(
     progress.line(f"XLA {'on' if compilation.jit_compile else 'off'}: {record.jit_compile_reason}.")
 
     step = build_step(state, config, strategy, compilation.gradients)
-    step_many = build_steps(step, image_dtype(config.training.precision))
+    step_many = build_steps(step, dtype)
 
     def make_steps(num_steps: int) -> dict[str, np.ndarray]:
         return {tag: values.numpy() for tag, values in step_many(iterator, tf.constant(num_steps)).items()}

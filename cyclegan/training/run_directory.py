@@ -85,7 +85,7 @@ def plan_run(
     if unsafe:
         listed = ", ".join(f"{key} (stored: {old}, received: {new})" for key, (old, new) in unsafe.items())
         raise UsageError(
-            f"{folder} can only be continued with its own configuration. Differing: {listed}."
+            f"{folder} can only be continued with its own configuration. These keys differ: {listed}."
             " Leave these out, or start a new run with another --run-dir."
         )
     return Plan(folder, config, record, changes)
@@ -140,7 +140,7 @@ def refuse_other_setting(
     """Makes sure that the batches and image pools of a continued run stay what they were.
 
     Raises:
-        UsageError: if the numbers of replicas or of training images are not those of the record.
+        UsageError: if the numbers of replicas or of training images differ from the numbers in the record.
     """
     expected = {
         "replicas": (record.num_replicas, num_replicas),

@@ -30,7 +30,7 @@ SCHEDULES: dict[str, Callable[[keras.KerasTensor, Epochs], keras.KerasTensor]] =
     "linear": lambda epoch, epochs: 1.0 - _decayed(epoch, epochs),
     # Loshchilov and Hutter 2017, eq. 5, without restarts, over the decaying epochs.
     "cosine": lambda epoch, epochs: (1.0 + keras.ops.cos(math.pi * _decayed(epoch, epochs))) / 2,
-    # A tenth after every `step` epochs, as the policy "step" of the PyTorch implementation has it.
+    # A tenth after every `step` epochs, as in the policy "step" of the PyTorch implementation.
     "step": lambda epoch, epochs: keras.ops.exp(math.log(0.1) * (epoch // epochs.step)),
 }
 """Multipliers of the learning rate as functions of (epoch counted from 0, float64; Epochs)."""

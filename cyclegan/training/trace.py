@@ -1,37 +1,41 @@
 """A trace of a few steps for TensorBoard's profiler."""
 
 import pathlib
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
-
-from cyclegan.training.hooks import Call, Hook
-from cyclegan.training.reporting.progress import Progress
 
 TRACED_STEPS = 5
 
+MakeSteps = Callable[[int], dict[str, np.ndarray]]
 
-class Trace(Hook):
-    """Traces the second call, of at most `TRACED_STEPS` steps. The first call would show the compilation.
+
+def traced(make_steps: MakeSteps, folder: pathlib.Path, say: Callable[[str], None]) -> MakeSteps:
+    """The same function, which also traces the first steps of its second call. The first call would show compiling.
 
     Args:
-        folder: the run directory.
-        progress: told where the trace is.
+        make_steps: makes a number of steps and returns the values of each metric, [steps], by its tag.
+        folder: the run directory, which gets the trace.
+        say: called with a line that says where the trace is.
     """
+    num_calls = 0
 
-    def __init__(self, folder: pathlib.Path, progress: Progress):
-        self._folder, self._progress = folder, progress
-        self._num_calls = 0
-
-    def before_call(self, num_steps: int) -> int:
-        """Starts the trace before the second call."""
-        if self._num_calls != 1:
-            return num_steps
-        tf.profiler.experimental.start(str(self._folder))
-        return min(TRACED_STEPS, num_steps)
-
-    def after_call(self, call: Call) -> None:
-        """Ends the trace after the second call."""
-        self._num_calls += 1
-        if self._num_calls == 2:
+    def make_and_trace(num_steps: int) -> dict[str, np.ndarray]:
+        nonlocal num_calls
+        num_calls += 1
+        if num_calls != 2:
+            return make_steps(num_steps)
+        num_traced = min(TRACED_STEPS, num_steps)
+        tf.profiler.experimental.start(str(folder))
+        try:
+            first = make_steps(num_traced)
+        finally:
             tf.profiler.experimental.stop()
-            self._progress.line(f"Trace of {call.num_steps} steps in {self._folder / 'plugins' / 'profile'}.")
+        say(f"Trace of {num_traced} steps in {folder / 'plugins' / 'profile'}.")
+        if num_traced == num_steps:
+            return first
+        rest = make_steps(num_steps - num_traced)
+        return {tag: np.concatenate([values, rest[tag]]) for tag, values in first.items()}
+
+    return make_and_trace

@@ -37,7 +37,7 @@ def train(tmp_path, data_dir, monkeypatch):
 
 
 def write_images(folder: pathlib.Path, **counts: int) -> pathlib.Path:
-    """A folder with so many small pictures in each part."""
+    """A folder whose parts hold as many small pictures as `counts` says."""
     for part, count in counts.items():
         (folder / part).mkdir(parents=True)
         for number in range(count):

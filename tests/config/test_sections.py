@@ -24,7 +24,7 @@ ROWS = {
 
 
 def bounds(constraints: list[object]) -> str:
-    """The bounds of a number in words; those of 32 bits go without saying."""
+    """The bounds of a number in words. The bounds of 32-bit numbers are not mentioned."""
     limits = {
         name: getattr(one, name) for one in constraints for name in ("ge", "gt", "le", "lt") if hasattr(one, name)
     }

@@ -32,12 +32,12 @@ def source(tmp_path):
 
 def config(**data):
     settings = {"resize": "none", "crop_size": 12, **data}
-    return load_config("smoke", [(f"data.{key}", value) for key, value in settings.items()])
+    return load_config("smoke", [(f"data.{key}", value) for key, value in settings.items()]).data
 
 
 def values(source, config, first, last, global_batch=1, report=print):
     """The grey values of the images in each step, of both domains."""
-    pipeline = build_pipeline(build_readers(source, config, report), config, first, last, global_batch)
+    pipeline = build_pipeline(build_readers(source, config, 0, report), "float32", first, last, global_batch)
     batches = [tuple(np.round((x.numpy()[:, 0, 0, 0] + 1) * 127.5) for x in pair) for pair in pipeline]
     return np.array([a for a, _ in batches]), np.array([b for _, b in batches])
 
@@ -73,9 +73,9 @@ def test_an_epoch_shows_the_larger_domain_in_whole_batches(source, global_batch,
 
 
 def test_batches_do_not_depend_on_where_the_pipeline_starts(source):
-    smoke = load_config("smoke", [("data.load_size", 40)])
-    whole = list(build_pipeline(build_readers(source, smoke, print), smoke, 0, 9, 2))
-    rest = list(build_pipeline(build_readers(source, smoke, print), smoke, 4, 9, 2))
+    smoke = load_config("smoke", [("data.load_size", 40)]).data
+    whole = list(build_pipeline(build_readers(source, smoke, 0, print), "float32", 0, 9, 2))
+    rest = list(build_pipeline(build_readers(source, smoke, 0, print), "float32", 4, 9, 2))
     for one, other in zip(whole[4:], rest, strict=True):
         for x, y in zip(one, other, strict=True):
             np.testing.assert_array_equal(x, y)
@@ -104,15 +104,15 @@ def test_a_broken_file_is_named_once_and_replaced_by_the_next_in_order(source):
 def test_too_many_broken_files_end_the_run_with_their_limit(source):
     for path in source.train_b:
         path.write_bytes(b"")
-    readers = build_readers(source, config(max_bad_images=1), lambda line: None)
+    readers = build_readers(source, config(max_bad_images=1), 0, lambda line: None)
     with pytest.raises(Exception, match="max_bad_images"):
-        list(build_pipeline(readers, config(max_bad_images=1), 0, 5, 1))
+        list(build_pipeline(readers, "float32", 0, 5, 1))
     assert isinstance(readers[1].failure, CycleganError)
     assert "`data.max_bad_images` = 1" in str(readers[1].failure)
 
 
 def test_views_of_test_images_pass_over_broken_ones(source):
     source.train_a[0].write_bytes(b"")
-    views = load_views(source.train_a, 2, 3, config().data)
+    views = load_views(source.train_a, 2, 3, config())
     np.testing.assert_allclose((views[:, 0, 0, 0] + 1) * 127.5, [10, 20], atol=1e-4)
-    assert load_views((), 2, 3, config().data).shape == (0, 12, 12, 3)
+    assert load_views((), 2, 3, config()).shape == (0, 12, 12, 3)

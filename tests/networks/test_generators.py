@@ -2,13 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from cyclegan.config.networks import GeneratorConfig
+from cyclegan.config.networks import GENERATORS, GeneratorConfig
 from cyclegan.networks.generators import ARCHITECTURES, build_generator
 from cyclegan.networks.weights import named_weights
 
 
 def test_the_table_has_the_architectures_that_the_configuration_allows(allowed):
-    assert set(ARCHITECTURES) == allowed(GeneratorConfig, "architecture")
+    assert set(ARCHITECTURES) == set(GENERATORS) == allowed(GeneratorConfig, "architecture")
 
 
 def weights_of_seed_7():

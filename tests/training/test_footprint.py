@@ -1,19 +1,27 @@
+import functools
+
 import tensorflow as tf
 
 from cyclegan.config.files import load_config
-from cyclegan.training.footprint import estimate_peak_bytes
+from cyclegan.training.footprint import COMPILER_BYTES, estimate_peak_bytes
 from cyclegan.training.state import build_state
 
 
-def test_the_estimate_grows_with_batch_size_and_pool():
-    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+@functools.cache
+def estimate(*overrides):
+    config = load_config("smoke", overrides)
+    state = build_state(config, tf.distribute.OneDeviceStrategy("/cpu:0"), 1)
+    return estimate_peak_bytes(state, config, 1)
 
-    def estimate(*overrides):
-        config = load_config("smoke", overrides)
-        return estimate_peak_bytes(build_state(config, strategy, 1), config, 1)
 
-    one = estimate()
-    assert estimate(("training.batch_size", 8)) > one
+def test_the_estimate_grows_with_the_batch_size():
+    assert estimate(("training.batch_size", 8)) > estimate()
+
+
+def test_the_estimate_grows_by_the_images_of_both_pools():
     # 100 more images of 32 x 32 x 3 float32 in each of two pools.
-    assert estimate(("training.pool_size", 105)) - one >= 2 * 100 * 32 * 32 * 3 * 4
-    assert estimate(("training.jit_compile", True)) - one == 500e6
+    assert estimate(("training.pool_size", 105)) - estimate() >= 2 * 100 * 32 * 32 * 3 * 4
+
+
+def test_the_estimate_counts_the_compiler():
+    assert estimate(("training.jit_compile", True)) - estimate() == COMPILER_BYTES

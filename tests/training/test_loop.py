@@ -16,10 +16,6 @@ class Diary(Hook):
     def __init__(self):
         self.entries = []
 
-    def before_call(self, num_steps):
-        self.entries.append(f"before {num_steps}")
-        return num_steps
-
     def at_checkpoint(self, call):
         self.entries.append(f"checkpoint {call.step}")
 
@@ -42,7 +38,7 @@ def train(hooks, *, first=0, last=6, stop=lambda: False, losses=np.zeros):
 def test_hooks_are_told_of_calls_checkpoints_and_the_end():
     diary = Diary()
     assert train([diary]) == 6
-    expected = "before 2, after 2, before 2, checkpoint 4, after 4, before 1, after 5, before 1, after 6, end 6, close"
+    expected = "after 2, checkpoint 4, after 4, after 5, after 6, end 6, close"
     assert ", ".join(diary.entries) == expected
 
 
@@ -61,16 +57,6 @@ def test_a_run_is_saved_by_all_hooks_before_any_of_them_shows_something():
     assert entries == [2, "saved", 4, 5, 6]
 
 
-def test_a_hook_can_shorten_a_call():
-    class Impatient(Hook):
-        def before_call(self, num_steps):
-            return 1
-
-    diary = Diary()
-    train([Impatient(), diary], last=2)
-    assert diary.entries == ["before 1", "after 1", "before 1", "after 2", "end 2", "close"]
-
-
 def test_a_wish_to_stop_ends_the_loop_after_the_call_and_lets_the_hooks_save():
     diary = Diary()
     assert train([diary], stop=lambda: "after 2" in diary.entries) == 2
@@ -87,7 +73,7 @@ def test_a_metric_that_is_not_finite_is_named_with_its_step_and_saved_nowhere():
     diary = Diary()
     with pytest.raises(CycleganError, match="loss is not finite at step 4"):
         train([diary], first=2, losses=lambda num_steps: np.array([0.5, np.nan]))
-    assert diary.entries == ["before 2", "close"]
+    assert diary.entries == ["close"]
 
 
 def test_hooks_are_closed_when_one_of_them_fails():
@@ -98,4 +84,15 @@ def test_hooks_are_closed_when_one_of_them_fails():
     diary = Diary()
     with pytest.raises(OSError, match="broken"):
         train([Broken(), diary])
-    assert diary.entries == ["before 2", "close"]
+    assert diary.entries == ["close"]
+
+
+def test_all_hooks_are_closed_when_closing_one_of_them_fails():
+    class Broken(Hook):
+        def close(self):
+            raise OSError("broken")
+
+    diary = Diary()
+    with pytest.raises(OSError, match="broken"):
+        train([Broken(), diary])
+    assert diary.entries[-1] == "close"

@@ -44,9 +44,22 @@ def test_the_time_of_the_first_call_does_not_decide_the_length_of_the_next(autom
     assert automatic.next_length(1) == 1
 
 
-def test_later_calls_make_as_many_steps_as_take_a_second(automatic):
+def test_later_calls_make_as_many_steps_as_take_a_second(automatic, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def make_slow_steps(num_steps):
+        clock[0] += 0.0999 * num_steps
+        return make_steps(num_steps)
+
+    automatic.timed(make_slow_steps, 0, 1)
+    assert not automatic.timed(make_slow_steps, 1, 2).is_first
+    assert automatic.next_length(3) == 10
+
+
+def test_a_call_makes_no_more_steps_than_the_maximum(automatic):
     automatic.timed(make_steps, 0, 1)
-    assert not automatic.timed(make_steps, 1, 2).is_first
+    automatic.timed(make_steps, 1, 2)
     assert automatic.next_length(3) == MAX_STEPS_PER_CALL
 
 

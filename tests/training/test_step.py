@@ -238,6 +238,7 @@ def test_every_block_that_can_be_configured_is_among_those_that_are_trained():
             annotation = type(getattr(Config(), section)).model_fields[key].annotation
             values = set(re.findall(r"'(\w+)'", str(annotation)))
             trained = {options.get(f"{section}__{key}", getattr(getattr(Config(), section), key)) for options in BLOCKS}
+            assert values, f"{section}.{key}"
             assert values <= trained, f"{section}.{key}"
 
 

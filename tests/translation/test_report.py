@@ -14,7 +14,7 @@ def _read_report(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def report(bundle, tmp_path_factory, images, translate) -> dict[str, Any]:
-    """Of a folder with an image that was translated before, a broken one, and two that would get the same name."""
+    """The report of a folder: one image was translated before, one is broken, and two would get the same name."""
     photos, out = tmp_path_factory.mktemp("photos"), tmp_path_factory.mktemp("out")
     for name in ("b.jpg", "a.jpg", "x/same.jpg", "x/same.bmp"):
         images.save(photos / name)
