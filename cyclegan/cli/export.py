@@ -22,7 +22,7 @@ An export is not kept if it differs by more than 1e-4 on the scale from -1 to 1,
 """
 
 
-def _parse_size(
+def _parse_export_size(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> tuple[int, int] | Literal["dynamic"] | None:
     if text is None or text == "dynamic":
@@ -43,7 +43,7 @@ def _parse_size(
 @click.option(
     "--size",
     metavar="N|HxW|dynamic",
-    callback=_parse_size,
+    callback=_parse_export_size,
     help="Size of the images in pixels. [dynamic if the format can do it]",
 )
 @click.option(

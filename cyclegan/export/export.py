@@ -23,7 +23,7 @@ from cyclegan.export.images import load_images, round_up, sizes_to_try
 from cyclegan.export.verify import LIMIT, Comparison, compare
 from cyclegan.runtime.startup import silenced
 
-Size = tuple[int, int] | Literal["dynamic"]
+ExportSize = tuple[int, int] | Literal["dynamic"]
 """Height and width in pixels; "dynamic": any."""
 
 NUM_IMAGES = 3
@@ -36,7 +36,7 @@ def export_generator(
     format_: str,
     output: pathlib.Path,
     *,
-    size: Size | None = None,
+    size: ExportSize | None = None,
     quantize: Quantization | None = None,
     calibration: pathlib.Path | None = None,
     images: pathlib.Path | None = None,
@@ -134,7 +134,7 @@ def _refuse_existing(format_: str, output: pathlib.Path) -> None:
             raise UsageError(f"{what} must not exist yet. Received: {path}.")
 
 
-def _resolve_size(size: Size | None, format_: str, info: BundleInfo) -> Size:
+def _resolve_size(size: ExportSize | None, format_: str, info: BundleInfo) -> ExportSize:
     """The size that the request means, after it has been checked."""
     generator = info.generator
     must_be_fixed = generator.upsampling in FORMATS[format_].upsamplings_of_fixed_size
