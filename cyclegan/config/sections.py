@@ -87,7 +87,7 @@ class LossesConfig(Section):
     r1_weight: Weight = 0.0
     """The R1 penalty on the gradients of the scores of real images has this weight; 0 leaves it out."""
     r1_every_steps: Count = 1
-    """The R1 penalty is computed once in this many steps, and then weighs this many times more."""
+    """The R1 penalty is computed in one of this many steps, and its weight is multiplied by this number there."""
     cycle_weight_a: Weight = 10.0
     """The loss of the cycle A -> B -> A has this weight."""
     cycle_weight_b: Weight = 10.0
@@ -95,7 +95,7 @@ class LossesConfig(Section):
     identity_weight: Weight = 0.5
     """The identity loss has this weight times the cycle weight of the same domain; 0 leaves it out."""
     identity_every_steps: Count = 1
-    """The identity loss is computed once in this many steps, and then weighs this many times more."""
+    """The identity loss is computed in one of this many steps, and its weight is multiplied by this number there."""
     identity_fading: bool = False
     """The weight of the identity loss falls linearly and reaches 0 at the end of the run."""
 
@@ -118,7 +118,7 @@ class OptimizerConfig(Section):
     momentum: Fraction = 0.9
     """In momentum and nesterov, this part of the last update is kept."""
     weight_decay: Weight = 0.01
-    """In adamw, each step takes this part, times the learning rate, off the weights."""
+    """In adamw, each step subtracts this part of the weights, times the learning rate."""
     schedule: Literal["constant", "linear", "cosine", "step"] = "linear"
     """linear and cosine let the learning rate fall over the last `training.decay_epochs`, step divides it by ten after
     every `step_epochs`, and constant keeps it.

@@ -103,7 +103,7 @@ FORMATS = {
         load=litert.load,
         packages=("ai_edge_litert",),
         quantizations=("float16", "int8"),
-        # LiteRT loses count of the channels where pixels are repeated.
+        # LiteRT does not know the number of channels after pixels are repeated, if the size is open.
         upsamplings_of_fixed_size=("bilinear", "nearest"),
     ),
     "onnx": Format(

@@ -27,4 +27,4 @@ class StopSignals:
     def _stop(self, number: int, _: object) -> None:
         self.requested = True
         signal.signal(number, signal.SIG_DFL)
-        self._progress.line("Stopping after the present steps, then saving. Send the signal once more to quit at once.")
+        self._progress.line("Stopping after the current steps, then saving. Send the signal once more to quit at once.")
