@@ -55,3 +55,10 @@ def test_changelog_dates_the_version_as_the_citation_does() -> None:
     changelog = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
     dates = dict(re.findall(r"^## \[([\d.]+)\] - (\S+)$", changelog, re.MULTILINE))
     assert dates[cyclegan.__version__] == str(citation["date-released"])
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "SECURITY.md"])
+def test_test_modules_that_a_document_names_exist(document: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)`", (CHECKOUT / document).read_text(encoding="utf-8"))
+    assert named
+    assert [name for name in named if not (CHECKOUT / name).is_file()] == []
