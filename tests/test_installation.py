@@ -15,8 +15,8 @@ SOURCES = ["LICENSE", "README.md", "configs", "cyclegan", "pyproject.toml", "set
 PRESETS = sorted(path.stem for path in (CHECKOUT / "configs").glob("*.yaml"))
 
 
-def _modules_and_templates(package: pathlib.Path) -> list[pathlib.Path]:
-    found = [path for pattern in ("*.py", "*.html") for path in package.rglob(pattern)]
+def _modules_and_other_files(package: pathlib.Path) -> list[pathlib.Path]:
+    found = [path for pattern in ("*.py", "*.html", "py.typed") for path in package.rglob(pattern)]
     return sorted(path.relative_to(package.parent) for path in found)
 
 
@@ -80,7 +80,7 @@ def test_plain_install_has_all_modules_templates_and_presets(
     presets, package = _presets_and_package(environment, tmp_path)
     assert presets == PRESETS
     assert package.is_relative_to(environment)
-    assert _modules_and_templates(package) == _modules_and_templates(CHECKOUT / "cyclegan")
+    assert _modules_and_other_files(package) == _modules_and_other_files(CHECKOUT / "cyclegan")
     assert _run([environment / "bin/cyclegan", "--help"], tmp_path).startswith("Usage: cyclegan ")
 
 

@@ -160,7 +160,7 @@ def _require_extra(format_: str) -> None:
     missing = [name for name in FORMATS[format_].packages if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"--format {format_} needs {', '.join(missing)}, which is not installed. Install the extra `{format_}`:"
+            f"--format {format_} needs {', '.join(missing)}, which must be installed. Install the extra `{format_}`:"
             f" pip install 'cyclegan[{format_}]'"
         )
 
