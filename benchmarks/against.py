@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import numpy as np
@@ -88,12 +89,10 @@ def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: bool
     """Prints the seconds of `num_steps` steps for each line of standard input."""
     import tensorflow as tf
 
-    try:
-        from cyclegan.config.files import load_config
-    except ImportError:  # where 0.1.0 has it
-        from cyclegan.config_files import load_config  # type: ignore[import-not-found, no-redef]
+    from cyclegan.config.files import load_config
+    from cyclegan.training import step as step_module
+    from cyclegan.training.length import run_length
     from cyclegan.training.state import build_state
-    from cyclegan.training.step import build_gradients, build_step, build_steps
 
     tf.config.optimizer.set_experimental_options({"remapping": False})
     keys = {
@@ -105,10 +104,15 @@ def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: bool
     }
     config = load_config(None, list(keys.items()))
     strategy = tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
-    state = build_state(config, strategy, 100)
-    steps = build_steps(
-        build_step(state, config, strategy, build_gradients(state, config, strategy, compiled)), "float32"
-    )
+    build: Any = step_module  # whose functions had other arguments before there was an update apart from the gradients
+    if hasattr(build, "build_update"):
+        state = build_state(config, strategy, run_length(config.training, 100))
+        gradients = build.build_gradients(state, config, strategy, compiled)
+        step = build.build_step(state, strategy, gradients, build.build_update(state, config, compiled))
+    else:
+        state = build_state(config, strategy, 100)  # type: ignore[arg-type]
+        step = build.build_step(state, config, strategy, build.build_gradients(state, config, strategy, compiled))
+    steps = build.build_steps(step, "float32")
     random = np.random.default_rng(0)
     images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
     batches = tf.data.Dataset.from_tensors(tuple(images)).repeat()

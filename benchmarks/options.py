@@ -46,8 +46,9 @@ def main(options: tuple[str, ...], size: int, blocks: int, filters: int, rounds:
     import tensorflow as tf
 
     from cyclegan.config.files import load_config, parse_override
+    from cyclegan.training.length import run_length
     from cyclegan.training.state import build_state
-    from cyclegan.training.step import build_gradients, build_step
+    from cyclegan.training.step import build_gradients, build_step, build_update
 
     tf.config.optimizer.set_experimental_options({"remapping": False})
     base = [
@@ -65,9 +66,10 @@ def main(options: tuple[str, ...], size: int, blocks: int, filters: int, rounds:
     for name in ("default", *(options or OPTIONS)):
         overrides = [] if name == "default" else [parse_override(text) for text in name.split(",")]
         config = load_config(None, base + overrides)
-        state = build_state(config, strategy, 100)
+        state = build_state(config, strategy, run_length(config.training, 100))
         gradients = build_gradients(state, config, strategy, jit_compile=False)
-        steps[name] = tf.function(build_step(state, config, strategy, gradients))
+        update = build_update(state, config, jit_compile=False)
+        steps[name] = tf.function(build_step(state, strategy, gradients, update))
     for step in steps.values():
         step(*images)  # Traces. All states exist by now: building one sets a seed, which clears TensorFlow's caches.
     seconds: dict[str, list[float]] = {name: [] for name in steps}

@@ -34,8 +34,9 @@ def main(size: int, batch: int, blocks: int, filters: int, rounds: int) -> None:
     import tensorflow as tf
 
     from cyclegan.config.files import load_config
+    from cyclegan.training.length import run_length
     from cyclegan.training.state import build_state
-    from cyclegan.training.step import build_gradients, build_step
+    from cyclegan.training.step import build_gradients, build_step, build_update
 
     tf.config.optimizer.set_experimental_options({"remapping": False})
     config = load_config(
@@ -55,10 +56,9 @@ def main(size: int, batch: int, blocks: int, filters: int, rounds: int) -> None:
 
     steps: dict[str, Step] = {}
     for name, jit_compile in (("compiled", True), ("uncompiled", False)):
-        state = build_state(config, strategy, 100)
-        steps[name] = tf.function(
-            build_step(state, config, strategy, build_gradients(state, config, strategy, jit_compile))
-        )
+        state = build_state(config, strategy, run_length(config.training, 100))
+        gradients = build_gradients(state, config, strategy, jit_compile)
+        steps[name] = tf.function(build_step(state, strategy, gradients, build_update(state, config, jit_compile)))
     steps["plain port"] = build_plain_step(config)
 
     for name, step in steps.items():

@@ -9,9 +9,11 @@ import importlib.metadata
 import json
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import keras
+import numpy as np
 import pydantic
 
 from cyclegan.config.config import Config
@@ -19,7 +21,7 @@ from cyclegan.config.networks import GeneratorConfig
 from cyclegan.config.sections import Channels, Count
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import ARCHITECTURES, build_generator
-from cyclegan.networks.weights import encode_weights, read_shapes, set_weights
+from cyclegan.networks.weights import encode_weights, read_shapes, set_weights, weight_arrays
 from cyclegan.runtime.atomic_files import write_atomically
 
 FORMAT_VERSION = 1
@@ -232,29 +234,34 @@ def load_generator(path: str | pathlib.Path, direction: Direction = "ab") -> ker
     return load_bundle(path).generator(direction)
 
 
-def save_bundle(folder: pathlib.Path, generators: dict[Direction, keras.Model], info: BundleInfo) -> None:
+def save_bundle(folder: pathlib.Path, generators: Mapping[Direction, keras.Model], info: BundleInfo) -> None:
+    """Writes a bundle of one or both generators as `write_bundle` does."""
+    write_bundle(folder, {direction: weight_arrays(model) for direction, model in generators.items()}, info)
+
+
+def write_bundle(folder: pathlib.Path, weights: Mapping[Direction, Mapping[str, np.ndarray]], info: BundleInfo) -> None:
     """Writes a bundle, or replaces an existing one.
 
     Args:
         folder: folder of the bundle, which is created if it does not exist.
-        generators: the generators of one or both directions.
+        weights: the weights of one or both generators, as `weight_arrays` returns them.
         info: the content of `bundle.json`, except `weights`.
 
     Raises:
         OSError: if the bundle cannot be written. An existing bundle is then still complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights: dict[Direction, WeightsFile] = {}
-    for direction, model in generators.items():
-        data = encode_weights(model)
+    files: dict[Direction, WeightsFile] = {}
+    for direction, arrays in weights.items():
+        data = encode_weights(arrays)
         digest = hashlib.sha256(data).hexdigest()
         # The name contains the digest, so the files of the old bundle stay until its bundle.json is replaced.
         name = f"generator_{direction}-{digest[:12]}.npz"
         write_atomically(folder / name, data)
-        weights[direction] = WeightsFile(file=name, sha256=digest)
-    info = info.model_copy(update={"weights": weights})
+        files[direction] = WeightsFile(file=name, sha256=digest)
+    info = info.model_copy(update={"weights": files})
     write_atomically(folder / INFO_FILE, info.model_dump_json(indent=2).encode() + b"\n")
-    kept = {entry.file for entry in weights.values()}
+    kept = {entry.file for entry in files.values()}
     # A process that is killed while it writes leaves a temporary file.
     for path in [*folder.glob("generator_*.npz"), *folder.glob(".*.tmp")]:
         if path.name not in kept:

@@ -47,7 +47,7 @@ def _contradictions(config: Config) -> Iterator[str]:
             f"Received: channels_a={data.channels_a}, channels_b={data.channels_b}, "
             f"identity_weight={losses.identity_weight}. To keep the channels, set losses.identity_weight=0."
         )
-    if training.decay_epochs is not None and training.decay_epochs > training.epochs:
+    if training.decay_epochs is not None and not training.steps and training.decay_epochs > training.epochs:
         yield (
             "`training.decay_epochs` must be at most `training.epochs`. "
             f"Received: decay_epochs={training.decay_epochs}, epochs={training.epochs}."
@@ -123,6 +123,7 @@ SAFE_TO_CHANGE = frozenset(
         "training.steps",
         "training.decay_epochs",
         "training.steps_per_call",
+        "training.checkpoint_every_minutes",
         "training.checkpoint_every_steps",
         "training.keep_checkpoints",
         "training.log_every_steps",

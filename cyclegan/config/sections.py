@@ -137,7 +137,9 @@ class TrainingConfig(Section):
     steps: Count | None = None
     """The run lasts this many steps, and `epochs` is ignored; null means that `epochs` decides."""
     decay_epochs: CountOrZero | None = None
-    """The learning rate decays over this many epochs at the end of the run; null means its second half."""
+    """The learning rate decays over this many epochs at the end of the run, after each epoch, or after each step if
+    `steps` is set; null means the second half of the run.
+    """
     ema_decay: Fraction = 0.0
     """The bundle holds a running average of the generators' weights that decays by this factor in each step; 0 means
     that it holds the weights themselves.
@@ -158,14 +160,18 @@ class TrainingConfig(Section):
     """TensorFlow computes this many steps before it returns to Python, and the results do not depend on it; auto makes
     the calls last about a second.
     """
-    checkpoint_every_steps: Count = 1000
-    """A checkpoint is written each time this many steps have passed."""
+    checkpoint_every_minutes: Positive = 10.0
+    """A checkpoint is written each time this many minutes have passed, and at the end of the run."""
+    checkpoint_every_steps: Count | None = None
+    """A checkpoint is written each time this many steps have passed, and `checkpoint_every_minutes` is ignored; null
+    means that the minutes decide.
+    """
     keep_checkpoints: Count = 3
     """This many of the newest checkpoints are kept."""
     log_every_steps: Count = 50
     """Scalars are written to TensorBoard each time this many steps have passed."""
     sample_every_steps: Count = 500
-    """An image grid is written to TensorBoard each time this many steps have passed."""
+    """An image grid is written each time this many steps have passed, and ever more rarely after the first 20 grids."""
     num_samples: Count = 4
     """An image grid shows this many test images of each domain."""
 

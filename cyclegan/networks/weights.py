@@ -7,6 +7,7 @@ unpickled or decompressed.
 import io
 import pathlib
 import zipfile
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -19,10 +20,15 @@ def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
     return {"/".join(variable.path.split("/")[-2:]): variable for variable in model.weights}
 
 
-def encode_weights(model: keras.Model) -> bytes:
-    """All weights as the content of an uncompressed `.npz` file, under their names from `named_weights`."""
+def weight_arrays(model: keras.Model) -> dict[str, np.ndarray]:
+    """A copy of the values of all weights, under their names from `named_weights`."""
+    return {key: variable.numpy() for key, variable in named_weights(model).items()}
+
+
+def encode_weights(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Weights from `weight_arrays` as the content of an uncompressed `.npz` file."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{key: variable.numpy() for key, variable in named_weights(model).items()})
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # no weight is called allow_pickle
     return buffer.getvalue()
 
 

@@ -1,100 +1,126 @@
 """Checkpoints, which are either whole or absent, and which are verified when they are read.
 
-A checkpoint is a folder such as `step-00001000`, which appears by one rename. There is no index file beside the
-folders, because it could disagree with them.
+A checkpoint is one file of plain arrays such as `step-00001000.npz`, which appears by one rename. Each array in it has
+a checksum. There is no index file beside the checkpoints, because it could disagree with them.
 """
 
-import os
 import pathlib
 import re
-import shutil
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 
-import tensorflow as tf
+import numpy as np
 
 from cyclegan.errors import CycleganError, first_line
+from cyclegan.runtime.atomic_files import open_atomically
 
-_NAME = re.compile(r"step-(\d{8,})")
+_NAME = re.compile(r"step-(\d{8,})\.npz")
+
+Arrays = Mapping[str, np.ndarray]
 
 
 def list_checkpoints(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
-    """The step and the folder of every complete checkpoint, oldest first."""
+    """The step and the file of every checkpoint, oldest first. Those that were set aside do not count."""
     if not folder.is_dir():
         return []
     found = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
     return sorted((int(match[1]), path) for match, path in found)
 
 
-def save_checkpoint(state: tf.train.Checkpoint, folder: pathlib.Path, step: int, keep: int) -> pathlib.Path:
+def save_checkpoint(arrays: Arrays, folder: pathlib.Path, step: int, keep: int) -> pathlib.Path:
     """Writes a checkpoint, then removes old ones.
 
     Args:
-        state: everything to save.
+        arrays: the values of all variables by their names.
         folder: the `checkpoints` folder of a run.
         step: the number of completed steps.
-        keep: the number of newest checkpoints that stay, at least 1.
+        keep: the number of newest checkpoints that stay, at least 1. The new one always stays.
 
     Returns:
-        The folder of the new checkpoint.
+        The file of the new checkpoint.
 
     Raises:
         CycleganError: if it cannot be written, such as on a full disk. Older checkpoints are then untouched.
     """
-    target = folder / f"step-{step:08d}"
-    temporary = folder / f".{target.name}.tmp"
+    target = folder / f"step-{step:08d}.npz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        state.write(os.fspath(temporary / "state"))
-        for path in temporary.iterdir():
-            _flush(path)
-        # A run that is continued and stopped at once saves the same state at the same step again.
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-        _flush(folder)
-    except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise CycleganError(f"Cannot write a checkpoint to {folder}: {first_line(error)}") from error
+        for litter in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+            litter.unlink(missing_ok=True)
+        with open_atomically(target) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # no variable is called allow_pickle
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise CycleganError(f"The checkpoint {target} cannot be written: {reason}.") from error
     for _, path in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(path, ignore_errors=True)
+        if path != target:
+            path.unlink(missing_ok=True)
     return target
 
 
-def restore_checkpoint(state: tf.train.Checkpoint, folder: pathlib.Path, warn: Callable[[str], None]) -> int | None:
-    """Restores every value of the newest intact checkpoint.
+def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], None]) -> tuple[int, Arrays] | None:
+    """The newest intact checkpoint. Damaged ones are renamed, so that they are not found again.
 
     Args:
-        state: everything that was saved, built completely, including the slots of the optimizers.
+        like: arrays with the names, shapes and dtypes that the checkpoint must have.
         folder: the `checkpoints` folder of a run.
-        warn: called with a line for every damaged checkpoint that is passed over.
+        warn: called with a line for every damaged checkpoint.
 
     Returns:
-        The step of the checkpoint, or None if there is no checkpoint yet.
+        Its step and its arrays, or None if there is no checkpoint yet.
 
     Raises:
-        CycleganError: if there are checkpoints, but none of them can be restored. The run must not start over silently.
+        CycleganError: if there are checkpoints, but none of them is intact, because the run must not start over
+            silently; or if the newest intact one belongs to another configuration.
     """
     checkpoints = list_checkpoints(folder)
-    if not checkpoints:
-        return None
     for step, path in reversed(checkpoints):
         try:
-            status = state.read(os.fspath(path / "state"))
-            status.assert_existing_objects_matched()
-            status.assert_consumed()
-            return step
-        except (tf.errors.OpError, OSError, AssertionError, ValueError, IndexError) as error:
-            warn(f"Checkpoint {path} cannot be restored and is passed over: {first_line(error)}")
-    raise CycleganError(
-        f"None of the {len(checkpoints)} checkpoints in {folder} can be restored."
-        " Put back an intact one, or start a new run in another directory."
-    )
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except (
+            OSError,
+            ValueError,
+            EOFError,
+            KeyError,
+            NotImplementedError,
+            RuntimeError,
+            zipfile.BadZipFile,
+        ) as error:
+            warn(f"{path} is damaged and is set aside as {_set_aside(path).name}: {first_line(error)}")
+            continue
+        if problem := _misfit(like, arrays):
+            raise CycleganError(f"{path} does not fit the configuration of the run: {problem}.")
+        return step, arrays
+    if checkpoints:
+        raise CycleganError(
+            f"All {len(checkpoints)} checkpoints in {folder} are damaged. Put back an intact one, or start a new run in"
+            " another directory; --init-from takes the generators of a run that still has its bundle."
+        )
+    return None
 
 
-def _flush(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _verify(path: pathlib.Path) -> None:
+    """Compares every array with its checksum."""
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        if name := archive.testzip():
+            raise zipfile.BadZipFile(f"the checksum of `{name}` is wrong")
+
+
+def _set_aside(path: pathlib.Path) -> pathlib.Path:
+    target = path.with_name(f"{path.name}.damaged")
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return path.rename(target)
+    except OSError:  # the next start finds it again
+        return target
+
+
+def _misfit(like: Arrays, arrays: Arrays) -> str | None:
+    """Says how the arrays of a checkpoint differ from those that are needed."""
+    for name in sorted(like.keys() | arrays.keys()):
+        needed, found = (
+            f"{tuple(each[name].shape)} {each[name].dtype}" if name in each else "no array" for each in (like, arrays)
+        )
+        if needed != found:
+            return f"`{name}` must be {needed}. Received: {found}"
+    return None

@@ -1,44 +1,42 @@
-"""Whether XLA compiles the gradients. A run measures it once and keeps the choice.
+"""Which parts of a step XLA compiles: the gradients, the update, both or none. A run measures it once and keeps it.
 
-Compiled and uncompiled gradients differ in their last bits, so a run that is continued must not choose again.
+Compiled and uncompiled code differ in their last bits, so a run that is continued must not choose again.
 """
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from cyclegan.config.config import Config
 from cyclegan.errors import CycleganError, first_line
 from cyclegan.training.gradients import Gradients
+from cyclegan.training.run_directory import Choice
 from cyclegan.training.state import State
-from cyclegan.training.step import build_gradients, synchronises_replicas
+from cyclegan.training.step import Compute, Update, build_gradients, build_update, synchronises_replicas
 
 SHORT_RUN_SECONDS = 60.0
 """A run that takes less time than this without XLA would not earn back the time of a compilation."""
 
 TIMED_RUNS = 3
 
-Compute = Callable[[tf.Tensor, tf.Tensor], Gradients]
 
-
-class Compilation(NamedTuple):
-    """The gradients function to train with, whether XLA compiles it, and the reason, as part of a sentence."""
+class Parts(NamedTuple):
+    """The two parts of a step that XLA may compile, as `build_step` takes them."""
 
     gradients: Compute
-    jit_compile: bool
-    reason: str
+    update: Callable[[Gradients], Update]
 
 
 class _Candidate(NamedTuple):
-    """A gradients function, and a function that runs it once on every replica and returns the seconds."""
+    """A function to train with, and a function that runs it once on every replica and returns its result."""
 
-    gradients: Compute
-    run: Callable[[], float]
+    function: Callable[..., Any]
+    run: Callable[[], Any]
 
     def median_seconds(self) -> float:
-        return sorted(self.run() for _ in range(TIMED_RUNS))[TIMED_RUNS // 2]
+        return sorted(_seconds(self.run) for _ in range(TIMED_RUNS))[TIMED_RUNS // 2]
 
 
 def choose_compilation(
@@ -47,91 +45,124 @@ def choose_compilation(
     strategy: tf.distribute.Strategy,
     read_batch: Callable[[], tuple[tf.Tensor, tf.Tensor]],
     num_steps: int,
-    setting: bool | str,
-) -> Compilation:
-    """Builds the gradients function, compiled or not.
+    made: Choice | None = None,
+) -> tuple[Parts, Choice]:
+    """Builds the parts of a step, compiled or not.
 
-    The state does not change, because the gradients are pure.
+    The state does not change, because both parts are pure.
 
     Args:
         state: the state of the run.
-        config: the whole configuration.
+        config: the whole configuration. `training.jit_compile` is true, false or "auto". "auto" times each part with
+            and without XLA. Deterministic runs are not timed: they compile if XLA can. Runs that are too short are
+            not compiled.
         strategy: the strategy under which `state` was built.
         read_batch: returns a global batch (real_a, real_b) as the strategy distributes it. It is called only if
             something is run.
         num_steps: the number of steps that are still to be trained.
-        setting: True, False or "auto". "auto" times both. Deterministic runs are not timed: they compile if XLA can.
-            Runs that are too short are not compiled.
+        made: the choice that the run has made before, if it is continued.
+
+    Returns:
+        The parts, and the choice for the record of the run.
 
     Raises:
-        CycleganError: if `setting` is True and the compilation fails.
+        CycleganError: if the compilation is asked for and fails.
     """
+    setting = config.training.jit_compile
 
-    def plain(reason: str) -> Compilation:
-        return Compilation(build_gradients(state, config, strategy, jit_compile=False), False, reason)
+    def parts(choice: Choice) -> tuple[Parts, Choice]:
+        gradients = build_gradients(state, config, strategy, choice.gradients)
+        return Parts(gradients, build_update(state, config, choice.update)), choice
 
     if synchronises_replicas(config, strategy):
         if setting is True:
             raise CycleganError(
                 "XLA cannot compile batch normalization over several replicas. Use --set training.jit_compile=false."
             )
-        return plain("batch normalization over several replicas cannot be compiled")
-    if setting is False:
-        return plain("as configured")
+        return parts(Choice(False, False, "batch normalization over several replicas cannot be compiled"))
+    if made is None and setting is False:
+        made = Choice(False, False, "as configured")
+    if made is None and setting is True:
+        made = Choice(True, True, "as configured")
+    if made is None and not config.training.deterministic:
+        return _faster(state, config, strategy, read_batch(), num_steps)
 
-    batch = read_batch()
-    compiled = _candidate(state, config, strategy, batch, jit_compile=True)
-    if setting is True or config.training.deterministic:
+    asked = made or Choice(True, True, "deterministic runs are not timed")
+    found = parts(asked)
+    if asked.gradients or asked.update:
         try:
-            compiled.run()
+            _run_once(found[0], strategy, read_batch())
         except tf.errors.OpError as error:
-            if setting is True:
-                raise CycleganError(
-                    f"XLA cannot compile the training step: {first_line(error)}. Use --set training.jit_compile=false."
-                ) from error
-            return plain("compilation failed")
-        reason = "as configured" if setting is True else "deterministic runs are not timed"
-        return Compilation(compiled.gradients, True, reason)
-    return _faster(_candidate(state, config, strategy, batch, jit_compile=False), compiled, num_steps)
+            if made is None:
+                return parts(Choice(False, False, "compilation failed"))
+            raise CycleganError(
+                f"XLA cannot compile the training step: {first_line(error)}. Use --set training.jit_compile=false."
+            ) from error
+    return found
 
 
-def _candidate(
+def _run_once(parts: Parts, strategy: tf.distribute.Strategy, batch: tuple[tf.Tensor, tf.Tensor]) -> None:
+    gradients = _on_replicas(parts.gradients, strategy)(*batch)
+    _on_replicas(parts.update, strategy)(gradients)
+
+
+def _on_replicas(function: Callable[..., Any], strategy: tf.distribute.Strategy) -> Callable[..., Any]:
+    """The same function, called on every replica, which returns when all devices have finished."""
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def all_replicas(*args: Any) -> Any:
+        return strategy.run(function, args=args)
+
+    def run(*args: Any) -> Any:
+        result = all_replicas(*args)
+        for value in strategy.experimental_local_results(tf.nest.flatten(result.discriminators)[-1]):
+            value.numpy()  # waits for the device
+        return result
+
+    return run
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _faster(
     state: State,
     config: Config,
     strategy: tf.distribute.Strategy,
     batch: tuple[tf.Tensor, tf.Tensor],
-    *,
-    jit_compile: bool,
-) -> _Candidate:
-    gradients = build_gradients(state, config, strategy, jit_compile)
+    num_steps: int,
+) -> tuple[Parts, Choice]:
+    """The faster form of each part, if the run is long enough to find out."""
 
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def all_replicas(real_a: tf.Tensor, real_b: tf.Tensor) -> Gradients:
-        return strategy.run(gradients, args=(real_a, real_b))  # type: ignore[no-any-return]
+    def candidate(function: Callable[..., Any], *args: Any) -> _Candidate:
+        on_replicas = _on_replicas(function, strategy)
+        return _Candidate(function, lambda: on_replicas(*args))
 
-    def run() -> float:
-        start = time.perf_counter()
-        result = all_replicas(*batch)
-        for loss in strategy.experimental_local_results(result.metrics["loss/discriminator_b"]):
-            loss.numpy()  # waits for the device
-        return time.perf_counter() - start
-
-    return _Candidate(gradients, run)
-
-
-def _faster(plain: _Candidate, compiled: _Candidate, num_steps: int) -> Compilation:
-    """The faster of two gradients functions, if the run is long enough to find out."""
-    plain.run()  # the first call traces
-    plain_seconds = plain.median_seconds()
-    if plain_seconds * num_steps < SHORT_RUN_SECONDS:
-        reason = f"too short to gain: {num_steps} steps of {plain_seconds:.3f} s"
-        return Compilation(plain.gradients, False, reason)
+    plain_gradients = candidate(build_gradients(state, config, strategy, jit_compile=False), *batch)
+    gradients = plain_gradients.run()  # the first call traces
+    plain_update = candidate(build_update(state, config, jit_compile=False), gradients)
+    plain_update.run()
+    plain = [each.median_seconds() for each in (plain_gradients, plain_update)]
+    parts = Parts(plain_gradients.function, plain_update.function)
+    if sum(plain) * num_steps < SHORT_RUN_SECONDS:
+        return parts, Choice(False, False, f"too short to gain: {num_steps} steps of {sum(plain):.3f} s")
+    compiled_gradients = candidate(build_gradients(state, config, strategy, jit_compile=True), *batch)
+    compiled_update = candidate(build_update(state, config, jit_compile=True), gradients)
     try:
-        compiled.run()  # compiles
+        compiled_gradients.run()  # compiles
+        compiled_update.run()
     except tf.errors.OpError as error:
-        return Compilation(plain.gradients, False, f"compilation failed: {first_line(error)}")
-    compiled_seconds = compiled.median_seconds()
-    reason = f"{compiled_seconds:.3f} s a step compiled, {plain_seconds:.3f} s not"
-    if compiled_seconds < plain_seconds:
-        return Compilation(compiled.gradients, True, reason)
-    return Compilation(plain.gradients, False, reason)
+        return parts, Choice(False, False, f"compilation failed: {first_line(error)}")
+    compiled = [each.median_seconds() for each in (compiled_gradients, compiled_update)]
+    reason = (
+        f"gradients take {compiled[0]:.3f} s compiled and {plain[0]:.3f} s not, the update {compiled[1]:.3f} s and"
+        f" {plain[1]:.3f} s"
+    )
+    choice = Choice(compiled[0] < plain[0], compiled[1] < plain[1], reason)
+    return Parts(
+        (compiled_gradients if choice.gradients else plain_gradients).function,
+        (compiled_update if choice.update else plain_update).function,
+    ), choice

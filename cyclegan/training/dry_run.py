@@ -23,9 +23,9 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
     yield f"# {global_batch} images of each domain a step, on {num_replicas} replica(s)"
     yield (
         f"# {length.steps_per_epoch} steps per epoch, {length.num_steps} steps in {length.num_epochs} epochs,"
-        f" {length.decay_epochs} of them decaying"
+        f" the learning rate decays over the last {length.decay_steps}"
     )
-    state = build_state(config, strategy, length.steps_per_epoch)
+    state = build_state(config, tf.distribute.get_strategy(), length)
     yield (
         f"# {state.generator_ab.count_params():,} parameters in each generator,"
         f" {state.discriminator_a.count_params():,} in each discriminator"

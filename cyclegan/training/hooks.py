@@ -1,5 +1,6 @@
 """What happens around the loop: one small interface for saving, showing, and what is still to come."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +26,10 @@ class Call(NamedTuple):
         """The number of steps that the call made."""
         return len(next(iter(self.metrics.values()), ()))
 
-    def means(self) -> dict[str, float]:
-        """The mean of each metric over the steps of the call."""
-        return {tag: float(values.mean()) for tag, values in self.metrics.items()}
+
+def mean_metrics(calls: Sequence[Call]) -> dict[str, float]:
+    """The mean of each metric over all steps of at least one call, by its tag."""
+    return {tag: float(np.concatenate([call.metrics[tag] for call in calls]).mean()) for tag in calls[-1].metrics}
 
 
 class Hook:

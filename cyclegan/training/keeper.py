@@ -1,54 +1,142 @@
-"""Saving: the only writer of checkpoints and bundles."""
+"""Saving: the only writer of checkpoints and bundles. It writes beside the training, not in its way."""
 
+import concurrent.futures
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
 import tensorflow as tf
 
-from cyclegan.bundle import bundle_info, save_bundle
+from cyclegan.bundle import Direction, bundle_info, load_bundle, write_bundle
 from cyclegan.errors import CycleganError
 from cyclegan.training.checkpoints import save_checkpoint
-from cyclegan.training.hooks import Call, Hook
+from cyclegan.training.hooks import Call, Hook, mean_metrics
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
-from cyclegan.training.state import State
+from cyclegan.training.state import snapshot
+
+
+class Snapshot(NamedTuple):
+    """The values of a run after `step` steps, and the means of its metrics since the snapshot before."""
+
+    step: int
+    arrays: dict[str, np.ndarray]
+    metrics: dict[str, float]
 
 
 class Keeper(Hook):
     """Saves checkpoint and bundle where they are due. A failure before the end of the run costs no training.
 
+    The values are copied between two calls, and a thread writes them. A copy waits for the next call before it is
+    written: a state from which the next step is not finite is not worth keeping.
+
     Args:
-        state: its generators go into the bundle.
-        trackable: everything that goes into a checkpoint.
+        variables: everything that goes into a checkpoint, as `State.named` returns it.
         plan: the run directory and the configuration.
         progress: told if something cannot be saved.
         fingerprint: the fingerprint of the training images, for the bundle.
     """
 
-    def __init__(self, state: State, trackable: tf.train.Checkpoint, plan: Plan, progress: Progress, fingerprint: str):
-        self._state, self._trackable, self._plan, self._progress = state, trackable, plan, progress
-        self._fingerprint = fingerprint
+    def __init__(self, variables: Mapping[str, tf.Variable], plan: Plan, progress: Progress, fingerprint: str):
+        self._variables, self._plan, self._progress, self._fingerprint = variables, plan, progress, fingerprint
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "keeper")
+        self._writing: concurrent.futures.Future[None] | None = None
+        self._waiting: Snapshot | None = None
+        self._calls: list[Call] = []  # since the last snapshot
 
     def at_checkpoint(self, call: Call) -> None:
-        """Saves, and says if that fails."""
-        try:
-            self._save(call)
-        except (CycleganError, OSError) as error:
-            self._progress.line(f"{error} Training goes on; the next attempt is at the next checkpoint.")
+        """Copies the values of the run."""
+        self._waiting = self._snapshot([*self._calls, call])
+        self._calls = []
+
+    def after_call(self, call: Call) -> None:
+        """Hands a snapshot from before `call` to the thread that writes."""
+        if self._waiting is None:
+            self._calls.append(call)
+        elif self._waiting.step < call.step:
+            self._calls.append(call)
+            self._finish_writing()
+            self._writing = self._thread.submit(self._save, self._waiting)
+            self._waiting = None
 
     def at_end(self, call: Call) -> None:
-        """Saves.
+        """Saves, and waits until everything is written.
 
         Raises:
             CycleganError: if that fails.
         """
+        self._finish_writing()
         try:
-            self._save(call)
+            self._save(self._waiting or self._snapshot(self._calls or [call]))
         except (CycleganError, OSError) as error:
             raise CycleganError(f"The end of the run cannot be saved: {error}") from error
 
-    def _save(self, call: Call) -> None:
+    def close(self) -> None:
+        """Waits until everything is written."""
+        self._finish_writing()
+        self._thread.shutdown()
+
+    def _finish_writing(self) -> None:
+        """Waits for the thread, and says if it failed."""
+        if self._writing is None:
+            return
+        try:
+            self._writing.result()
+        except (CycleganError, OSError) as error:
+            self._progress.line(f"{error} Training goes on; the next attempt is at the next checkpoint.")
+        self._writing = None
+
+    def _snapshot(self, calls: list[Call]) -> Snapshot:
+        return Snapshot(calls[-1].step, snapshot(self._variables), mean_metrics(calls))
+
+    def _save(self, taken: Snapshot) -> None:
         folder, config = self._plan.folder, self._plan.config
-        save_checkpoint(self._trackable, folder / "checkpoints", call.step, config.training.keep_checkpoints)
-        save_bundle(
-            folder / "bundle" / "last",
-            dict(zip(("ab", "ba"), self._state.translators, strict=True)),
-            bundle_info(config, call.step, fingerprint=self._fingerprint, metrics=call.means()),
-        )
+        save_checkpoint(taken.arrays, folder / "checkpoints", taken.step, config.training.keep_checkpoints)
+        _write_bundle(self._plan, taken, self._fingerprint)
+
+
+def renew_bundle(variables: Mapping[str, tf.Variable], plan: Plan, step: int, fingerprint: str) -> bool:
+    """Writes the bundle of a run that is complete, if it is missing, damaged or not of this step.
+
+    Args:
+        variables: as for `Keeper`, with the values of the checkpoint.
+        plan: the run directory and the configuration.
+        step: the step of the checkpoint.
+        fingerprint: the fingerprint of the training images.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        CycleganError: if it cannot be written.
+    """
+    try:
+        bundle = load_bundle(plan.folder)
+        for direction in bundle.info.weights:
+            bundle.generator(direction)
+        if bundle.info.provenance.step == step:
+            return False
+    except CycleganError:
+        pass  # it is missing or damaged
+    try:
+        _write_bundle(plan, Snapshot(step, snapshot(variables), {}), fingerprint)
+    except OSError as error:
+        raise CycleganError(f"The bundle of {plan.folder} cannot be written: {error.strerror}.") from error
+    return True
+
+
+def _write_bundle(plan: Plan, taken: Snapshot, fingerprint: str) -> None:
+    """Writes the bundle of a run. Its generators are the averages, if the run keeps them.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    network = "average" if plan.config.training.ema_decay else "generator"
+    directions: tuple[Direction, ...] = ("ab", "ba")
+    weights = {
+        direction: {name.removeprefix(prefix): value for name, value in taken.arrays.items() if name.startswith(prefix)}
+        for direction in directions
+        for prefix in (f"{network}_{direction}/",)
+    }
+    info = bundle_info(plan.config, taken.step, fingerprint=fingerprint, metrics=taken.metrics)
+    write_bundle(plan.folder / "bundle" / "last", weights, info)

@@ -7,11 +7,11 @@ import numpy as np
 
 from cyclegan.errors import CycleganError
 from cyclegan.training.hooks import Call, Hook
-from cyclegan.training.pacing import Pacing
+from cyclegan.training.pacing import MakeSteps, Pacing
 
 
 def iterate(
-    make_steps: Callable[[int], dict[str, np.ndarray]],
+    make_steps: MakeSteps,
     first_step: int,
     last_step: int,
     pacing: Pacing,
@@ -21,7 +21,7 @@ def iterate(
     """Trains until `last_step`, or until it is asked to stop.
 
     Args:
-        make_steps: makes a number of steps and returns the values of each metric, [steps], by its tag.
+        make_steps: makes steps, as `Pacing.timed` calls it.
         first_step: the number of completed steps of the run.
         last_step: the number of steps of the complete run.
         pacing: decides how many steps a call makes.
@@ -33,30 +33,32 @@ def iterate(
         The number of completed steps.
 
     Raises:
-        CycleganError: if a metric is not finite, or if a hook cannot go on.
+        CycleganError: if a step is not finite, or if a hook cannot go on.
     """
     call = Call(first_step, {}, 0.0, False)
     with contextlib.ExitStack() as closing:
         for hook in reversed(hooks):
             closing.callback(hook.close)
         while call.step < last_step and not should_stop():
-            call = pacing.timed(make_steps, call.step, pacing.next_length(call.step))
-            _refuse_divergence(call)
+            call, is_finite = pacing.timed(make_steps, call.step, pacing.next_length(call.step))
+            if not is_finite:
+                raise _diverged(call)
             if pacing.is_checkpoint(call.step):
                 for hook in hooks:
                     hook.at_checkpoint(call)
             for hook in hooks:
                 hook.after_call(call)
-        for hook in hooks:
-            hook.at_end(call)
+        if call.num_steps:
+            for hook in hooks:
+                hook.at_end(call)
     return call.step
 
 
-def _refuse_divergence(call: Call) -> None:
-    bad = {tag: np.flatnonzero(~np.isfinite(values)) for tag, values in call.metrics.items()}
-    if found := [(int(indices[0]), tag) for tag, indices in bad.items() if len(indices)]:
-        index, tag = min(found, key=lambda entry: entry[0])
-        raise CycleganError(
-            f"Training diverged: {tag} is not finite at step {call.step - call.num_steps + index + 1}."
-            " Start a new run with a lower `optimizer.learning_rate`, or with `training.precision: float32`."
-        )
+def _diverged(call: Call) -> CycleganError:
+    """The error for a call whose last step was not finite, and was therefore not taken."""
+    spoiled = next((tag for tag, values in call.metrics.items() if not np.isfinite(values[-1])), "a new weight")
+    return CycleganError(
+        f"Training diverged: {spoiled} is not finite in step {call.step}, which was not taken. Continue the run from"
+        " its last checkpoint with a lower rate, such as --set optimizer.learning_rate=1e-5. If that does not help,"
+        " the weights were spoiled earlier: delete the newest file in `checkpoints` first, or start a new run."
+    )

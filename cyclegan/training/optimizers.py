@@ -1,68 +1,170 @@
-"""The optimizers of Keras, and an Adam that adds epsilon where PyTorch does."""
+"""Optimizers as pure functions: from weights, gradients and moments to their new values.
 
-import math
-from collections.abc import Callable
-from typing import Any
+Nothing is assigned here, so that a step can look at the new values before it takes them. The optimizers have no step
+counter of their own. What all weights share, such as Adam's bias corrections, is computed once a step.
+"""
 
-import keras
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
 
 from cyclegan.config.sections import OptimizerConfig
 
+Moments = tuple[tf.Tensor, ...]
 
-class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras ships no types
-    """Adam (Kingma and Ba 2015, algorithm 1), with epsilon added after the bias correction of the second moment.
+Rule = Callable[..., tuple[tf.Tensor, Moments]]
+"""Takes a weight, its gradient and its moments, and returns the change of the weight and the new moments."""
 
-        variable -= learning_rate * m_hat / (sqrt(v_hat) + epsilon)
+Factor = Callable[[tf.Tensor], tf.Tensor]
+"""Turns a number that all weights share, float64, into the dtype of the weights."""
 
-    Keras adds it before the correction ("epsilon hat" in section 2 of the paper). Its trajectories therefore differ
-    from the trajectories of the PyTorch implementation by 1e-4 after a few steps.
+
+class Optimizer(NamedTuple):
+    """An optimizer.
+
+    Attributes:
+        initial: the value that each of the moments of a weight starts with.
+        rule: makes the rule of one step. Its arguments are the configuration, the learning rate and the number of the
+            step, counted from 1, both float64, and a function that turns a factor into the dtype of the weights.
     """
 
-    def update_step(
-        self, gradient: keras.KerasTensor, variable: keras.Variable, learning_rate: keras.KerasTensor
-    ) -> None:
-        """Updates one variable and its two moments."""
-        ops = keras.ops
-        learning_rate = ops.cast(learning_rate, variable.dtype)
-        gradient = ops.cast(gradient, variable.dtype)
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        # expm1 gives 1 - beta^step exactly. In float32 the plain difference is off by 1e-4 in the first steps.
-        correction_1 = -ops.expm1(step * math.log(self.beta_1))
-        correction_2 = -ops.expm1(step * math.log(self.beta_2))
-
-        index = self._get_variable_index(variable)
-        m, v = self._momentums[index], self._velocities[index]
-        self.assign_add(m, (gradient - m) * (1 - self.beta_1))
-        self.assign_add(v, (ops.square(gradient) - v) * (1 - self.beta_2))
-        denominator = ops.sqrt(v / correction_2) + self.epsilon
-        self.assign_sub(variable, learning_rate * (m / correction_1) / denominator)
+    initial: tuple[float, ...]
+    rule: Callable[[OptimizerConfig, tf.Tensor, tf.Tensor, Factor], Rule]
 
 
-def _adam(config: OptimizerConfig, **options: Any) -> keras.optimizers.Optimizer:
-    return Adam(beta_1=config.beta_1, beta_2=config.beta_2, epsilon=config.epsilon, **options)
+def _adam(config: OptimizerConfig, rate: tf.Tensor, number: tf.Tensor, factor: Factor) -> Rule:
+    """Adam (Kingma and Ba 2015, algorithm 1), with epsilon added after the bias correction as in PyTorch.
+
+        weight -= rate * m_hat / (sqrt(v_hat) + epsilon), m_hat = m / (1 - beta_1^t), v_hat = v / (1 - beta_2^t)
+
+    Both fractions are multiplied by sqrt(1 - beta_2^t), so that the corrections are factors that all weights share.
+    """
+    # In float64, because 1 - beta^t would lose four of seven digits in the first steps.
+    betas = tf.constant([config.beta_1, config.beta_2], tf.float64)
+    correction_1, correction_2 = tf.unstack(1 - tf.pow(betas, number))
+    root = tf.sqrt(correction_2)
+    change, epsilon = factor(-rate * root / correction_1), factor(config.epsilon * root)
+    (beta_1, beta_2), (rest_1, rest_2) = tf.unstack(factor(betas)), tf.unstack(factor(1 - betas))
+
+    def rule(weight: tf.Tensor, gradient: tf.Tensor, m: tf.Tensor, v: tf.Tensor) -> tuple[tf.Tensor, Moments]:
+        m = beta_1 * m + rest_1 * gradient
+        v = beta_2 * v + rest_2 * tf.square(gradient)
+        return change * m / (tf.sqrt(v) + epsilon), (m, v)
+
+    return rule
 
 
-OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
-    "adam": _adam,
-    # Loshchilov and Hutter 2019, algorithm 2: the weights lose learning_rate * weight_decay of themselves.
-    "adamw": lambda config, **options: _adam(config, weight_decay=config.weight_decay, **options),
-    "sgd": lambda config, **options: keras.optimizers.SGD(**options),
-    # Polyak 1964.
-    "momentum": lambda config, **options: keras.optimizers.SGD(momentum=config.momentum, **options),
-    # Sutskever et al. 2013, eq. 3 and 4.
-    "nesterov": lambda config, **options: keras.optimizers.SGD(momentum=config.momentum, nesterov=True, **options),
-    # Duchi et al. 2011, with sums that start at 0.1 as Keras has them.
-    "adagrad": lambda config, **options: keras.optimizers.Adagrad(epsilon=config.epsilon, **options),
-    # Tieleman and Hinton 2012; squared gradients decay by 0.9.
-    "rmsprop": lambda config, **options: keras.optimizers.RMSprop(rho=0.9, epsilon=config.epsilon, **options),
-    # Zeiler 2012, algorithm 1; squares decay by 0.95. The paper has no learning rate, which means a rate of 1.
-    "adadelta": lambda config, **options: keras.optimizers.Adadelta(rho=0.95, epsilon=config.epsilon, **options),
+def _adamw(config: OptimizerConfig, rate: tf.Tensor, number: tf.Tensor, factor: Factor) -> Rule:
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2): each weight loses rate * weight_decay of itself."""
+    adam, loss = _adam(config, rate, number, factor), factor(rate * config.weight_decay)
+
+    def rule(weight: tf.Tensor, gradient: tf.Tensor, m: tf.Tensor, v: tf.Tensor) -> tuple[tf.Tensor, Moments]:
+        change, moments = adam(weight, gradient, m, v)
+        return change - loss * weight, moments
+
+    return rule
+
+
+def _sgd(config: OptimizerConfig, rate: tf.Tensor, number: tf.Tensor, factor: Factor) -> Rule:
+    """Gradient descent."""
+    size = factor(rate)
+    return lambda weight, gradient: (-size * gradient, ())
+
+
+def _momentum(config: OptimizerConfig, rate: tf.Tensor, number: tf.Tensor, factor: Factor) -> Rule:
+    """Polyak 1964."""
+    size = factor(rate)
+
+    def rule(weight: tf.Tensor, gradient: tf.Tensor, velocity: tf.Tensor) -> tuple[tf.Tensor, Moments]:
+        velocity = config.momentum * velocity - size * gradient
+        return velocity, (velocity,)
+
+    return rule
+
+
+def _nesterov(config: OptimizerConfig, rate: tf.Tensor, number: tf.Tensor, factor: Factor) -> Rule:
+    """Sutskever et al. 2013, eq. 3 and 4."""
+    size = factor(rate)
+
+    def rule(weight: tf.Tensor, gradient: tf.Tensor, velocity: tf.Tensor) -> tuple[tf.Tensor, Moments]:
+        velocity = config.momentum * velocity - size * gradient
+        return config.momentum * velocity - size * gradient, (velocity,)
+
+    return rule
+
+
+def _adagrad(config: OptimizerConfig, rate: tf.Tensor, number: tf.Tensor, factor: Factor) -> Rule:
+    """Duchi et al. 2011, with epsilon inside of the root and sums that start at 0.1, as Keras has them."""
+    size = factor(rate)
+
+    def rule(weight: tf.Tensor, gradient: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, Moments]:
+        total = total + tf.square(gradient)
+        return -size * gradient / tf.sqrt(total + config.epsilon), (total,)
+
+    return rule
+
+
+def _rmsprop(config: OptimizerConfig, rate: tf.Tensor, number: tf.Tensor, factor: Factor) -> Rule:
+    """Tieleman and Hinton 2012, with epsilon inside of the root; squared gradients decay by 0.9."""
+    size = factor(rate)
+
+    def rule(weight: tf.Tensor, gradient: tf.Tensor, mean: tf.Tensor) -> tuple[tf.Tensor, Moments]:
+        mean = 0.9 * mean + 0.1 * tf.square(gradient)
+        return -size * gradient / tf.sqrt(mean + config.epsilon), (mean,)
+
+    return rule
+
+
+def _adadelta(config: OptimizerConfig, rate: tf.Tensor, number: tf.Tensor, factor: Factor) -> Rule:
+    """Zeiler 2012, algorithm 1; squares decay by 0.95. The paper has no learning rate, which means a rate of 1."""
+    size = factor(rate)
+
+    def rule(weight: tf.Tensor, gradient: tf.Tensor, g: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, Moments]:
+        g = 0.95 * g + 0.05 * tf.square(gradient)
+        change = -tf.sqrt(x + config.epsilon) / tf.sqrt(g + config.epsilon) * gradient
+        return size * change, (g, 0.95 * x + 0.05 * tf.square(change))
+
+    return rule
+
+
+OPTIMIZERS = {
+    "adam": Optimizer((0.0, 0.0), _adam),
+    "adamw": Optimizer((0.0, 0.0), _adamw),
+    "sgd": Optimizer((), _sgd),
+    "momentum": Optimizer((0.0,), _momentum),
+    "nesterov": Optimizer((0.0,), _nesterov),
+    "adagrad": Optimizer((0.1,), _adagrad),
+    "rmsprop": Optimizer((0.0,), _rmsprop),
+    "adadelta": Optimizer((0.0, 0.0), _adadelta),
 }
-"""Optimizers by the value of `optimizer.name`. Each takes the configuration and the options that Keras knows."""
+"""Optimizers by the value of `optimizer.name`."""
 
 
-def build_optimizer(
-    config: OptimizerConfig, learning_rate: keras.optimizers.schedules.LearningRateSchedule, name: str
-) -> keras.optimizers.Optimizer:
-    """The optimizer that `optimizer.name` names. It is not built for any variables yet."""
-    return OPTIMIZERS[config.name](config, learning_rate=learning_rate, name=name)
+def optimize(
+    config: OptimizerConfig,
+    rate: tf.Tensor,
+    number: tf.Tensor,
+    weights: Sequence[tf.Tensor],
+    gradients: Sequence[tf.Tensor],
+    moments: Sequence[Moments],
+) -> tuple[list[tf.Tensor], list[Moments]]:
+    """One update of all weights.
+
+    Args:
+        config: names the optimizer, and holds its numbers.
+        rate: float64, the learning rate.
+        number: float64, the number of the step, counted from 1.
+        weights: tensors of one dtype.
+        gradients: the gradient of each weight, summed over the replicas.
+        moments: the moments of each weight, as many as `Optimizer.initial` has.
+
+    Returns:
+        The new weights and the new moments.
+    """
+    rule = OPTIMIZERS[config.name].rule(config, rate, number, lambda value: tf.cast(value, weights[0].dtype))
+    changed = [
+        rule(weight, tf.cast(gradient, weight.dtype), *own)
+        for weight, gradient, own in zip(weights, gradients, moments, strict=True)
+    ]
+    return [weight + change for weight, (change, _) in zip(weights, changed, strict=True)], [new for _, new in changed]

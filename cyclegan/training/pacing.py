@@ -1,4 +1,4 @@
-"""How many steps TensorFlow makes before it returns to Python."""
+"""When something is due, and how many steps TensorFlow makes before it returns to Python."""
 
 import time
 from collections.abc import Callable
@@ -13,6 +13,32 @@ SECONDS_PER_CALL = 1.0
 
 MAX_STEPS_PER_CALL = 100
 
+FULL_RATE_SAMPLES = 20
+"""After this many pictures, the distance between two pictures doubles each time that the number of steps doubles."""
+
+MakeSteps = Callable[[int], tuple[dict[str, np.ndarray], bool]]
+"""Makes a number of steps. Returns the values of each metric, [steps], by its tag, and whether all steps were finite.
+
+A step that is not finite is the last one and is not taken, but its metrics are returned.
+"""
+
+
+def sample_interval(step: int, every: int) -> int:
+    """The distance, in steps, between pictures around `step`, which is at least 1.
+
+    It is `every` for the first 20 pictures. Then it doubles each time that the number of steps doubles, which makes ten
+    pictures until the next time. So a run of any length has 20 + 10 * log2(steps / (20 * every)) pictures or less.
+    """
+    interval = every
+    while step > FULL_RATE_SAMPLES * interval:
+        interval *= 2
+    return interval
+
+
+def is_sample_due(step: int, every: int) -> bool:
+    """Whether a picture is due after `step` completed steps."""
+    return step % sample_interval(step, every) == 0
+
 
 class Pacing:
     """Decides how many steps each call makes, so that it ends where something is due and lasts about a second.
@@ -24,38 +50,51 @@ class Pacing:
 
     def __init__(self, training: TrainingConfig, last_step: int):
         self._fixed = None if training.steps_per_call == "auto" else training.steps_per_call
-        self._checkpoint_every_steps = training.checkpoint_every_steps
-        self._periods = (
-            training.log_every_steps,
-            training.sample_every_steps,
-            training.checkpoint_every_steps,
-        )
+        self._training = training
         self._last_step = last_step
         self._seconds_per_step: float | None = None
         self._is_first = True
+        self._saved_at = time.monotonic()
 
     def next_length(self, done: int) -> int:
         """The number of steps of the next call, where `done` steps of the run are complete."""
+        training = self._training
         if self._fixed is not None:
             length = self._fixed
         elif self._seconds_per_step is None:
             length = 1
         else:
             length = min(MAX_STEPS_PER_CALL, max(1, int(SECONDS_PER_CALL / self._seconds_per_step)))
-        due = min(period - done % period for period in self._periods)
+        periods = [training.log_every_steps, sample_interval(done + 1, training.sample_every_steps)]
+        if training.checkpoint_every_steps:
+            periods.append(training.checkpoint_every_steps)
+        due = min(period - done % period for period in periods)
         return min(length, due, self._last_step - done)
 
     def is_checkpoint(self, step: int) -> bool:
-        """Whether a checkpoint is due at `step`. The end of the run is not one."""
-        return step % self._checkpoint_every_steps == 0 and step < self._last_step
+        """Whether a checkpoint is due at `step`. The end of the run is not one. By time, it is due once."""
+        if step >= self._last_step:
+            return False
+        if every := self._training.checkpoint_every_steps:
+            return step % every == 0
+        now = time.monotonic()
+        if now - self._saved_at < 60 * self._training.checkpoint_every_minutes:
+            return False
+        self._saved_at = now
+        return True
 
-    def timed(self, make_steps: Callable[[int], dict[str, np.ndarray]], done: int, num_steps: int) -> Call:
-        """Makes `num_steps` steps in one call, where `done` steps of the run are complete."""
+    def timed(self, make_steps: MakeSteps, done: int, num_steps: int) -> tuple[Call, bool]:
+        """Makes `num_steps` steps in one call, where `done` steps of the run are complete.
+
+        Returns:
+            The call, and whether its last step was finite. `Call.step` counts that step too.
+        """
         start = time.perf_counter()
-        metrics = make_steps(num_steps)
+        metrics, is_finite = make_steps(num_steps)
         seconds = time.perf_counter() - start
-        call = Call(done + num_steps, metrics, seconds, self._is_first)
+        made = len(next(iter(metrics.values())))
+        call = Call(done + made, metrics, seconds, self._is_first)
         if not self._is_first:  # the first call also traces and compiles
-            self._seconds_per_step = seconds / num_steps
+            self._seconds_per_step = seconds / made
         self._is_first = False
-        return call
+        return call, is_finite

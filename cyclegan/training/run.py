@@ -3,7 +3,7 @@
 import contextlib
 import importlib.metadata
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,17 +14,19 @@ from cyclegan.config.sections import image_dtype
 from cyclegan.data.batches import ImageReader, build_pipeline, build_readers, steps_per_epoch
 from cyclegan.data.sources import Source, fingerprint
 from cyclegan.errors import CycleganError
-from cyclegan.training.checkpoints import restore_checkpoint
+from cyclegan.runtime.process import ALONE
+from cyclegan.training.checkpoints import read_checkpoint
 from cyclegan.training.compilation import choose_compilation
 from cyclegan.training.hooks import Hook
 from cyclegan.training.interrupts import StopSignals
-from cyclegan.training.keeper import Keeper
+from cyclegan.training.keeper import Keeper, renew_bundle
 from cyclegan.training.length import Length, run_length
 from cyclegan.training.loop import iterate
-from cyclegan.training.pacing import Pacing
+from cyclegan.training.pacing import MakeSteps, Pacing
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import (
+    Choice,
     Plan,
     RunRecord,
     lock_run,
@@ -32,7 +34,7 @@ from cyclegan.training.run_directory import (
     refuse_shorter,
     write_run,
 )
-from cyclegan.training.state import State, build_state
+from cyclegan.training.state import State, build_state, snapshot
 from cyclegan.training.step import build_step, build_steps
 from cyclegan.training.trace import traced
 from cyclegan.training.warm_start import start_from_bundle
@@ -92,18 +94,22 @@ def run_training(
     )
     refuse_other_setting(folder, record, strategy.num_replicas_in_sync, len(source.train_a), len(source.train_b))
     refuse_shorter(folder, length.num_steps)
-    state = build_state(config, strategy, length.steps_per_epoch)
+    state = build_state(config, strategy, length)
     if init_from:
         progress.line(start_from_bundle(state, init_from))
 
     with lock_run(folder), StopSignals(progress) as stop:
         write_run(folder, config, record)
         progress.log_file = folder / "log.txt"
-        trackable = state.trackable(strategy)
-        first_step = restore_checkpoint(trackable, folder / "checkpoints", progress.line) or 0
+        variables = state.named(strategy)
+        first_step = _restore(variables, folder, progress)
+        ALONE.barrier()
         progress.line(_describe_start(plan, first_step, length))
+        images = fingerprint(source)
         if first_step >= length.num_steps:
             progress.line(f"All {length.num_steps} steps are done. Give more with --epochs or --steps.")
+            if renew_bundle(variables, plan, first_step, images):
+                progress.line(f"The bundle was missing or older than step {first_step}, and has been written again.")
             return TrainingResult(folder, first_step, True)
 
         readers = build_readers(source, config.data, config.training.seed, progress.line)
@@ -112,12 +118,25 @@ def run_training(
             if profile:
                 make_steps = traced(make_steps, folder, progress.line)
             pacing = Pacing(config.training, length.num_steps)
-            hooks: list[Hook] = [
-                Keeper(state, trackable, plan, progress, fingerprint(source)),
-                Monitor(state, source, plan, progress, first_step, length, global_batch),
-            ]
+            hooks: list[Hook] = []
+            if ALONE.is_chief:
+                hooks = [
+                    Keeper(variables, plan, progress, images),
+                    Monitor(state, source, plan, progress, first_step, length, global_batch),
+                ]
             step = iterate(make_steps, first_step, length.num_steps, pacing, hooks, lambda: stop.requested)
     return TrainingResult(folder, step, step >= length.num_steps)
+
+
+def _restore(variables: Mapping[str, tf.Variable], folder: pathlib.Path, progress: Progress) -> int:
+    """Gives the variables the values of the newest intact checkpoint. Returns its step, or 0 if there is none yet."""
+    found = read_checkpoint(snapshot(variables), folder / "checkpoints", progress.line)
+    if found is None:
+        return 0
+    step, arrays = found
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+    return step
 
 
 def _step_maker(
@@ -129,11 +148,8 @@ def _step_maker(
     first_step: int,
     last_step: int,
     progress: Progress,
-) -> Callable[[int], dict[str, np.ndarray]]:
-    """A function that makes a number of steps and returns each metric as an array [steps].
-
-    XLA compiles it as the record says. A new run decides that, and records it.
-    """
+) -> MakeSteps:
+    """Makes a function that makes steps. XLA compiles it as the record says. A new run decides that, and records it."""
     config = plan.config
     global_batch = config.training.batch_size * strategy.num_replicas_in_sync
     dtype = image_dtype(config.training.precision)
@@ -143,22 +159,26 @@ def _step_maker(
         return iter(strategy.experimental_distribute_dataset(pipeline))
 
     iterator = batches(first_step, last_step)
-    setting = config.training.jit_compile if record.jit_compile is None else record.jit_compile
-    num_steps = last_step - first_step
-    compilation = choose_compilation(state, config, strategy, lambda: next(batches(0, 1)), num_steps, setting)
-    if record.jit_compile is None:
-        decided = {"jit_compile": compilation.jit_compile, "jit_compile_reason": compilation.reason}
-        record = record.model_copy(update=decided)
-        write_run(plan.folder, config, record)
-    progress.line(f"XLA {'on' if compilation.jit_compile else 'off'}: {record.jit_compile_reason}.")
+    parts, choice = choose_compilation(
+        state, config, strategy, lambda: next(batches(0, 1)), last_step - first_step, record.compilation
+    )
+    if record.compilation is None:
+        write_run(plan.folder, config, record.model_copy(update={"compilation": choice}))
+    progress.line(f"XLA compiles {_compiled_parts(choice)}: {choice.reason}.")
+    step_many = build_steps(build_step(state, strategy, parts.gradients, parts.update), dtype)
 
-    step = build_step(state, config, strategy, compilation.gradients)
-    step_many = build_steps(step, dtype)
-
-    def make_steps(num_steps: int) -> dict[str, np.ndarray]:
-        return {tag: values.numpy() for tag, values in step_many(iterator, tf.constant(num_steps)).items()}
+    def make_steps(num_steps: int) -> tuple[dict[str, np.ndarray], bool]:
+        metrics, is_finite = step_many(iterator, tf.constant(num_steps))
+        return {tag: values.numpy() for tag, values in metrics.items()}, bool(is_finite)
 
     return make_steps
+
+
+def _compiled_parts(choice: Choice) -> str:
+    parts = [
+        name for name, compiled in (("the gradients", choice.gradients), ("the update", choice.update)) if compiled
+    ]
+    return " and ".join(parts) or "nothing"
 
 
 @contextlib.contextmanager
@@ -183,11 +203,11 @@ def _describe_start(plan: Plan, first_step: int, length: Length) -> str:
     optimizer = plan.config.optimizer
     text = f"{'Continuing' if plan.record else 'New run'} {plan.folder}: steps {first_step} to {length.num_steps}"
     text += f", {length.steps_per_epoch} steps per epoch"
-    if optimizer.schedule in ("linear", "cosine") and length.decay_epochs:
-        constant_epochs = length.num_epochs - length.decay_epochs
+    if optimizer.schedule in ("linear", "cosine") and length.decay_steps:
+        constant = length.num_steps - length.decay_steps
         text += (
-            f"; the learning rate is {optimizer.learning_rate:g} for {constant_epochs} epochs,"
-            f" then decays over {length.decay_epochs}"
+            f"; the learning rate is {optimizer.learning_rate:g} for {constant} steps, then decays over"
+            f" {length.decay_steps}"
         )
     for key, (old, new) in plan.changes.items():
         text += f"; {key} changed from {old} to {new}"

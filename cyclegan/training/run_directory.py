@@ -5,6 +5,7 @@ run.json      the decisions of the first start, which must not be made again
 checkpoints/  bundle/last/  samples/  log.txt  and TensorBoard events
 """
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -27,6 +28,15 @@ RECORD_FILE = "run.json"
 LOCK_FILE = ".lock"
 
 
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Whether XLA compiles the gradients and the update, and the reason, as part of a sentence."""
+
+    gradients: bool
+    update: bool
+    reason: str
+
+
 class RunRecord(pydantic.BaseModel):
     """The content of `run.json`."""
 
@@ -36,8 +46,7 @@ class RunRecord(pydantic.BaseModel):
     num_replicas: int
     num_train_a: int
     num_train_b: int
-    jit_compile: bool | None = None
-    jit_compile_reason: str | None = None
+    compilation: Choice | None = None
 
 
 class Plan(NamedTuple):

@@ -1,86 +1,51 @@
-"""Learning rates as functions of the step."""
+"""The learning rate as a function of the step."""
 
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import keras
+import tensorflow as tf
 
 from cyclegan.config.sections import OptimizerConfig
+from cyclegan.training.length import Length
 
 
-class Epochs(NamedTuple):
-    """The facts about a run that a schedule needs, in epochs."""
+class _Time(NamedTuple):
+    """How far a run is, as float64 tensors.
 
-    constant: int  # before the decay, for "linear" and "cosine"
-    decay: int
-    step: int  # between two steps, for "step"
+    `decayed` is the part of the decay that is done: 0 before it, above 0 in its first unit, below 1 in its last one.
+    """
 
-
-def _decayed(epoch: keras.KerasTensor, epochs: Epochs) -> keras.KerasTensor:
-    """The part of the decay that is done: above 0 in the first decaying epoch, below 1 in the last one."""
-    decayed = keras.ops.maximum(0.0, epoch + 1 - epochs.constant) / (epochs.decay + 1)
-    # A run that is continued past its last epoch must not climb back through negative rates.
-    return keras.ops.minimum(decayed, 1.0)
+    epoch: tf.Tensor
+    decayed: tf.Tensor
 
 
-SCHEDULES: dict[str, Callable[[keras.KerasTensor, Epochs], keras.KerasTensor]] = {
-    "constant": lambda epoch, epochs: keras.ops.ones_like(epoch),
+SCHEDULES: dict[str, Callable[[_Time, OptimizerConfig], tf.Tensor]] = {
+    "constant": lambda time, config: tf.ones_like(time.epoch),
     # Zhu et al. 2017, section 4 of the supplement, as the PyTorch implementation counts epochs.
-    "linear": lambda epoch, epochs: 1.0 - _decayed(epoch, epochs),
-    # Loshchilov and Hutter 2017, eq. 5, without restarts, over the decaying epochs.
-    "cosine": lambda epoch, epochs: (1.0 + keras.ops.cos(math.pi * _decayed(epoch, epochs))) / 2,
-    # A tenth after every `step` epochs, as in the policy "step" of the PyTorch implementation.
-    "step": lambda epoch, epochs: keras.ops.exp(math.log(0.1) * (epoch // epochs.step)),
+    "linear": lambda time, config: 1 - time.decayed,
+    # Loshchilov and Hutter 2017, eq. 5, without restarts, over the decay.
+    "cosine": lambda time, config: (1 + tf.cos(math.pi * time.decayed)) / 2,
+    # A tenth after every `step_epochs`, as in the policy "step" of the PyTorch implementation.
+    "step": lambda time, config: tf.exp(math.log(0.1) * (time.epoch // config.step_epochs)),
 }
-"""Multipliers of the learning rate as functions of (epoch counted from 0, float64; Epochs)."""
+"""Multipliers of the learning rate by the value of `optimizer.schedule`."""
 
 
-class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras ships no types
-    """A learning rate that changes in steps of whole epochs: learning_rate * multiplier(epoch).
+def learning_rate(config: OptimizerConfig, length: Length, step: tf.Tensor) -> tf.Tensor:
+    """The learning rate of the update that follows `step` completed ones: float64.
 
-    Args:
-        learning_rate: full rate.
-        steps_per_epoch: number of updates in an epoch.
-        name: one of `SCHEDULES`.
-        epochs: the facts that the multiplier needs.
-    """
-
-    def __init__(self, learning_rate: float, steps_per_epoch: int, name: str, epochs: Epochs):
-        self.learning_rate = learning_rate
-        self.steps_per_epoch = steps_per_epoch
-        self.name = name
-        self.epochs = Epochs(*epochs)
-
-    def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
-        """The rate of the update that follows `step` completed ones."""
-        epoch = keras.ops.cast(step // self.steps_per_epoch, "float64")
-        return self.learning_rate * SCHEDULES[self.name](epoch, self.epochs)
-
-    def get_config(self) -> dict[str, object]:
-        """The arguments, for Keras."""
-        return {
-            "learning_rate": self.learning_rate,
-            "steps_per_epoch": self.steps_per_epoch,
-            "name": self.name,
-            "epochs": tuple(self.epochs),
-        }
-
-
-def build_schedule(
-    config: OptimizerConfig, steps_per_epoch: int, epochs: int, decay_epochs: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
-    """The schedule that `optimizer.schedule` names.
+    The rate falls after each `length.decay_unit` steps: after each epoch where epochs decide how long the run is, and
+    after each step where steps decide.
 
     Args:
-        config: learning rate and name of the schedule.
-        steps_per_epoch: number of updates in an epoch.
-        epochs: the length of the run.
-        decay_epochs: the number of epochs at the end that decay, for "linear" and "cosine".
+        config: the full rate and the name of the schedule.
+        length: the length of the run.
+        step: an integer, the number of completed steps.
     """
-    return EpochSchedule(
-        config.learning_rate,
-        steps_per_epoch,
-        config.schedule,
-        Epochs(epochs - decay_epochs, decay_epochs, config.step_epochs),
-    )
+    step = tf.cast(step, tf.float64)
+    num_units = -(-length.num_steps // length.decay_unit)
+    num_decaying = length.decay_steps // length.decay_unit
+    decayed = (step // length.decay_unit + 1 - (num_units - num_decaying)) / (num_decaying + 1)
+    time = _Time(step // length.steps_per_epoch, tf.clip_by_value(decayed, 0, 1))
+    return config.learning_rate * SCHEDULES[config.schedule](time, config)

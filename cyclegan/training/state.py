@@ -1,27 +1,30 @@
-"""Everything that a training run remembers. It is built in one place and registered for checkpoints in one place."""
+"""Everything that a training run remembers. It is built in one place, and named for checkpoints in one place."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cyclegan.config.config import Config
 from cyclegan.config.sections import image_dtype
 from cyclegan.networks.discriminators import build_discriminator
 from cyclegan.networks.generators import build_generator
+from cyclegan.networks.weights import named_weights
 from cyclegan.training.image_pool import ImagePool
-from cyclegan.training.length import run_length
-from cyclegan.training.optimizers import build_optimizer
-from cyclegan.training.schedules import build_schedule
+from cyclegan.training.length import Length
+from cyclegan.training.optimizers import OPTIMIZERS
 
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Networks, optimizers, image pools and the step counter of a run.
+    """Networks, moments of the optimizers, image pools and the step counter of a run.
 
     `generator_ab` maps domain A to B; `discriminator_a` judges images of domain A; `pool_a` holds fakes of domain A.
     `averages` are copies of the generators, ab and ba, whose weights are running averages, if the run keeps them.
-    `num_steps` is the length of the run.
+    `generator_moments` holds the moments of each of `generator_variables`. `step` is the only counter: learning rate,
+    optimizers, random numbers and averages read it. `length` says how long the run is.
     """
 
     generator_ab: keras.Model
@@ -29,12 +32,12 @@ class State:
     discriminator_a: keras.Model
     discriminator_b: keras.Model
     averages: tuple[keras.Model, ...]
-    generator_optimizer: keras.optimizers.Optimizer
-    discriminator_optimizer: keras.optimizers.Optimizer
+    generator_moments: list[tuple[tf.Variable, ...]]
+    discriminator_moments: list[tuple[tf.Variable, ...]]
     pool_a: ImagePool
     pool_b: ImagePool
     step: tf.Variable
-    num_steps: int
+    length: Length
 
     @property
     def translators(self) -> tuple[keras.Model, keras.Model]:
@@ -60,57 +63,65 @@ class State:
 
     @property
     def generator_variables(self) -> list[keras.Variable]:
-        """Weights of both generators, in the order of their optimizer."""
+        """Weights of both generators."""
         variables: list[keras.Variable] = self.generator_ab.trainable_variables + self.generator_ba.trainable_variables
         return variables
 
     @property
     def discriminator_variables(self) -> list[keras.Variable]:
-        """Weights of both discriminators, in the order of their optimizer."""
+        """Weights of both discriminators."""
         variables: list[keras.Variable] = (
             self.discriminator_a.trainable_variables + self.discriminator_b.trainable_variables
         )
         return variables
 
-    def trackable(self, strategy: tf.distribute.Strategy) -> tf.train.Checkpoint:
-        """The whole state as one object that TensorFlow can save and restore.
+    @property
+    def average_variables(self) -> list[keras.Variable]:
+        """Weights of both averages: those that are trained in the generators, then the statistics."""
+        trained = [variable for average in self.averages for variable in average.trainable_variables]
+        return trained + [variable for average in self.averages for variable in average.non_trainable_weights]
 
-        The pools are listed replica by replica. If they were saved as distributed variables, they would come back
-        averaged, or each replica would get the same pool.
+    def named(self, strategy: tf.distribute.Strategy) -> dict[str, tf.Variable]:
+        """Every variable of a checkpoint by its name.
+
+        Each replica has its own image pools, so the name of a pool ends with the number of its replica. Everything else
+        has the same value on all replicas, and counts once.
         """
-
-        def local(variable: tf.Variable) -> list[tf.Variable]:
-            return list(strategy.experimental_local_results(variable))
-
-        return tf.train.Checkpoint(
-            generator_ab=self.generator_ab,
-            generator_ba=self.generator_ba,
-            discriminator_a=self.discriminator_a,
-            discriminator_b=self.discriminator_b,
-            generator_optimizer=self.generator_optimizer,
-            discriminator_optimizer=self.discriminator_optimizer,
-            **({"averages": list(self.averages)} if self.averages else {}),
-            pools={
-                "a": {"images": local(self.pool_a.images), "count": local(self.pool_a.count)},
-                "b": {"images": local(self.pool_b.images), "count": local(self.pool_b.count)},
-            },
-            step=self.step,
-        )
+        labels = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b", "average_ab", "average_ba")
+        named: dict[str, tf.Variable] = {
+            f"{label}/{name}": variable.value
+            for label, network in zip(labels, (*self.networks, *self.averages), strict=False)
+            for name, variable in named_weights(network).items()
+        }
+        names = {id(variable): name for name, variable in named.items()}
+        trained = [*self.generator_variables, *self.discriminator_variables]
+        for variable, moments in zip(trained, self.generator_moments + self.discriminator_moments, strict=True):
+            for index, moment in enumerate(moments):
+                named[f"moment_{index}/{names[id(variable.value)]}"] = moment
+        for domain, pool in (("a", self.pool_a), ("b", self.pool_b)):
+            for kind, variable in (("images", pool.images), ("count", pool.count)):
+                for replica, local in enumerate(strategy.experimental_local_results(variable)):
+                    named[f"pool_{domain}/{kind}/{replica}"] = local
+        return named | {"step": self.step}
 
 
-def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoch: int) -> State:
-    """The state before the first step. Everything is created, including the slots of the optimizers.
+def snapshot(variables: Mapping[str, tf.Variable]) -> dict[str, np.ndarray]:
+    """A copy of the values of variables, which later steps do not change."""
+    return {name: variable.numpy() for name, variable in variables.items()}
+
+
+def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length) -> State:
+    """The state before the first step.
 
     Args:
         config: the whole configuration.
         strategy: the strategy under which the variables are created.
-        steps_per_epoch: the number of steps of an epoch, for the learning rate.
+        length: the length of the run.
     """
     keras.utils.set_random_seed(config.training.seed)
     dtype = config.training.precision
     channels_a, channels_b = config.data.channels_a, config.data.channels_b
     size = config.data.crop_size
-    length = run_length(config.training, steps_per_epoch)
 
     with strategy.scope():
 
@@ -120,38 +131,37 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, steps_per_epoc
                 build_generator(config.generator, channels_b, channels_a, name="generator_ba", dtype=dtype),
             )
 
+        def moments(*networks: keras.Model) -> list[tuple[tf.Variable, ...]]:
+            initial = OPTIMIZERS[config.optimizer.name].initial
+            variables = [variable for network in networks for variable in network.trainable_variables]
+            return [
+                tuple(_local(tf.fill(each.shape, tf.cast(start, each.dtype))) for start in initial)
+                for each in variables
+            ]
+
         generator_ab, generator_ba = generators()
+        discriminator_a = build_discriminator(config.discriminator, channels_a, name="discriminator_a", dtype=dtype)
+        discriminator_b = build_discriminator(config.discriminator, channels_b, name="discriminator_b", dtype=dtype)
         state = State(
             generator_ab=generator_ab,
             generator_ba=generator_ba,
-            discriminator_a=build_discriminator(config.discriminator, channels_a, name="discriminator_a", dtype=dtype),
-            discriminator_b=build_discriminator(config.discriminator, channels_b, name="discriminator_b", dtype=dtype),
+            discriminator_a=discriminator_a,
+            discriminator_b=discriminator_b,
             averages=generators() if config.training.ema_decay else (),
-            generator_optimizer=build_optimizer(
-                config.optimizer,
-                build_schedule(config.optimizer, steps_per_epoch, length.num_epochs, length.decay_epochs),
-                name="generator_optimizer",
-            ),
-            discriminator_optimizer=build_optimizer(
-                config.optimizer,
-                build_schedule(config.optimizer, steps_per_epoch, length.num_epochs, length.decay_epochs),
-                name="discriminator_optimizer",
-            ),
+            generator_moments=moments(generator_ab, generator_ba),
+            discriminator_moments=moments(discriminator_a, discriminator_b),
             pool_a=ImagePool(config.training.pool_size, (size, size, channels_a), image_dtype(dtype)),
             pool_b=ImagePool(config.training.pool_size, (size, size, channels_b), image_dtype(dtype)),
-            step=tf.Variable(
-                0,
-                dtype=tf.int64,
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            ),
-            num_steps=length.num_steps,
+            step=_local(tf.zeros([], tf.int64)),
+            length=length,
         )
         set_averages(state)
-        # A checkpoint that is restored into an optimizer without slots would lose them silently.
-        state.generator_optimizer.build(state.generator_variables)
-        state.discriminator_optimizer.build(state.discriminator_variables)
     return state
+
+
+def _local(value: tf.Tensor) -> tf.Variable:
+    """A variable that each replica assigns by itself, the same value on all of them, so that no replica waits."""
+    return tf.Variable(value, trainable=False, aggregation=tf.VariableAggregation.NONE)
 
 
 def set_averages(state: State) -> None:

@@ -1,41 +1,35 @@
-"""The training step: the gradients, then the update.
+"""The training step: compute -> decide -> commit.
 
-These are two functions for two reasons. XLA can compile only the first one, because the second holds an all-reduce.
-And the gradients of a step can be computed twice, timed, or thrown away without changing anything.
+Each replica computes the gradients of its batch, and from their sum the new value of everything that a step changes.
+Until then nothing is assigned. If every new value is finite on every replica, all of them are assigned. Otherwise none
+is, and the state stays what it was. What is computed is pure: it can be computed twice, timed, or thrown away. XLA can
+compile the gradients and the update, but not the sum over the replicas between them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
 from cyclegan.config.config import Config
 from cyclegan.training.gradients import Gradients, Metrics, compute_gradients
+from cyclegan.training.optimizers import Moments, optimize
+from cyclegan.training.schedules import learning_rate
 from cyclegan.training.state import State
 
-
-def apply_gradients(state: State, config: Config, gradients: Gradients) -> None:
-    """Updates all networks by the gradients summed over the replicas, then pools, averages and the step counter."""
-    state.generator_optimizer.apply(gradients.generators, state.generator_variables)
-    state.discriminator_optimizer.apply(gradients.discriminators, state.discriminator_variables)
-    for variable, value in zip(state.statistics, gradients.statistics, strict=True):
-        variable.assign(value)
-    state.pool_a.store(gradients.pool_a)
-    state.pool_b.store(gradients.pool_b)
-    _update_averages(state, config.training.ema_decay)
-    state.step.assign_add(1)
+Compute = Callable[[tf.Tensor, tf.Tensor], Gradients]
+"""The gradients of the calling replica for its images (real_a, real_b)."""
 
 
-def _update_averages(state: State, decay: float) -> None:
-    """Moves each average towards its generator: average += (1 - decay) * (weight - average).
+class Update(NamedTuple):
+    """The values that the weights, the moments and the averages get from a step."""
 
-    In the first steps the decay is (1 + step) / (10 + step) where that is less, so that the average soon forgets the
-    weights from before the training.
-    """
-    step = tf.cast(state.step, tf.float64) + 1
-    rate = 1 - tf.minimum(tf.cast(decay, tf.float64), (1 + step) / (10 + step))
-    for average, generator in zip(state.averages, (state.generator_ab, state.generator_ba), strict=False):
-        for mean, weight in zip(average.weights, generator.weights, strict=True):
-            mean.assign(mean + tf.cast(rate, mean.dtype) * (weight - mean))
+    generators: list[tf.Tensor]
+    discriminators: list[tf.Tensor]
+    generator_moments: list[Moments]
+    discriminator_moments: list[Moments]
+    averages: list[tf.Tensor]
 
 
 def synchronises_replicas(config: Config, strategy: tf.distribute.Strategy) -> bool:
@@ -44,9 +38,7 @@ def synchronises_replicas(config: Config, strategy: tf.distribute.Strategy) -> b
     return strategy.num_replicas_in_sync > 1 and "batch" in normalizations
 
 
-def build_gradients(
-    state: State, config: Config, strategy: tf.distribute.Strategy, jit_compile: bool
-) -> Callable[[tf.Tensor, tf.Tensor], Gradients]:
+def build_gradients(state: State, config: Config, strategy: tf.distribute.Strategy, jit_compile: bool) -> Compute:
     """Makes `compute_gradients` a function of (real_a, real_b), which each replica calls.
 
     Args:
@@ -75,40 +67,142 @@ def build_gradients(
     return in_replica
 
 
+def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[Gradients], Update]:
+    """The new weights, moments and averages as a function of gradients that are summed over the replicas.
+
+    Each replica computes the same values. Nothing is assigned.
+
+    Args:
+        state: what the update starts from.
+        config: names the optimizer, its schedule and the decay of the averages.
+        jit_compile: whether XLA compiles the function.
+    """
+    num_statistics = sum(len(generator.non_trainable_weights) for generator in state.networks[:2])
+
+    def update(step: tf.Tensor, old: Update, gradients: tuple[list[tf.Tensor], ...]) -> Update:
+        rate, number = learning_rate(config.optimizer, state.length, step), tf.cast(step + 1, tf.float64)
+
+        def new(weights: list[tf.Tensor], own: list[tf.Tensor], moments: list[Moments]) -> Any:
+            return optimize(config.optimizer, rate, number, weights, own, moments)
+
+        generators, generator_moments = new(old.generators, gradients[0], old.generator_moments)
+        discriminators, discriminator_moments = new(old.discriminators, gradients[1], old.discriminator_moments)
+        averages = _averages(old.averages, [*generators, *gradients[2]], config.training.ema_decay, number)
+        return Update(generators, discriminators, generator_moments, discriminator_moments, averages)
+
+    function = tf.function(update, jit_compile=True, autograph=False) if jit_compile else update
+
+    def from_gradients(gradients: Gradients) -> Update:
+        old = Update(
+            _values(state.generator_variables),
+            _values(state.discriminator_variables),
+            [tuple(_values(moments)) for moments in state.generator_moments],
+            [tuple(_values(moments)) for moments in state.discriminator_moments],
+            _values(state.average_variables),
+        )
+        statistics = gradients.statistics[:num_statistics]
+        given = (list(gradients.generators), list(gradients.discriminators), list(statistics))
+        return function(tf.convert_to_tensor(state.step), old, given)
+
+    return from_gradients
+
+
+def _values(variables: Sequence[keras.Variable | tf.Variable]) -> list[tf.Tensor]:
+    return [tf.convert_to_tensor(variable) for variable in variables]
+
+
+def _averages(averages: list[tf.Tensor], weights: list[tf.Tensor], decay: float, number: tf.Tensor) -> list[tf.Tensor]:
+    """Each average moved towards the new weight: average + (1 - decay) * (weight - average).
+
+    In the first steps the decay is (1 + number) / (10 + number) where that is less, so that the average soon forgets
+    the weights from before the training. `number` is the number of the step, counted from 1.
+    """
+    rate = 1 - tf.minimum(tf.constant(decay, tf.float64), (1 + number) / (10 + number))
+    return [
+        average + tf.cast(rate, average.dtype) * (weight - average)
+        for average, weight in zip(averages, weights, strict=False)  # there may be no averages
+    ]
+
+
+def commit(state: State, gradients: Gradients, update: Update) -> None:
+    """Assigns everything that a step changes, and counts the step."""
+    pairs = [
+        *zip(state.generator_variables, update.generators, strict=True),
+        *zip(state.discriminator_variables, update.discriminators, strict=True),
+        *zip(_flat(state.generator_moments), _flat(update.generator_moments), strict=True),
+        *zip(_flat(state.discriminator_moments), _flat(update.discriminator_moments), strict=True),
+        *zip(state.average_variables, update.averages, strict=True),
+        *zip(state.statistics, gradients.statistics, strict=True),
+    ]
+    for variable, value in pairs:
+        variable.assign(value)
+    state.pool_a.store(gradients.pool_a)
+    state.pool_b.store(gradients.pool_b)
+    state.step.assign_add(1)
+
+
+def _flat(moments: Sequence[tuple[tf.Tensor, ...]]) -> list[tf.Tensor]:
+    return [moment for own in moments for moment in own]
+
+
+def _is_finite(gradients: Gradients, update: Update) -> tf.Tensor:
+    """Whether the gradients, and everything that the step would assign, are finite on this replica: a bool scalar.
+
+    A sum is finite only if all its terms are, so one sum takes the place of a comparison for each value. The moments
+    need no look of their own: they are means of gradients and of their squares, whose sum is among these sums. XLA
+    would add the terms one after the other, so this is not a part of the update.
+    """
+    values = [*update.generators, *update.discriminators, *gradients.statistics, *gradients.metrics.values()]
+    sums = [tf.nn.l2_loss(gradient) for gradient in (*gradients.generators, *gradients.discriminators)]
+    sums += [tf.reduce_sum(value) for value in (*values, gradients.pool_a.fakes, gradients.pool_b.fakes)]
+    return tf.reduce_all(tf.math.is_finite(tf.stack([tf.cast(value, tf.float32) for value in sums])))
+
+
 def build_step(
-    state: State,
-    config: Config,
-    strategy: tf.distribute.Strategy,
-    gradients: Callable[[tf.Tensor, tf.Tensor], Gradients],
-) -> Callable[[tf.Tensor, tf.Tensor], Metrics]:
-    """The training step on every replica: the gradients, then the update.
+    state: State, strategy: tf.distribute.Strategy, gradients: Compute, update: Callable[[Gradients], Update]
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[Metrics, tf.Tensor]]:
+    """The training step on all replicas.
 
     Args:
         state: the state that the step advances.
-        config: the whole configuration.
         strategy: the strategy under which `state` was built.
         gradients: the result of `build_gradients` for the same state.
+        update: the result of `build_update` for the same state.
 
     Returns:
         A function of (real_a, real_b), each the global batch as the strategy distributes it. It returns the metrics,
-        summed over the replicas. Call it inside a `tf.function`.
+        summed over the replicas, and whether the step was finite. If it was not, nothing has been assigned. Call it
+        inside a `tf.function`.
     """
 
-    def replica_step(real_a: tf.Tensor, real_b: tf.Tensor) -> Metrics:
-        found = gradients(real_a, real_b)
-        apply_gradients(state, config, found)
-        return found.metrics
+    def replica_step(real_a: tf.Tensor, real_b: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+        replicas = tf.distribute.get_replica_context()
 
-    def step(real_a: tf.Tensor, real_b: tf.Tensor) -> Metrics:
-        metrics = strategy.run(replica_step, args=(real_a, real_b))
-        return {name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for name, value in metrics.items()}
+        def total(values: Any) -> Any:
+            return replicas.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+        own = gradients(real_a, real_b)
+        own = own._replace(**total({"generators": own.generators, "discriminators": own.discriminators}))
+        new = update(own)
+        num_spoiled = tf.cast(~_is_finite(own, new), own.pool_a.fakes.dtype)
+        *metrics, num_spoiled = tf.unstack(total(tf.stack([*own.metrics.values(), num_spoiled])))
+        is_finite = num_spoiled == 0  # on all replicas, which therefore decide the same
+        tf.cond(is_finite, lambda: commit(state, own, new), lambda: None)
+        return dict(zip(own.metrics, metrics, strict=True)), is_finite
+
+    def step(real_a: tf.Tensor, real_b: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+        # Every replica returns the same values, so those of the first one are the result.
+        results = strategy.run(replica_step, args=(real_a, real_b))
+        return tf.nest.map_structure(  # type: ignore[no-any-return]
+            lambda value: strategy.experimental_local_results(value)[0], results
+        )
 
     return step
 
 
 def build_steps(
-    step: Callable[[tf.Tensor, tf.Tensor], Metrics], dtype: str
-) -> Callable[[tf.data.Iterator, tf.Tensor], Metrics]:
+    step: Callable[[tf.Tensor, tf.Tensor], tuple[Metrics, tf.Tensor]], dtype: str
+) -> Callable[[tf.data.Iterator, tf.Tensor], tuple[Metrics, tf.Tensor]]:
     """Many steps in one call from Python.
 
     Args:
@@ -117,24 +211,29 @@ def build_steps(
 
     Returns:
         A function of (iterator over pairs of global batches, number of steps). It returns each metric as one tensor
-        [steps]. The result does not depend on how the steps are divided into calls.
+        [steps], and whether all steps were finite. A step that is not is the last one. The result does not depend on
+        how the steps are divided into calls.
     """
     names: list[str] = []  # known once the loop has been traced
 
-    def next_step(iterator: tf.data.Iterator) -> tf.Tensor:
+    def next_step(iterator: tf.data.Iterator) -> tuple[tf.Tensor, tf.Tensor]:
         # A function of its own, because AutoGraph cannot carry per-replica values through a loop.
         real_a, real_b = next(iterator)
-        metrics = step(real_a, real_b)
+        metrics, is_finite = step(real_a, real_b)
         names.clear()
         names.extend(metrics)
-        return tf.stack(list(metrics.values()))
+        return tf.stack(list(metrics.values())), is_finite
 
     @tf.function  # type: ignore[untyped-decorator]
-    def steps(iterator: tf.data.Iterator, num_steps: tf.Tensor) -> Metrics:
-        rows = tf.TensorArray(dtype, size=num_steps)
-        for index in tf.range(num_steps):
-            rows = rows.write(index, next_step(iterator))
+    def steps(iterator: tf.data.Iterator, num_steps: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+        rows = tf.TensorArray(dtype, size=0, dynamic_size=True)
+        is_finite = tf.constant(True)
+        index = 0
+        while is_finite and index < num_steps:
+            row, is_finite = next_step(iterator)
+            rows = rows.write(index, row)
+            index += 1
         columns = tf.unstack(tf.transpose(rows.stack()), num=len(names))
-        return dict(zip(names, columns, strict=True))
+        return dict(zip(names, columns, strict=True)), is_finite
 
     return steps  # type: ignore[no-any-return]

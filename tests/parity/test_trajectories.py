@@ -16,8 +16,9 @@ from cyclegan.config.files import load_config
 from cyclegan.interop.reference_names import describe_discriminator, describe_generator
 from cyclegan.interop.reference_weights import set_reference_weights
 from cyclegan.runtime.devices import choose_devices
+from cyclegan.training.length import run_length
 from cyclegan.training.state import build_state
-from cyclegan.training.step import build_gradients, build_step
+from cyclegan.training.step import build_gradients, build_step, build_update
 
 # The reference names a discriminator after the generator that it trains, and losses after generators.
 LOSSES = {
@@ -74,7 +75,7 @@ def prepare(case, strategy, precision, jit_compile):
     settings = json.loads((case / "settings.json").read_text())
     weights = {name: load(case / f"0_net_{name}.weights.npz") for name in ("G_A", "G_B", "D_A", "D_B")}
     config = config_of(settings, weights, precision, strategy.num_replicas_in_sync)
-    state = build_state(config, strategy, steps_per_epoch=100)
+    state = build_state(config, strategy, run_length(config.training, 100))
     networks = {
         "G_A": (state.generator_ab, config.generator),
         "G_B": (state.generator_ba, config.generator),
@@ -86,7 +87,8 @@ def prepare(case, strategy, precision, jit_compile):
     gradients = build_gradients(state, config, strategy, jit_compile)
     golden = load(case / "steps.npz")
     assert len(golden["losses"]) == len(golden["real_a"]) == settings["steps"]
-    return state, gradients, tf.function(build_step(state, config, strategy, gradients)), golden
+    step = build_step(state, strategy, gradients, build_update(state, config, jit_compile))
+    return state, gradients, tf.function(step), golden
 
 
 def relative_difference(metrics, golden, step):
@@ -103,7 +105,7 @@ def repeat(case, strategy, precision="float64", jit_compile=False):
     dtype = "float64" if precision == "float64" else "float32"
     batches = tf.data.Dataset.from_tensor_slices((golden["real_a"].astype(dtype), golden["real_b"].astype(dtype)))
     losses = [
-        relative_difference(step(real_a, real_b), golden, number)
+        relative_difference(step(real_a, real_b)[0], golden, number)
         for number, (real_a, real_b) in enumerate(strategy.experimental_distribute_dataset(batches))
     ]
     after = {

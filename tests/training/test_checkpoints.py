@@ -1,88 +1,122 @@
 import os
 
+import numpy as np
 import pytest
-import tensorflow as tf
 
 from cyclegan.errors import CycleganError
-from cyclegan.training.checkpoints import list_checkpoints, restore_checkpoint, save_checkpoint
+from cyclegan.training.checkpoints import list_checkpoints, read_checkpoint, save_checkpoint
+
+ARRAYS = {"x/kernel": np.arange(6000, dtype=np.float32).reshape(60, 100), "step": np.int64(5)}
 
 
-@pytest.fixture
-def state():
-    return tf.train.Checkpoint(x=tf.Variable(1.0), y=tf.Variable([1.0, 2.0]))
+def save(folder, *steps, keep=3):
+    return [save_checkpoint(ARRAYS | {"step": np.int64(step)}, folder, step, keep) for step in steps][-1]
 
 
-def test_the_newest_checkpoint_comes_back_whole(state, tmp_path):
-    for step in (1, 2):
-        state.x.assign(10.0 * step)
-        save_checkpoint(state, tmp_path, step, keep=3)
-    state.x.assign(0.0)
-    state.y.assign([0.0, 0.0])
-    assert restore_checkpoint(state, tmp_path, pytest.fail) == 2
-    assert float(state.x) == 20
-    assert state.y.numpy().tolist() == [1, 2]
+def steps_in(folder):
+    return [step for step, _ in list_checkpoints(folder)]
 
 
-def test_only_the_last_ones_are_kept(state, tmp_path):
-    for step in range(1, 6):
-        save_checkpoint(state, tmp_path, step, keep=2)
-    assert [step for step, _ in list_checkpoints(tmp_path)] == [4, 5]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000004", "step-00000005"]
+def test_the_newest_checkpoint_comes_back_bit_by_bit(tmp_path):
+    save(tmp_path, 1, 2)
+    step, arrays = read_checkpoint(ARRAYS, tmp_path, pytest.fail)
+    assert step == arrays["step"] == 2
+    assert arrays["x/kernel"].tobytes() == ARRAYS["x/kernel"].tobytes()
 
 
-def test_no_checkpoint_is_no_error(state, tmp_path):
-    assert restore_checkpoint(state, tmp_path / "absent", pytest.fail) is None
+def test_equal_values_make_equal_files(tmp_path):
+    assert save(tmp_path / "one", 1).read_bytes() == save(tmp_path / "other", 1).read_bytes()
 
 
-def test_an_unfinished_checkpoint_does_not_count(state, tmp_path):
-    save_checkpoint(state, tmp_path, 1, keep=2)
-    (tmp_path / ".step-00000002.tmp").mkdir()
-    assert restore_checkpoint(state, tmp_path, pytest.fail) == 1
-    save_checkpoint(state, tmp_path, 2, keep=2)
-    assert restore_checkpoint(state, tmp_path, pytest.fail) == 2
+def test_only_the_last_ones_are_kept(tmp_path):
+    save(tmp_path, 1, 2, 3, 4, 5, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000004.npz", "step-00000005.npz"]
+
+
+def test_the_checkpoint_just_written_stays_even_if_others_have_higher_steps(tmp_path):
+    save(tmp_path, 7, 8, 9)
+    save(tmp_path, 5, keep=1)
+    assert steps_in(tmp_path) == [5, 9]
+
+
+def test_without_a_checkpoint_there_is_nothing_to_read(tmp_path):
+    assert read_checkpoint(ARRAYS, tmp_path / "absent", pytest.fail) is None
+
+
+def test_what_a_killed_process_left_does_not_count_and_is_removed(tmp_path):
+    save(tmp_path, 1)
+    (tmp_path / ".0123abcd.77.tmp").write_bytes(b"half a checkpoint")
+    assert read_checkpoint(ARRAYS, tmp_path, pytest.fail)[0] == 1
+    save(tmp_path, 2)
+    assert not list(tmp_path.glob(".*"))
 
 
 def cut(path):
     os.truncate(path, path.stat().st_size // 2)
 
 
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[1] ^= 0xFF
-    path.write_bytes(data)
+def empty(path):
+    path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [cut, flip, os.unlink])
-@pytest.mark.parametrize("file", ["state.index", "state.data-00000-of-00001"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_used(state, tmp_path, damage, file):
-    save_checkpoint(state, tmp_path, 1, keep=2)
-    state.x.assign(2.0)
-    newest = save_checkpoint(state, tmp_path, 2, keep=2)
-    damage(newest / file)
+def flip(position):
+    def damage(path):
+        data = bytearray(path.read_bytes())
+        data[int(position * (len(data) - 1))] ^= 0x10
+        path.write_bytes(data)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, empty, *map(flip, (0.1, 0.5, 0.9))], ids=["cut", "empty", "10 %", "50 %", "90 %"]
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path, damage):
+    save(tmp_path, 1)
+    newest = save(tmp_path, 2)
+    damage(newest)
     warnings = []
-    assert restore_checkpoint(state, tmp_path, warnings.append) == 1
-    assert float(state.x) == 1
-    assert len(warnings) == 1 and str(newest) in warnings[0]
+    assert read_checkpoint(ARRAYS, tmp_path, warnings.append)[0] == 1
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"{newest} is damaged and is set aside as step-00000002.npz.damaged: ")
 
 
-def test_nothing_but_damaged_checkpoints_is_an_error_not_a_fresh_start(state, tmp_path):
-    (save_checkpoint(state, tmp_path, 1, keep=2) / "state.index").unlink()
-    with pytest.raises(CycleganError, match="None of the 1 checkpoints"):
-        restore_checkpoint(state, tmp_path, lambda line: None)
+def test_a_damaged_checkpoint_is_found_only_once_and_takes_no_place(tmp_path):
+    save(tmp_path, 1)
+    cut(save(tmp_path, 2))
+    read_checkpoint(ARRAYS, tmp_path, lambda line: None)
+    assert read_checkpoint(ARRAYS, tmp_path, pytest.fail)[0] == 1
+    save(tmp_path, 2, keep=2)
+    assert steps_in(tmp_path) == [1, 2]
 
 
-@pytest.mark.parametrize("other", [{"x": 1.0}, {"x": 1.0, "y": [1.0, 2.0], "z": 3.0}, {"x": 1.0, "y": [1.0]}])
-def test_a_checkpoint_of_another_state_is_refused(state, tmp_path, other):
-    saved = tf.train.Checkpoint(**{name: tf.Variable(value) for name, value in other.items()})
-    save_checkpoint(saved, tmp_path, 1, keep=2)
-    with pytest.raises(CycleganError):
-        restore_checkpoint(state, tmp_path, lambda line: None)
+def test_nothing_but_damaged_checkpoints_is_an_error_not_a_fresh_start(tmp_path):
+    cut(save(tmp_path, 1))
+    with pytest.raises(CycleganError, match="All 1 checkpoints in .* are damaged"):
+        read_checkpoint(ARRAYS, tmp_path, lambda line: None)
 
 
-def test_a_failed_save_leaves_the_older_checkpoints_and_no_litter(state, tmp_path):
-    save_checkpoint(state, tmp_path, 1, keep=1)
-    (tmp_path / "step-00000002").write_text("a file where the folder should be")
-    with pytest.raises(CycleganError, match="Cannot write a checkpoint"):
-        save_checkpoint(state, tmp_path, 2, keep=1)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"step": ARRAYS["step"]},
+        ARRAYS | {"y": np.float32(1)},
+        ARRAYS | {"x/kernel": np.zeros([60, 99], np.float32)},
+        ARRAYS | {"x/kernel": np.zeros([60, 100], np.float64)},
+    ],
+    ids=["one less", "one more", "another shape", "another dtype"],
+)
+def test_a_checkpoint_of_another_state_is_refused_and_stays(tmp_path, other):
+    path = save_checkpoint(other, tmp_path, 1, keep=2)
+    with pytest.raises(CycleganError, match=f"{path} does not fit the configuration"):
+        read_checkpoint(ARRAYS, tmp_path, pytest.fail)
+    assert path.exists()
+
+
+def test_a_failed_save_leaves_the_older_checkpoints_and_no_litter(tmp_path):
+    save(tmp_path, 1)
+    (tmp_path / "step-00000002.npz").mkdir()
+    with pytest.raises(CycleganError, match="step-00000002.npz cannot be written: Is a directory"):
+        save(tmp_path, 2, keep=1)
     assert not list(tmp_path.glob(".*"))
-    assert (tmp_path / "step-00000001" / "state.index").exists()
+    assert (tmp_path / "step-00000001.npz").exists()

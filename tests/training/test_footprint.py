@@ -4,13 +4,14 @@ import tensorflow as tf
 
 from cyclegan.config.files import load_config
 from cyclegan.training.footprint import COMPILER_BYTES, estimate_peak_bytes
+from cyclegan.training.length import run_length
 from cyclegan.training.state import build_state
 
 
 @functools.cache
 def estimate(*overrides):
     config = load_config("smoke", overrides)
-    state = build_state(config, tf.distribute.OneDeviceStrategy("/cpu:0"), 1)
+    state = build_state(config, tf.distribute.OneDeviceStrategy("/cpu:0"), run_length(config.training, 1))
     return estimate_peak_bytes(state, config, 1)
 
 

@@ -1,6 +1,7 @@
 import io
 import pathlib
 
+import numpy as np
 import pytest
 import rich.console
 import tensorflow as tf
@@ -10,19 +11,23 @@ from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError
 from cyclegan.training.checkpoints import list_checkpoints
 from cyclegan.training.hooks import Call
-from cyclegan.training.keeper import Keeper
+from cyclegan.training.keeper import Keeper, renew_bundle
+from cyclegan.training.length import run_length
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
 from cyclegan.training.state import build_state
 
 CONFIG = load_config("smoke")
 STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
-CALL = Call(7, {"loss/discriminator_a": tf.constant([1.0, 2.0]).numpy()}, 0.1, False)
+
+
+def call(step, *losses):
+    return Call(step, {"loss/discriminator_a": np.array(losses, np.float32)}, 0.1, False)
 
 
 @pytest.fixture(scope="module")
 def state():
-    return build_state(CONFIG, STRATEGY, 10)
+    return build_state(CONFIG, STRATEGY, run_length(CONFIG.training, 10))
 
 
 @pytest.fixture
@@ -32,23 +37,66 @@ def keeper(state, tmp_path):
 
     def build(folder: pathlib.Path) -> Keeper:
         progress = Progress(rich.console.Console(file=output, width=500))
-        return Keeper(state, state.trackable(STRATEGY), Plan(folder, CONFIG, None, {}), progress, "fingerprint")
+        return Keeper(state.named(STRATEGY), Plan(folder, CONFIG, None, {}), progress, "fingerprint")
 
     return build, output
 
 
-def test_a_checkpoint_is_saved_with_a_bundle_that_holds_the_means_of_the_call(keeper, tmp_path):
+def saved_steps(folder):
+    return [step for step, _ in list_checkpoints(folder / "checkpoints")]
+
+
+def told(keeper, *calls, checkpoint):
+    """Tells a keeper of calls, one of which is a checkpoint."""
+    for one in calls:
+        if one.step == checkpoint:
+            keeper.at_checkpoint(one)
+        keeper.after_call(one)
+
+
+def test_a_checkpoint_and_its_bundle_are_written_once_the_next_call_is_good(keeper, tmp_path):
     build, _ = keeper
-    build(tmp_path).at_checkpoint(CALL)
-    assert [step for step, _ in list_checkpoints(tmp_path / "checkpoints")] == [7]
-    provenance = load_bundle(tmp_path).info.provenance
-    assert (provenance.step, provenance.metrics) == (7, {"loss/discriminator_a": 1.5})
+    one = build(tmp_path)
+    told(one, call(7, 1.0), call(8, 1.0), checkpoint=7)
+    one.close()
+    assert saved_steps(tmp_path) == [7]
+    assert load_bundle(tmp_path).info.provenance.step == 7
+
+
+def test_a_state_whose_next_step_is_not_good_is_saved_nowhere(keeper, tmp_path):
+    build, _ = keeper
+    one = build(tmp_path)
+    told(one, call(7, 1.0), checkpoint=7)
+    one.close()  # without another call, as after a divergence
+    assert not saved_steps(tmp_path)
+
+
+def test_a_checkpoint_holds_the_values_of_its_step_and_not_later_ones(keeper, state, tmp_path):
+    build, _ = keeper
+    one = build(tmp_path)
+    state.step.assign(7)
+    one.at_checkpoint(call(7, 1.0))
+    state.step.assign(8)
+    one.after_call(call(8, 1.0))
+    one.close()
+    with np.load(tmp_path / "checkpoints" / "step-00000007.npz") as arrays:
+        assert arrays["step"] == 7
+
+
+def test_the_metrics_of_a_bundle_are_means_over_all_steps_since_the_last_one(keeper, tmp_path):
+    build, _ = keeper
+    one = build(tmp_path)
+    told(one, call(2, 100.0, 200.0), call(4, 1.0, 2.0), call(7, 3.0, 4.0, 5.0), checkpoint=2)
+    one.at_end(call(7, 3.0, 4.0, 5.0))
+    assert load_bundle(tmp_path).info.provenance.metrics == {"loss/discriminator_a": 3.0}
 
 
 def test_a_checkpoint_that_cannot_be_saved_costs_no_training(keeper, tmp_path):
     build, output = keeper
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
-    build(tmp_path).at_checkpoint(CALL)
+    one = build(tmp_path)
+    told(one, call(7, 1.0), call(8, 1.0), checkpoint=7)
+    one.close()
     assert "Training goes on; the next attempt is at the next checkpoint." in output.getvalue()
 
 
@@ -56,4 +104,35 @@ def test_an_end_that_cannot_be_saved_is_an_error(keeper, tmp_path):
     build, _ = keeper
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     with pytest.raises(CycleganError, match="The end of the run cannot be saved"):
-        build(tmp_path).at_end(CALL)
+        build(tmp_path).at_end(call(7, 1.0))
+
+
+@pytest.fixture
+def finished(keeper, state, tmp_path):
+    """What `renew_bundle` takes for a run that is complete at step 7."""
+    build, _ = keeper
+    build(tmp_path).at_end(call(7, 1.0))
+    return state.named(STRATEGY), Plan(tmp_path, CONFIG, None, {}), 7, "fingerprint"
+
+
+def test_a_bundle_that_is_there_is_not_written_again(finished):
+    assert not renew_bundle(*finished)
+
+
+def test_a_missing_bundle_is_written_again(finished, tmp_path):
+    before = load_bundle(tmp_path).info
+    (tmp_path / "bundle" / "last" / "bundle.json").unlink()
+    assert renew_bundle(*finished)
+    assert load_bundle(tmp_path).info.weights == before.weights
+
+
+def test_a_bundle_with_a_damaged_file_is_written_again(finished, tmp_path):
+    next((tmp_path / "bundle" / "last").glob("generator_ab*")).write_bytes(b"damaged")
+    assert renew_bundle(*finished)
+    assert load_bundle(tmp_path).generator("ab")
+
+
+def test_a_bundle_of_an_earlier_step_is_written_again(finished, tmp_path):
+    variables, plan, _, fingerprint = finished
+    assert renew_bundle(variables, plan, 8, fingerprint)
+    assert load_bundle(tmp_path).info.provenance.step == 8

@@ -30,9 +30,11 @@ class Diary(Hook):
 
 
 def train(hooks, *, first=0, last=6, stop=lambda: False, losses=np.zeros):
-    return iterate(
-        lambda num_steps: {"loss": losses(num_steps)}, first, last, Pacing(CONFIG.training, last), hooks, stop
-    )
+    def make_steps(num_steps):
+        values = losses(num_steps)
+        return {"loss": values}, bool(np.isfinite(values).all())
+
+    return iterate(make_steps, first, last, Pacing(CONFIG.training, last), hooks, stop)
 
 
 def test_hooks_are_told_of_calls_checkpoints_and_the_end():
@@ -66,14 +68,19 @@ def test_a_wish_to_stop_ends_the_loop_after_the_call_and_lets_the_hooks_save():
 def test_a_run_that_is_stopped_before_its_first_call_ends_where_it_began():
     diary = Diary()
     assert train([diary], first=4, stop=lambda: True) == 4
-    assert diary.entries == ["end 4", "close"]
+    assert diary.entries == ["close"]
 
 
 def test_a_metric_that_is_not_finite_is_named_with_its_step_and_saved_nowhere():
     diary = Diary()
-    with pytest.raises(CycleganError, match="loss is not finite at step 4"):
+    with pytest.raises(CycleganError, match="loss is not finite in step 4, which was not taken"):
         train([diary], first=2, losses=lambda num_steps: np.array([0.5, np.nan]))
     assert diary.entries == ["close"]
+
+
+def test_a_step_whose_metrics_are_finite_but_its_weights_are_not_is_an_error():
+    with pytest.raises(CycleganError, match="a new weight is not finite in step 2"):
+        iterate(lambda num_steps: ({"loss": np.zeros(2)}, False), 0, 6, Pacing(CONFIG.training, 6), [], lambda: False)
 
 
 def test_hooks_are_closed_when_one_of_them_fails():

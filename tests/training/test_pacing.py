@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cyclegan.config.files import load_config
-from cyclegan.training.pacing import MAX_STEPS_PER_CALL, Pacing
+from cyclegan.training.pacing import MAX_STEPS_PER_CALL, Pacing, is_sample_due
 
 
 def pacing(last_step, **training):
@@ -32,7 +32,7 @@ def automatic():
 
 def make_steps(num_steps):
     """Takes far less than a second."""
-    return {"loss": np.zeros(num_steps)}
+    return {"loss": np.zeros(num_steps)}, True
 
 
 def test_the_first_call_makes_one_step(automatic):
@@ -40,7 +40,7 @@ def test_the_first_call_makes_one_step(automatic):
 
 
 def test_the_time_of_the_first_call_does_not_decide_the_length_of_the_next(automatic):
-    assert automatic.timed(make_steps, 0, 1).is_first
+    assert automatic.timed(make_steps, 0, 1)[0].is_first
     assert automatic.next_length(1) == 1
 
 
@@ -53,7 +53,7 @@ def test_later_calls_make_as_many_steps_as_take_a_second(automatic, monkeypatch)
         return make_steps(num_steps)
 
     automatic.timed(make_slow_steps, 0, 1)
-    assert not automatic.timed(make_slow_steps, 1, 2).is_first
+    assert not automatic.timed(make_slow_steps, 1, 2)[0].is_first
     assert automatic.next_length(3) == 10
 
 
@@ -64,7 +64,7 @@ def test_a_call_makes_no_more_steps_than_the_maximum(automatic):
 
 
 def test_a_call_says_where_the_run_is_and_how_long_it_took(automatic):
-    call = automatic.timed(make_steps, 3, 2)
+    call, _ = automatic.timed(make_steps, 3, 2)
     assert (call.step, call.num_steps) == (5, 2)
     assert call.seconds > 0
 
@@ -72,3 +72,27 @@ def test_a_call_says_where_the_run_is_and_how_long_it_took(automatic):
 def test_a_checkpoint_is_due_at_its_period_but_not_at_the_end_of_the_run():
     fixed = pacing(20, checkpoint_every_steps=10)
     assert [step for step in range(1, 21) if fixed.is_checkpoint(step)] == [10]
+
+
+def test_by_time_a_checkpoint_is_due_once_the_minutes_have_passed():
+    always, never = (
+        pacing(20, checkpoint_every_steps=None, checkpoint_every_minutes=minutes) for minutes in (1e-12, 1e6)
+    )
+    assert [step for step in range(1, 21) if always.is_checkpoint(step)] == list(range(1, 20))
+    assert not [step for step in range(1, 21) if never.is_checkpoint(step)]
+
+
+def test_pictures_become_rarer_as_the_run_becomes_longer():
+    due = [step for step in range(1, 1001) if is_sample_due(step, 5)]
+    # 20 pictures at every 5 steps, then 10 for each doubling: every 10 steps to 200, 20 to 400, 40 to 800, then 80.
+    assert due[:20] == list(range(5, 101, 5))
+    assert due[20:] == [*range(110, 201, 10), *range(220, 401, 20), *range(440, 801, 40), 880, 960]
+
+
+def test_a_long_run_has_few_pictures():
+    assert sum(is_sample_due(step, 500) for step in range(1, 266_801)) == 66
+
+
+def test_a_call_ends_where_a_rare_picture_is_due():
+    fixed = pacing(130, steps_per_call=1000, sample_every_steps=5)
+    assert lengths(fixed, 90, 130) == [5, 5, 10, 10, 10]

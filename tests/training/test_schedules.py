@@ -1,9 +1,11 @@
 import math
 
 import pytest
+import tensorflow as tf
 
-from cyclegan.config.sections import OptimizerConfig
-from cyclegan.training.schedules import EpochSchedule, build_schedule
+from cyclegan.config.sections import OptimizerConfig, TrainingConfig
+from cyclegan.training.length import run_length
+from cyclegan.training.schedules import learning_rate
 
 # Multipliers at epochs counted from 0, of 200 epochs of which 100 decay.
 EXPECTED = {
@@ -21,27 +23,41 @@ EXPECTED = {
 }
 
 
+def rate(step, *, name="linear", steps_per_epoch=10, step_epochs=50, **training):
+    config = OptimizerConfig(schedule=name, step_epochs=step_epochs)
+    length = run_length(TrainingConfig(**training), steps_per_epoch)
+    return float(learning_rate(config, length, tf.constant(step)))
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_schedule_in_steps_of_whole_epochs(name):
-    schedule = build_schedule(OptimizerConfig(schedule=name), steps_per_epoch=10, epochs=200, decay_epochs=100)
     for epoch, multiplier in EXPECTED[name].items():
         for step in (epoch * 10, epoch * 10 + 9):
-            assert float(schedule(step)) == pytest.approx(2e-4 * multiplier, rel=1e-12, abs=1e-20)
+            assert rate(step, name=name) == pytest.approx(2e-4 * multiplier, rel=1e-12, abs=1e-20)
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine"])
 def test_without_decaying_epochs_the_rate_stays(name):
-    schedule = build_schedule(OptimizerConfig(schedule=name), steps_per_epoch=10, epochs=3, decay_epochs=0)
-    assert float(schedule(0)) == float(schedule(29)) == 2e-4
+    assert rate(0, name=name, decay_epochs=0) == rate(1999, name=name, decay_epochs=0) == 2e-4
 
 
 def test_epochs_between_steps_are_those_of_the_configuration():
-    config = OptimizerConfig(schedule="step", step_epochs=2)
-    schedule = build_schedule(config, steps_per_epoch=1, epochs=200, decay_epochs=0)
-    assert [float(schedule(epoch)) for epoch in range(5)] == pytest.approx([2e-4, 2e-4, 2e-5, 2e-5, 2e-6])
+    received = [rate(epoch, name="step", steps_per_epoch=1, step_epochs=2) for epoch in range(5)]
+    assert received == pytest.approx([2e-4, 2e-4, 2e-5, 2e-5, 2e-6])
 
 
-def test_a_schedule_comes_back_from_its_configuration():
-    schedule = build_schedule(OptimizerConfig(), steps_per_epoch=10, epochs=200, decay_epochs=100)
-    again = EpochSchedule.from_config(schedule.get_config())
-    assert float(again(1500)) == float(schedule(1500)) != 2e-4
+@pytest.mark.parametrize("name,half", [("linear", 0.5), ("cosine", 0.5)])
+def test_a_run_of_steps_decays_in_steps_within_its_only_epoch(name, half):
+    """400,000 steps of an epoch of 1,000,000: the second half decays, step after step."""
+    run = {"name": name, "steps_per_epoch": 1_000_000, "steps": 400_000}
+    assert rate(199_999, **run) == 2e-4
+    assert rate(200_000, **run) < 2e-4
+    assert rate(300_000, **run) == pytest.approx(2e-4 * half, rel=1e-4)
+    assert 0 < rate(399_999, **run) < 2e-8
+
+
+def test_decaying_epochs_of_a_run_of_steps_are_whole_epochs_of_steps():
+    run = {"steps_per_epoch": 10, "steps": 100, "decay_epochs": 2}
+    assert rate(79, **run) == 2e-4
+    assert rate(80, **run) == pytest.approx(2e-4 * 20 / 21)
+    assert rate(99, **run) == pytest.approx(2e-4 / 21)

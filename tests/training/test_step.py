@@ -8,8 +8,9 @@ from cyclegan.config.config import Config
 from cyclegan.config.files import load_config
 from cyclegan.errors import UsageError
 from cyclegan.training.gradients import compute_gradients
-from cyclegan.training.state import build_state
-from cyclegan.training.step import apply_gradients, build_gradients, build_step, build_steps
+from cyclegan.training.length import run_length
+from cyclegan.training.state import State, build_state, snapshot
+from cyclegan.training.step import build_gradients, build_step, build_steps, build_update, commit
 
 STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
 RNG = np.random.default_rng(0)
@@ -17,6 +18,16 @@ RNG = np.random.default_rng(0)
 
 def small_config(**overrides):
     return load_config("smoke", [(key.replace("__", "."), value) for key, value in overrides.items()])
+
+
+def new_state(config):
+    return build_state(config, STRATEGY, run_length(config.training, 10))
+
+
+def whole_step(state: State, config: Config):
+    """The step as it is trained, uncompiled."""
+    gradients = build_gradients(state, config, STRATEGY, jit_compile=False)
+    return tf.function(build_step(state, STRATEGY, gradients, build_update(state, config, jit_compile=False)))
 
 
 def images(batch=1):
@@ -34,7 +45,7 @@ def metrics_of(gradients):
 
 def test_gradients_change_nothing_and_a_step_changes_everything_once():
     config = small_config()
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     before = weights(state)
     gradients = build_gradients(state, config, STRATEGY, jit_compile=False)
     gradients(images(), images())
@@ -42,14 +53,14 @@ def test_gradients_change_nothing_and_a_step_changes_everything_once():
         np.testing.assert_array_equal(one, other)
     assert int(state.step) == int(state.pool_a.count) == 0
 
-    build_step(state, config, STRATEGY, gradients)(images(), images())
+    whole_step(state, config)(images(), images())
     assert all(np.any(one != other) for one, other in zip(before, weights(state), strict=True))
     assert int(state.step) == int(state.pool_a.count) == 1
 
 
 def test_losses_are_those_of_the_paper_computed_with_numpy():
     config = small_config(losses__cycle_weight_a=7.0, losses__cycle_weight_b=3.0, training__precision="float64")
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     real_a, real_b = (tf.cast(images(2), tf.float64) for _ in range(2))
     fake_b, fake_a = state.generator_ab(real_a), state.generator_ba(real_b)
 
@@ -85,7 +96,7 @@ def test_losses_are_those_of_the_paper_computed_with_numpy():
 
 def test_two_replicas_with_half_the_batch_each_sum_to_the_gradients_of_the_whole():
     config = small_config(training__precision="float64", training__pool_size=0)
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     real_a, real_b = (tf.cast(images(2), tf.float64) for _ in range(2))
     whole = compute_gradients(state, config, real_a, real_b, tf.constant(0), 1)
     parts = [compute_gradients(state, config, real_a[i : i + 1], real_b[i : i + 1], tf.constant(i), 2) for i in (0, 1)]
@@ -97,7 +108,7 @@ def test_two_replicas_with_half_the_batch_each_sum_to_the_gradients_of_the_whole
 
 def test_without_identity_weight_the_identity_losses_are_zero():
     config = small_config(losses__identity_weight=0.0)
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     metrics = metrics_of(compute_gradients(state, config, images(), images(), tf.constant(0), 1))
     assert metrics["loss/generator_ab/identity"] == metrics["loss/generator_ba/identity"] == 0
 
@@ -107,13 +118,10 @@ def test_the_bits_do_not_depend_on_how_many_steps_a_call_makes():
 
     def train(*lengths):
         config = small_config()
-        state = build_state(config, STRATEGY, 10)
-        run = build_steps(
-            build_step(state, config, STRATEGY, build_gradients(state, config, STRATEGY, jit_compile=False)),
-            tf.float32,
-        )
+        state = new_state(config)
+        run = build_steps(whole_step(state, config), tf.float32)
         iterator = iter(STRATEGY.experimental_distribute_dataset(batches))
-        calls = [run(iterator, tf.constant(length)) for length in lengths]
+        calls = [run(iterator, tf.constant(length))[0] for length in lengths]
         return weights(state), {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
 
     one_call, metrics_of_one = train(7)
@@ -126,11 +134,11 @@ def test_the_bits_do_not_depend_on_how_many_steps_a_call_makes():
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_every_precision_keeps_images_and_losses_in_float32(precision):
     config = small_config(training__precision=precision)
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     gradients = compute_gradients(state, config, images(), images(), tf.constant(0), 1)
     assert {value.dtype for value in gradients.metrics.values()} == {gradients.pool_a.fakes.dtype} == {tf.float32}
     assert np.isfinite(list(gradients.metrics.values())).all()
-    build_step(state, config, STRATEGY, build_gradients(state, config, STRATEGY, False))(images(), images())
+    whole_step(state, config)(images(), images())
     assert all(variable.value.dtype == tf.float32 for variable in state.generator_variables)
 
 
@@ -182,13 +190,13 @@ BLOCKS = [
 
 def trained_two_steps(config):
     """State after two steps of two images, the metrics of both, and the sizes of each gradient."""
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     metrics, sizes = [], []
     for _ in range(2):
         size, channels = config.data.crop_size, (config.data.channels_a, config.data.channels_b)
         real_a, real_b = (tf.constant(RNG.uniform(-1, 1, (2, size, size, c)), tf.float32) for c in channels)
         gradients = compute_gradients(state, config, real_a, real_b, tf.constant(0), 1)
-        apply_gradients(state, config, gradients)
+        commit(state, gradients, build_update(state, config, jit_compile=False)(gradients))
         metrics.append(list(metrics_of(gradients).values()))
         sizes.append([float(tf.reduce_max(tf.abs(g))) for g in gradients.generators + gradients.discriminators])
     return state, np.array(metrics), np.array(sizes)
@@ -254,7 +262,7 @@ NOISY = {
 
 def test_random_gradients_are_pure_and_differ_between_steps_and_replicas():
     config = small_config(**NOISY)
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     real_a, real_b = images(), images()
 
     @tf.function
@@ -286,7 +294,7 @@ def test_batch_norm_never_mixes_domains_nor_real_images_with_fakes():
     config = small_config(
         generator__normalization="batch", discriminator__normalization="batch", training__precision="float64"
     )
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     real_a, real_b = (tf.cast(images(2), tf.float64) for _ in range(2))
     received = metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(0), 1))
     same_b = state.generator_ab(real_b, training=True)
@@ -298,7 +306,7 @@ def test_batch_norm_never_mixes_domains_nor_real_images_with_fakes():
 def metrics_of_steps(number, **options):
     """The metrics of the first steps, nothing updated but the counter."""
     config = small_config(**options)
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     real_a, real_b = images(), images()
     compute = tf.function(lambda: compute_gradients(state, config, real_a, real_b, tf.constant(0), 1).metrics)
     found = []
@@ -331,7 +339,7 @@ def test_a_fading_identity_weight_falls_linearly_to_zero_at_the_end_of_the_run()
 
 def test_label_smoothing_moves_the_target_of_real_images_alone():
     config = small_config(losses__label_smoothing=0.2, training__precision="float64", training__pool_size=0)
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     real_a, real_b = (tf.cast(images(2), tf.float64) for _ in range(2))
     received = metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(0), 1))
     real, fake = state.discriminator_a(real_a), state.discriminator_a(state.generator_ba(real_b))
@@ -341,7 +349,7 @@ def test_label_smoothing_moves_the_target_of_real_images_alone():
 
 def test_the_r1_penalty_is_that_of_finite_differences():
     config = small_config(losses__r1_weight=3.0, training__precision="float64", discriminator__normalization="none")
-    state = build_state(config, STRATEGY, 10)
+    state = new_state(config)
     real_a, real_b = (tf.cast(images(), tf.float64) for _ in range(2))
     received = metrics_of(compute_gradients(state, config, real_a, real_b, tf.constant(0), 1))
 
@@ -363,7 +371,7 @@ def test_weight_penalties_add_their_gradient_to_that_of_the_kernels_alone():
 
     def gradients_of(**options):
         config = small_config(**options)
-        state = build_state(config, STRATEGY, 10)
+        state = new_state(config)
         return state, compute_gradients(state, config, real_a, real_b, tf.constant(0), 1)
 
     state, penalised = gradients_of(generator__l1=0.1, generator__l2=0.01)
@@ -381,8 +389,8 @@ def test_weight_penalties_add_their_gradient_to_that_of_the_kernels_alone():
 
 def test_averages_follow_the_generators_and_are_what_is_used_after_training():
     config = small_config(training__ema_decay=0.3)
-    state = build_state(config, STRATEGY, 10)
-    step = build_step(state, config, STRATEGY, build_gradients(state, config, STRATEGY, jit_compile=False))
+    state = new_state(config)
+    step = whole_step(state, config)
     expected = [weight.numpy() for weight in state.generator_ab.weights]
     for number in range(1, 5):
         step(images(), images())
@@ -397,6 +405,66 @@ def test_averages_follow_the_generators_and_are_what_is_used_after_training():
 
 
 def test_without_averages_the_generators_are_what_is_used_after_training():
-    state = build_state(small_config(), STRATEGY, 10)
+    state = new_state(small_config())
     assert state.translators == (state.generator_ab, state.generator_ba)
-    assert "averages" not in dict(state.trackable(STRATEGY)._trackable_children())
+    assert not [name for name in state.named(STRATEGY) if name.startswith("average")]
+
+
+SPOILED = {
+    "a new weight": {"optimizer__learning_rate": 1e39},
+    "a gradient": {"losses__cycle_weight_a": 1e39},
+    "a square of a gradient": {"losses__cycle_weight_a": 1e30, "optimizer__name": "rmsprop"},
+}
+
+
+@pytest.mark.parametrize("options", SPOILED.values(), ids=SPOILED)
+def test_a_step_that_is_not_finite_changes_nothing(options):
+    config = small_config(**options, training__ema_decay=0.9, discriminator__spectral_norm=True)
+    state = new_state(config)
+    before = snapshot(state.named(STRATEGY))
+    _, is_finite = whole_step(state, config)(images(), images())
+    assert not is_finite
+    for name, value in snapshot(state.named(STRATEGY)).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+def test_metrics_can_be_finite_where_the_new_weights_are_not():
+    config = small_config(optimizer__learning_rate=1e39)
+    metrics, _ = whole_step(new_state(config), config)(images(), images())
+    assert np.isfinite([float(value) for value in metrics.values()]).all()
+
+
+def test_a_call_ends_with_the_step_that_is_not_finite():
+    config = small_config()
+    state = new_state(config)
+    spoiled = images() * np.nan
+    batches = tf.data.Dataset.from_tensor_slices([images(), images(), spoiled, images()])
+    run = build_steps(whole_step(state, config), tf.float32)
+    metrics, is_finite = run(iter(tf.data.Dataset.zip(batches, batches)), tf.constant(4))
+    assert (int(state.step), bool(is_finite)) == (2, False)
+    assert np.isfinite(metrics["loss/discriminator_a"]).tolist() == [True, True, False]
+
+
+def test_a_compiled_update_is_the_uncompiled_one():
+    config = small_config(training__precision="float64", training__ema_decay=0.9)
+    state = new_state(config)
+    real_a, real_b = (tf.cast(images(), tf.float64) for _ in range(2))
+    gradients = compute_gradients(state, config, real_a, real_b, tf.constant(0), 1)
+    plain, compiled = (build_update(state, config, jit_compile)(gradients) for jit_compile in (False, True))
+    for one, other in zip(tf.nest.flatten(plain), tf.nest.flatten(compiled), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
+
+
+def test_a_checkpoint_names_every_variable_that_a_step_changes():
+    config = small_config(training__ema_decay=0.9, discriminator__spectral_norm=True, generator__normalization="batch")
+    state = new_state(config)
+    named = state.named(STRATEGY)
+    before = snapshot(named)
+    whole_step(state, config)(images(), images())
+    weights = [weight for network in (*state.networks, *state.averages) for weight in network.weights]
+    moments = [moment for own in state.generator_moments + state.discriminator_moments for moment in own]
+    pools = [variable for pool in (state.pool_a, state.pool_b) for variable in (pool.images, pool.count)]
+    assert len(named) == len(weights) + len(moments) + len(pools) + 1
+    changed = [name for name, value in snapshot(named).items() if np.any(value != before[name])]
+    assert {"step", "pool_a/images/0", "moment_1/generator_ab/first_conv/kernel"} <= set(changed)
+    assert {name.partition("/")[0] for name in named} == {name.partition("/")[0] for name in changed}

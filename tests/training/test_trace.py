@@ -17,7 +17,7 @@ def make_steps(calls):
     def make(num_steps):
         first = sum(calls)
         calls.append(num_steps)
-        return {"step": np.arange(first, first + num_steps)}
+        return {"step": np.arange(first, first + num_steps)}, True
 
     return make
 
@@ -33,7 +33,7 @@ def test_the_first_steps_of_the_second_call_are_traced(make_steps, tmp_path):
 
 def test_a_traced_call_makes_all_its_steps(make_steps, calls, tmp_path):
     make = traced(make_steps, tmp_path, print)
-    made = [make(num_steps)["step"] for num_steps in (1, 8)]
+    made = [make(num_steps)[0]["step"] for num_steps in (1, 8)]
     assert calls == [1, TRACED_STEPS, 8 - TRACED_STEPS]
     assert np.concatenate(made).tolist() == list(range(9))
 

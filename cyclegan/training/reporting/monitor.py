@@ -4,15 +4,18 @@ import io
 
 import numpy as np
 import PIL.Image
+import tensorflow as tf
 
 from cyclegan.data.sources import Source
 from cyclegan.runtime.atomic_files import write_atomically
-from cyclegan.training.hooks import Call, Hook
+from cyclegan.training.hooks import Call, Hook, mean_metrics
 from cyclegan.training.length import Length
+from cyclegan.training.pacing import is_sample_due
 from cyclegan.training.reporting.progress import Progress, Status
 from cyclegan.training.reporting.samples import Samples
 from cyclegan.training.reporting.summaries import Summaries
 from cyclegan.training.run_directory import Plan
+from cyclegan.training.schedules import learning_rate
 from cyclegan.training.state import State
 
 
@@ -42,7 +45,7 @@ class Monitor(Hook):
         self._state, self._plan, self._progress = state, plan, progress
         self._length, self._global_batch = length, global_batch
         self._samples = Samples(source, plan.config, state)
-        self._summaries = Summaries(plan.folder, progress.line)
+        self._summaries = Summaries(plan.folder, first_step, progress.line)
         if first_step == 0:
             self._summaries.configuration(plan.config)
         self._window: list[Call] = []  # the calls since the last line of losses
@@ -58,7 +61,7 @@ class Monitor(Hook):
             self._progress.losses(status)
             self._write_scalars(status)
             self._window = []
-        if call.step % training.sample_every_steps == 0 or call.step == last_step:
+        if is_sample_due(call.step, training.sample_every_steps) or call.step == last_step:
             self._show_samples(call.step)
 
     def close(self) -> None:
@@ -75,9 +78,7 @@ class Monitor(Hook):
             step=call.step,
             last_step=self._length.num_steps,
             epoch=(call.step - 1) // self._length.steps_per_epoch + 1,
-            metrics={
-                tag: float(np.concatenate([one.metrics[tag] for one in self._window]).mean()) for tag in call.metrics
-            },
+            metrics=mean_metrics(self._window),
             step_seconds=step_seconds,
             images_per_second=self._global_batch / step_seconds,
         )
@@ -89,7 +90,10 @@ class Monitor(Hook):
             status.step,
             shown
             | {
-                "learning_rate": float(self._state.generator_optimizer.learning_rate.numpy()),
+                # of the last update, as everything else in this point
+                "learning_rate": float(
+                    learning_rate(self._plan.config.optimizer, self._length, tf.constant(status.step - 1))
+                ),
                 "speed/images_per_second": status.images_per_second,
                 "speed/step_seconds": status.step_seconds,
             },

@@ -2,6 +2,7 @@
 
 import datetime
 import pathlib
+import threading
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -33,6 +34,8 @@ class Status(NamedTuple):
 class Progress:
     """Lines and a progress bar, or lines alone where the output is not a terminal. All lines also go to `log.txt`.
 
+    Any thread may write a line.
+
     Args:
         console: the console to print to.
         log_file: the `log.txt` of the run, to which lines are appended. None: there is no run directory yet.
@@ -44,6 +47,8 @@ class Progress:
         self._bar: rich.progress.Progress | None = None
         self._task = rich.progress.TaskID(0)
         self._pending: list[str] = []
+        # A signal that arrives during a line writes another one in the same thread, which may take this lock again.
+        self._lock = threading.RLock()
 
     def line(self, text: str) -> None:
         """Prints a line and writes it to `log.txt`."""
@@ -91,15 +96,16 @@ class Progress:
             self._bar = None
 
     def _log(self, text: str) -> None:
-        self._pending.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
-        if self.log_file is None:
-            return
-        try:
-            with self.log_file.open("a", encoding="utf-8") as file:
-                file.writelines(self._pending)
-        except OSError:
-            return  # a full disk must not stop the training, so the lines wait for the next attempt
-        self._pending.clear()
+        with self._lock:
+            self._pending.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+            if self.log_file is None:
+                return
+            try:
+                with self.log_file.open("a", encoding="utf-8") as file:
+                    file.writelines(self._pending)
+            except OSError:
+                return  # a full disk must not stop the training, so the lines wait for the next attempt
+            self._pending.clear()
 
 
 def short_losses(metrics: Mapping[str, float]) -> str:

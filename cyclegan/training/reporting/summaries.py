@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams_api
 
 from cyclegan.config.config import Config
@@ -18,13 +19,20 @@ class Summaries:
 
     Args:
         folder: the run directory.
+        first_step: the number of steps that the run has completed. Points of later steps are removed: they are of a
+            session that went on after the checkpoint that the run continues from, and they will come again.
         report: called with one line if the events cannot be written.
     """
 
-    def __init__(self, folder: pathlib.Path, report: Callable[[str], None]):
+    def __init__(self, folder: pathlib.Path, first_step: int, report: Callable[[str], None]):
         self._report = report
         self._writer: tf.summary.SummaryWriter | None = None
         with self._guarded():
+            for path in sorted(folder.glob("events.out.tfevents.*")):
+                if first_step:
+                    _remove_points_after(first_step, path)
+                else:
+                    path.unlink()
             self._writer = tf.summary.create_file_writer(str(folder))
 
     def configuration(self, config: Config) -> None:
@@ -71,3 +79,22 @@ class Summaries:
         except (OSError, tf.errors.OpError) as error:
             self._writer = None
             self._report(f"No more TensorBoard events are written: {first_line(error).rstrip('.')}. Training goes on.")
+
+
+def _remove_points_after(step: int, path: pathlib.Path) -> None:
+    """Rewrites a file of events without those of steps after `step`, if there are any, and without a damaged end."""
+    kept, num_removed = [], 0
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            if event_pb2.Event.FromString(record).step <= step:
+                kept.append(record)
+            else:
+                num_removed += 1
+    except tf.errors.DataLossError:  # the process was killed while it wrote
+        num_removed += 1
+    if num_removed:
+        temporary = path.with_name(f".{path.name}.tmp")
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for record in kept:
+                writer.write(record)
+        temporary.replace(path)
