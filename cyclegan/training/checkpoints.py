@@ -76,19 +76,12 @@ def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], No
     checkpoints = list_checkpoints(folder)
     for step, path in reversed(checkpoints):
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (
-            OSError,
-            ValueError,
-            EOFError,
-            KeyError,
-            NotImplementedError,
-            RuntimeError,
-            zipfile.BadZipFile,
-        ) as error:
+            _verify(path)
+        except (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
             warn(f"{path} is damaged and is set aside as {_set_aside(path).name}: {first_line(error)}")
             continue
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
         if problem := _misfit(like, arrays):
             raise CycleganError(f"{path} does not fit the configuration of the run: {problem}.")
         return step, arrays
