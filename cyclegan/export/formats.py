@@ -118,6 +118,7 @@ FORMATS = {
         suffix=".pth",
         write=pytorch_file.write,
         load=None,
+        packages=("torch",),
         requires_suffix=False,
         check_bundle=pytorch_file.check_bundle,
     ),

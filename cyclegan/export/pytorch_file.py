@@ -23,6 +23,7 @@ def check_bundle(info: BundleInfo) -> None:
     config = info.generator
     is_resnet, is_batch = config.architecture == "resnet", config.normalization == "batch"
     allowed: dict[str, tuple[object, ...]] = {
+        "architecture": ("resnet", "unet"),
         "normalization": ("instance", "batch", "none"),
         "affine": (None, is_batch),
         "activation": (None, "relu") if is_resnet else (None,),

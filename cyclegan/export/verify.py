@@ -81,10 +81,11 @@ def compare(
         images: float32 [h, w, channels] in [-1, 1] of any sizes; they are fitted to the sizes that are tried.
         size: the height and width of the export. None: any, so two sizes are tried, the second one with all images in
             one batch.
-        limit: the largest difference that is accepted.
+        limit: the largest difference that is accepted; infinite: any difference, as long as all outputs are finite.
 
     Raises:
-        CycleganError: if the export cannot be run, differs by more than `limit`, or computes NaN.
+        CycleganError: if the export cannot be run, differs by more than `limit`, or computes values that are not
+            finite.
     """
     first, *others = sizes_to_try(size, info)
     batches = [fit(image, *first)[np.newaxis] for image in images]
@@ -102,7 +103,12 @@ def compare(
         if check_run := FORMATS[format_].check_run:
             check_run(run, reference, batches[0][0] if size else batches[0][0, :-3, :-1], info, limit)
     largest = float(np.abs(differences).max())
-    if not largest <= limit:  # also if it is NaN
+    if not math.isfinite(largest):
+        raise CycleganError(
+            f"The export to {format_} is not kept: run by {runtime} {version}, it or Keras computes values that are not"
+            " finite."
+        )
+    if largest > limit:
         raise CycleganError(
             f"The export to {format_} is not kept: run by {runtime} {version}, it differs from Keras by {largest:.2g}"
             f" on the scale from -1 to 1. Allowed: {limit:.2g}."

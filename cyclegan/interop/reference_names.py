@@ -67,7 +67,16 @@ The kernel of a transposed convolution is [in, out, height, width] in the refere
 
 
 def layers_of(config: GeneratorConfig | DiscriminatorConfig) -> list[LayerNames]:
-    """Lists the layers of a network in the order of the reference."""
+    """Lists the layers of a network in the order of the reference.
+
+    Raises:
+        UsageError: if the reference does not have this architecture.
+    """
+    if config.architecture not in _LAYERS:
+        raise UsageError(
+            f"`architecture` must be {' or '.join(_LAYERS)}, because the PyTorch implementation has no others. Received:"
+            f" {config.architecture}."
+        )
     return [LayerNames(*names) for names in _LAYERS[config.architecture](config)]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from cyclegan.errors import CycleganError
+from cyclegan.errors import CycleganError, first_line
 
 
 def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
@@ -73,8 +73,8 @@ def set_weights(model: keras.Model, data: bytes, received: dict[str, tuple[int, 
         path: place of the file, for messages.
 
     Raises:
-        CycleganError: if the file lacks a weight, has an additional or a differently shaped one, or one with a value
-            that is not finite.
+        CycleganError: if the file lacks a weight, has an additional or a differently shaped one, one with fewer numbers
+            than its header says, or one with a value that is not finite.
     """
     variables = named_weights(model)
     expected = {key: tuple(variable.shape) for key, variable in variables.items()}
@@ -86,6 +86,10 @@ def set_weights(model: keras.Model, data: bytes, received: dict[str, tuple[int, 
         )
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         for key, variable in variables.items():
-            if not np.isfinite(arrays[key]).all():
+            try:
+                value = arrays[key]
+            except Exception as error:  # damaged files raise many kinds of errors, also with an intact header
+                raise CycleganError(f"{path} is damaged: `{key}` cannot be read: {first_line(error)}") from error
+            if not np.isfinite(value).all():
                 raise CycleganError(f"{path} cannot be used: `{key}` has values that are not finite.")
-            variable.assign(arrays[key])
+            variable.assign(value)

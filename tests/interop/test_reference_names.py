@@ -37,6 +37,11 @@ def test_names_of_a_resnet_with_2_blocks_written_out():
     }
 
 
+def test_architecture_without_a_counterpart_in_the_reference_is_refused_with_those_that_have_one():
+    with pytest.raises(UsageError, match="must be resnet or unet or patch or pixel, .* Received: multiscale"):
+        layers_of(DiscriminatorConfig(architecture="multiscale"))
+
+
 def test_dropout_moves_the_second_convolution_of_a_block():
     layers = dict(layer[::-1] for layer in layers_of(GeneratorConfig(num_blocks=1, dropout=0.5)))
     assert layers["residual_1_conv_2"] == "model.10.conv_block.6"

@@ -85,6 +85,19 @@ def test_arrays_must_hold_floating_point_numbers(bias, received):
         read_shapes(npz(**{"last_conv/bias": bias}), PATH)
 
 
+def test_an_array_with_fewer_numbers_than_its_header_says_is_named_with_its_file(model):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for key, array in arrays_of(model).items():
+            file = io.BytesIO()
+            np.lib.format.write_array(file, array, version=(1, 0))
+            archive.writestr(f"{key}.npy", file.getvalue()[: -4 if key == "last_conv/bias" else None])
+    data = buffer.getvalue()
+    with pytest.raises(CycleganError, match=r"^weights\.npz is damaged: `last_conv/bias` cannot be read: ") as error:
+        set_weights(build_generator(CONFIG), data, read_shapes(data, PATH), PATH)
+    assert "\n" not in str(error.value)
+
+
 def test_values_must_be_finite(model):
     data = npz(**arrays_of(model) | {"last_conv/bias": np.array([1, 2, np.nan], np.float32)})
     with pytest.raises(CycleganError, match="`last_conv/bias` has values that are not finite"):
