@@ -74,8 +74,8 @@ def layers_of(config: GeneratorConfig | DiscriminatorConfig) -> list[LayerNames]
     """
     if config.architecture not in _LAYERS:
         raise UsageError(
-            f"`architecture` must be {' or '.join(_LAYERS)}, because the PyTorch implementation has no others. Received:"
-            f" {config.architecture}."
+            f"`architecture` must be {' or '.join(_LAYERS)}, because the PyTorch implementation has no others."
+            f" Received: {config.architecture}."
         )
     return [LayerNames(*names) for names in _LAYERS[config.architecture](config)]
 
