@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from cyclegan.bundle import Direction, WeightsFile, bundle_info, save_bundle
 from cyclegan.config.config import Config
 from cyclegan.config.files import load_config
+from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.interop.reference_names import GeneratorDescription, describe_generator
 from cyclegan.interop.reference_weights import set_reference_weights
@@ -25,7 +26,8 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
             reference uses for generators of this depth.
 
     Returns:
-        A description of the generators in one line.
+        A description of the generators in one line, which says the size of the crops, and how to set it if it was not
+        given.
 
     Raises:
         UsageError: if a file cannot be read or mapped, the two generators differ in their architecture, or `output`
@@ -44,6 +46,7 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
             + "; ".join(f"{files[direction]}: {one.summary()}" for direction, one in found.items())
         )
     config = descriptions[0].config
+    is_assumed, crop_size = crop_size is None, crop_size or _usual_crop_size(config)
     models = {}
     for direction, path in files.items():
         models[direction] = build_generator(config, *found[direction][1:], name=f"generator_{direction}")
@@ -65,20 +68,23 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
         if is_new:
             shutil.rmtree(output, ignore_errors=True)
         raise CycleganError(f"The bundle {output} cannot be written: {error.strerror}.") from error
-    return descriptions[0].summary()
+    summary = f"{descriptions[0].summary()}, crops of {crop_size} pixels in training"
+    return f"{summary} (assumed, because the file does not say it; `--crop-size` sets it)" if is_assumed else summary
 
 
 def _reversed(description: GeneratorDescription) -> GeneratorDescription:
     return GeneratorDescription(description.config, description.channels_out, description.channels_in)
 
 
-def _config_of(
-    description: GeneratorDescription, files: Mapping[Direction, pathlib.Path], crop_size: int | None
-) -> Config:
+def _usual_crop_size(generator: GeneratorConfig) -> int:
+    """The size of the crops that the reference uses for generators of this depth."""
+    if generator.architecture == "unet":
+        return generator.size_multiple
+    return 256 if generator.num_blocks >= 9 else 128
+
+
+def _config_of(description: GeneratorDescription, files: Mapping[Direction, pathlib.Path], crop_size: int) -> Config:
     generator = description.config
-    if crop_size is None:
-        reference_size = 256 if generator.num_blocks >= 9 else 128
-        crop_size = generator.size_multiple if generator.architecture == "unet" else reference_size
     return load_config(
         None,
         [

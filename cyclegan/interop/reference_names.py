@@ -43,11 +43,12 @@ class GeneratorDescription(NamedTuple):
     def summary(self) -> str:
         """The description in one line."""
         config = self.config
-        depth = f"{config.num_levels} levels" if config.architecture == "unet" else f"{config.num_blocks} blocks"
+        is_unet = config.architecture == "unet"
+        depth = _counted(config.num_levels, "level") if is_unet else _counted(config.num_blocks, "block")
         return (
-            f"{config.architecture}, {depth}, {config.filters} filters, {config.normalization} norm"
+            f"{config.architecture}, {depth}, {_counted(config.filters, 'filter')}, {config.normalization} norm"
             f"{' (affine)' if config.affine else ''}{', dropout' if config.dropout else ''},"
-            f" {self.channels_in} channels in, {self.channels_out} out"
+            f" {_counted(self.channels_in, 'channel')} in, {self.channels_out} out"
         )
 
 
@@ -64,6 +65,10 @@ WEIGHTS = (
 The kernel of a convolution is [out, in, height, width] in the reference, and [height, width, in, out] in this package.
 The kernel of a transposed convolution is [in, out, height, width] in the reference, and [height, width, out, in] here.
 """
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def layers_of(config: GeneratorConfig | DiscriminatorConfig) -> list[LayerNames]:
@@ -144,18 +149,7 @@ def describe_generator(arrays: Arrays, source: str) -> GeneratorDescription:
     """
     blocks = {int(match[1]) for name in arrays if (match := re.match(r"model\.(\d+)\.conv_block\.", name))}
     if blocks:
-        places = sorted(
-            {
-                int(match[1])
-                for name in arrays
-                if (match := re.search(r"conv_block\.(\d+)\.weight", name)) and arrays[name].ndim == 4
-            }
-        )
-        if places not in ([1, 5], [1, 6]):
-            raise UsageError(
-                f"{source}: the convolutions of a residual block must be its modules 1 and 5, or 1 and 6 with dropout."
-                f" Received: {' and '.join(map(str, places))}. Blocks with zero padding cannot be imported."
-            )
+        places = _convolutions_of_blocks(arrays, source)
         first, last = "model.1", f"model.{17 + len(blocks)}"
         options: dict[str, object] = {"num_blocks": len(blocks), "dropout": DROPOUT_RATE if places == [1, 6] else 0.0}
         out_axis = 0
@@ -177,6 +171,34 @@ def describe_generator(arrays: Arrays, source: str) -> GeneratorDescription:
         {**options, "filters": arrays[f"{first}.weight"].shape[0], **_normalization(arrays, {last})}
     )
     return GeneratorDescription(config, arrays[f"{first}.weight"].shape[1], arrays[f"{last}.weight"].shape[out_axis])
+
+
+def _convolutions_of_blocks(arrays: Arrays, source: str) -> list[int]:
+    """The numbers of the modules of a residual block that are its two convolutions.
+
+    Raises:
+        UsageError: if the blocks are not those of the reference with reflection padding.
+    """
+    kernels = {
+        match[1]: arrays[name].shape
+        for name in arrays
+        if (match := re.search(r"conv_block\.(\d.*)\.weight$", name)) and arrays[name].ndim == 4
+    }
+    depthwise = [place for place, (out, into, *size) in kernels.items() if into == 1 < out and max(size) > 1]
+    if depthwise:
+        raise UsageError(
+            f"{source} has depthwise-separable residual blocks, as networks from GAN compression have: the kernel of"
+            f" `conv_block.{depthwise[0]}` has shape {kernels[depthwise[0]]}. cyclegan does not have such blocks."
+            " Import the network from before its compression."
+        )
+    places = sorted({int(place) for place in kernels if place.isdecimal()})
+    if places not in ([1, 5], [1, 6]):
+        raise UsageError(
+            f"{source}: the convolutions of a residual block must be its modules 1 and 5, or 1 and 6 with dropout."
+            f" Received: {' and '.join(map(str, places)) or listed(kernels) or 'none'}. Blocks with zero padding cannot"
+            " be imported."
+        )
+    return places
 
 
 def describe_discriminator(arrays: Arrays) -> tuple[DiscriminatorConfig, int] | None:

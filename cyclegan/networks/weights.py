@@ -81,8 +81,8 @@ def set_weights(model: keras.Model, data: bytes, received: dict[str, tuple[int, 
     if expected != received:
         wrong = sorted(key for key in expected.keys() | received.keys() if expected.get(key) != received.get(key))
         raise CycleganError(
-            f"{path} does not fit the architecture. First of {len(wrong)} differences: `{wrong[0]}` must have shape"
-            f" {expected.get(wrong[0])}. Received: {received.get(wrong[0])}."
+            f"{path} does not fit the architecture. First of {len(wrong)} difference{'s' if len(wrong) > 1 else ''}:"
+            f" `{wrong[0]}` must have shape {expected.get(wrong[0])}. Received: {received.get(wrong[0])}."
         )
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         for key, variable in variables.items():

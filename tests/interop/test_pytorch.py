@@ -77,6 +77,21 @@ def test_there_and_back_is_bit_for_bit_and_the_reference_loads_it(name, torch, r
     np.testing.assert_allclose(cyclegan.load_generator(bundle)(x), y, atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("resnet_9blocks_ngf1", [], "256 pixels in training (assumed, because the file does not say it; `--crop-size`"),
+        ("resnet_6blocks_ngf1", [], "128 pixels in training (assumed, because the file does not say it; `--crop-size`"),
+        ("resnet_6blocks_ngf1", ["--crop-size", 64], "64 pixels in training\n"),
+    ],
+)
+def test_an_import_says_the_size_of_the_crops_and_whether_it_was_assumed(name, options, expected, torch, run, tmp_path):
+    source = save(torch, tmp_path / "G.pth", weights(name))
+    result = run("import-pytorch", "--ab", source, "--output", tmp_path / "bundle", *options)
+    assert (result.exit_code, expected in result.stdout) == (0, True), result.output
+    assert load_bundle(tmp_path / "bundle").info.crop_size == int(expected.split()[0])
+
+
 def test_a_published_file_of_long_ago_is_read(torch, run, tmp_path):
     """It has names of parallel training, running statistics of instance norm, and the format before zip."""
     arrays = {f"module.{name}": value for name, value in weights("resnet_9blocks_ngf1").items()}
@@ -86,7 +101,7 @@ def test_a_published_file_of_long_ago_is_read(torch, run, tmp_path):
     source = save(torch, tmp_path / "old.pth", arrays, _use_new_zipfile_serialization=False)
     result = run("import-pytorch", "--ab", source, "--output", tmp_path / "bundle")
     assert result.exit_code == 0, result.output
-    assert "resnet, 9 blocks, 1 filters, instance norm, 3 channels in, 3 out" in result.stdout
+    assert "resnet, 9 blocks, 1 filter, instance norm, 3 channels in, 3 out" in result.stdout
 
 
 def test_two_directions_with_different_channels_make_one_bundle(torch, rewrite, run, tmp_path):

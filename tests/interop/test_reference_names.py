@@ -103,6 +103,29 @@ def test_names_and_shapes_describe_a_resnet(options, config, channels):
     assert describe_generator(resnet(**options), "x") == GeneratorDescription(GeneratorConfig(**config), *channels)
 
 
+def depthwise_separable():
+    """A generator with one block, whose two convolutions are a depthwise and a pointwise one with a norm between."""
+    arrays = {name: array for name, array in resnet(blocks=1).items() if "conv_block" not in name}
+    for place in (1, 6):
+        arrays[f"model.10.conv_block.{place}.conv.0.weight"] = np.zeros((16, 1, 3, 3), "float32")
+        arrays[f"model.10.conv_block.{place}.conv.0.bias"] = np.zeros(16, "float32")
+        arrays[f"model.10.conv_block.{place}.conv.2.weight"] = np.zeros((16, 16, 1, 1), "float32")
+        arrays[f"model.10.conv_block.{place}.conv.2.bias"] = np.zeros(16, "float32")
+    return arrays
+
+
+def test_depthwise_separable_blocks_are_refused_with_their_true_cause():
+    with pytest.raises(UsageError, match=r"^x has depthwise-separable residual blocks, .* `conv_block\.1\.conv\.0` has"
+                       r" shape \(16, 1, 3, 3\)\. cyclegan does not have such blocks"):  # fmt: skip
+        describe_generator(depthwise_separable(), "x")
+
+
+def test_a_block_whose_convolutions_have_other_names_is_refused_with_these_names():
+    arrays = {name.replace(".weight", ".conv.weight"): array for name, array in resnet(blocks=1).items()}
+    with pytest.raises(UsageError, match=r"Received: 1\.conv; 5\.conv\."):
+        describe_generator(arrays, "x")
+
+
 def test_weights_of_other_networks_are_refused_by_name():
     discriminator = {f"model.{place}.weight": np.zeros((1, 1, 4, 4)) for place in (0, 2, 5, 8)}
     with pytest.raises(UsageError, match=r"x is not a generator .* it is a discriminator \(patch\)"):

@@ -114,5 +114,5 @@ def test_values_must_be_finite(model):
 )
 def test_the_first_weight_that_does_not_fit_is_named(model, change, message):
     data = npz(**{key: array for key, array in (arrays_of(model) | change).items() if array is not None})
-    with pytest.raises(CycleganError, match=f"First of 1 differences: {message}"):
+    with pytest.raises(CycleganError, match=f"First of 1 difference: {message}"):
         set_weights(model, data, read_shapes(data, PATH), PATH)
