@@ -60,7 +60,9 @@ def command(model: Path, direction: Literal["ab", "ba"], format_: str, output: P
     import_tensorflow()
     from cyclegan.bundle import load_bundle
     from cyclegan.export.export import export_generator
+    from cyclegan.runtime.devices import device_names
 
+    device_names("cpu")  # an export needs no GPU, and must not take memory from a run
     found = export_generator(load_bundle(model), direction, format_, output, **options)
     click.echo(f"{click.format_filename(output)}: generator {direction} of {click.format_filename(model)}")
     if found:

@@ -33,7 +33,9 @@ def command(ab: Path, ba: Path | None, output: Path, crop_size: int | None) -> N
     import_tensorflow()
     from cyclegan.bundle import Direction
     from cyclegan.interop.pytorch import import_pytorch
+    from cyclegan.runtime.devices import device_names
 
+    device_names("cpu")  # an import needs no GPU, and must not take memory from a run
     files: dict[Direction, Path] = {"ab": ab}
     if ba:
         files["ba"] = ba

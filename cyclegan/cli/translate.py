@@ -118,6 +118,7 @@ def command(
     from cyclegan.translation.folder import translate_images
     from cyclegan.translation.settings import Settings
 
+    names = device_names(devices) if engine == "local" else []
     console = Console(stderr=True)
 
     def say(line: str) -> None:
@@ -133,7 +134,7 @@ def command(
             cycle=cycle,
             gallery=gallery,
             grid=grid,
-            devices=device_names(devices) if engine == "local" else (),
+            devices=names,
             engine=engine,
             strict=strict,
             say=say,

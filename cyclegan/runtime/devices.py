@@ -1,5 +1,11 @@
-"""Which devices a command uses, and the `tf.distribute` strategy over them."""
+"""Which devices a command uses, and the `tf.distribute` strategy over them.
 
+The GPUs that a command does not use are hidden from TensorFlow, and the memory of the others is taken when it is
+needed. Otherwise TensorFlow takes all memory of all GPUs at its start, and two runs on one machine are in each other's
+way.
+"""
+
+import contextlib
 import re
 from typing import NamedTuple
 
@@ -16,45 +22,38 @@ class Devices(NamedTuple):
 
 
 def choose_devices(request: str = "auto") -> Devices:
-    """Turns the value of `--devices` into a strategy.
+    """Turns the value of `--devices` into a strategy, and hides all other GPUs from this process.
 
-    Call it before anything else uses TensorFlow, because logical CPUs cannot be created later.
+    Call it before anything else uses TensorFlow, because devices cannot be hidden or made later.
 
     Args:
         request: "auto" for all GPUs or, without a GPU, the CPU; "cpu"; "cpu:N" for N logical CPUs as N replicas; "gpu"
             for all GPUs; "gpu:0,1" for the GPUs with these numbers.
 
     Raises:
-        UsageError: for any other request, or if a requested GPU does not exist.
+        UsageError: for any other request, if a requested GPU does not exist, or if it is too late for the request.
     """
-    match = re.fullmatch(r"auto|cpu(?::(\d+))?|gpu(?::(\d+(?:,\d+)*))?", request)
-    if not match or match[1] == "0":
-        raise UsageError(
-            f"`--devices` must be one of auto, cpu, cpu:N, gpu, gpu:0,1. Received: {request}. Example: --devices cpu:2"
-        )
-    gpus = tf.config.list_physical_devices("GPU")
-    if request.startswith("cpu"):
-        return _cpus(int(match[1] or 1), "as asked")
-    if request.startswith("gpu"):
-        if not gpus:
-            raise UsageError(
-                f"`--devices {request}` asks for a GPU, but TensorFlow sees none. Use --devices cpu, or install"
-                " a driver and the extra `gpu`; `cyclegan version` lists the devices."
-            )
-        numbers = [int(number) for number in match[2].split(",")] if match[2] else list(range(len(gpus)))
-        missing = [number for number in numbers if number >= len(gpus)]
-        if missing:
-            raise UsageError(
-                f"`--devices {request}` asks for GPU {missing[0]}, but TensorFlow sees GPUs 0 to {len(gpus) - 1}."
-            )
-        return _gpus(sorted(set(numbers)), "as asked")
-    if gpus:
-        return _gpus(list(range(len(gpus))), f"TensorFlow sees {len(gpus)}")
-    return _cpus(1, "TensorFlow sees no GPU")
+    physical = tf.config.list_physical_devices("GPU")
+    numbers = visible_gpus(request, len(physical))
+    names = device_names(request)
+    if numbers:
+        why = "as asked" if request.startswith("gpu") else f"TensorFlow sees {len(physical)}"
+        if len(names) == 1:
+            return Devices(tf.distribute.OneDeviceStrategy(names[0]), f"GPU {numbers[0]} ({why})")
+        listed = ", ".join(map(str, numbers))
+        return Devices(tf.distribute.MirroredStrategy(names), f"GPUs {listed}, one replica each ({why})")
+    why = "as asked" if request.startswith("cpu") else "TensorFlow sees no GPU"
+    if len(names) == 1:
+        return Devices(tf.distribute.OneDeviceStrategy(names[0]), f"CPU ({why})")
+    # NCCL does not work on CPUs. A reduction on one device also keeps the order of the sum, and so the bits.
+    strategy = tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice(names[0]))
+    return Devices(strategy, f"{len(names)} logical CPUs, one replica each ({why})")
 
 
 def device_names(request: str = "auto") -> list[str]:
-    """TensorFlow's names of the devices that `choose_devices` chooses, for work that does not need a strategy.
+    """TensorFlow's names of the devices, for work that does not need a strategy. Other GPUs are hidden.
+
+    TensorFlow counts only the GPUs that it sees: if GPU 3 alone is visible, its name is "/gpu:0".
 
     Args:
         request: as for `choose_devices`.
@@ -62,32 +61,55 @@ def device_names(request: str = "auto") -> list[str]:
     Raises:
         UsageError: as for `choose_devices`.
     """
-    return list(choose_devices(request).strategy.extended.worker_devices)
+    physical = tf.config.list_physical_devices("GPU")
+    numbers = visible_gpus(request, len(physical))
+    num_cpus = int(request.partition(":")[2]) if request.startswith("cpu:") else 1
+    try:
+        tf.config.set_visible_devices([physical[number] for number in numbers], "GPU")
+        if num_cpus > 1:
+            _make_logical_cpus(num_cpus)
+    except RuntimeError as error:
+        raise UsageError(
+            f"`--devices {request}` must be chosen before TensorFlow is used in this process. Start a new process."
+        ) from error
+    for number in numbers:
+        # A process that has used its GPUs already, or has divided them, has decided about their memory.
+        with contextlib.suppress(RuntimeError, ValueError):
+            tf.config.experimental.set_memory_growth(physical[number], True)
+    return [f"/gpu:{place}" for place in range(len(numbers))] or [f"/cpu:{number}" for number in range(num_cpus)]
 
 
-def _gpus(numbers: list[int], reason: str) -> Devices:
-    names = [f"/gpu:{number}" for number in numbers]
-    if len(names) == 1:
-        return Devices(tf.distribute.OneDeviceStrategy(names[0]), f"GPU {numbers[0]} ({reason})")
-    listed = ", ".join(str(number) for number in numbers)
-    return Devices(tf.distribute.MirroredStrategy(names), f"GPUs {listed}, one replica each ({reason})")
+def visible_gpus(request: str, num_gpus: int) -> list[int]:
+    """The numbers of the GPUs that stay visible for a request; none if the CPU does the work.
+
+    Args:
+        request: as for `choose_devices`.
+        num_gpus: the number of GPUs of this machine.
+
+    Raises:
+        UsageError: if the request is not allowed, or names a GPU that does not exist.
+    """
+    match = re.fullmatch(r"auto|cpu(?::(\d+))?|gpu(?::(\d+(?:,\d+)*))?", request)
+    if not match or (match[1] and int(match[1]) == 0):
+        raise UsageError(
+            f"`--devices` must be one of auto, cpu, cpu:N, gpu, gpu:0,1. Received: {request}. Example: --devices cpu:2"
+        )
+    if request.startswith("cpu"):
+        return []
+    if request.startswith("gpu") and not num_gpus:
+        raise UsageError(
+            f"`--devices {request}` asks for a GPU, but TensorFlow sees none. Use --devices cpu, or install"
+            " a driver and the extra `gpu`; `cyclegan version` lists the devices."
+        )
+    numbers = sorted({int(number) for number in match[2].split(",")}) if match[2] else list(range(num_gpus))
+    if missing := [number for number in numbers if number >= num_gpus]:
+        seen = f"GPUs 0 to {num_gpus - 1}" if num_gpus > 1 else "GPU 0 only"
+        raise UsageError(f"`--devices {request}` asks for GPU {missing[0]}, but TensorFlow sees {seen}.")
+    return numbers
 
 
-def _cpus(count: int, reason: str) -> Devices:
-    if count == 1:
-        return Devices(tf.distribute.OneDeviceStrategy("/cpu:0"), f"CPU ({reason})")
+def _make_logical_cpus(count: int) -> None:
+    """Divides the CPU into logical CPUs, unless it has been divided so already."""
     cpu = tf.config.list_physical_devices("CPU")[0]
-    configured = tf.config.get_logical_device_configuration(cpu) or []
-    if len(configured) != count:
-        try:
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-        except RuntimeError as error:
-            raise UsageError(
-                f"`--devices cpu:{count}` must be chosen before TensorFlow is used in this process."
-            ) from error
-    # NCCL does not work on CPUs. A reduction on one device also keeps the order of the sum, and so the bits.
-    strategy = tf.distribute.MirroredStrategy(
-        [f"/cpu:{number}" for number in range(count)],
-        cross_device_ops=tf.distribute.ReductionToOneDevice("/cpu:0"),
-    )
-    return Devices(strategy, f"{count} logical CPUs, one replica each ({reason})")
+    if len(tf.config.get_logical_device_configuration(cpu) or []) != count:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)

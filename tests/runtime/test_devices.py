@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cyclegan.errors import UsageError
-from cyclegan.runtime.devices import choose_devices
+from cyclegan.runtime.devices import choose_devices, device_names, visible_gpus
 
 NO_GPU = not tf.config.list_physical_devices("GPU")
 
@@ -28,6 +28,73 @@ def test_auto_without_a_gpu_is_the_cpu_and_says_why():
     strategy, description = choose_devices("auto")
     assert strategy.num_replicas_in_sync == 1
     assert description == "CPU (TensorFlow sees no GPU)"
+
+
+@pytest.mark.parametrize(
+    ("request_", "num_gpus", "visible"),
+    [
+        ("auto", 0, []),
+        ("auto", 2, [0, 1]),
+        ("cpu", 2, []),
+        ("cpu:4", 2, []),
+        ("gpu", 3, [0, 1, 2]),
+        ("gpu:1", 2, [1]),
+        ("gpu:3,1,3", 4, [1, 3]),
+    ],
+)
+def test_only_the_gpus_that_were_asked_for_stay_visible(request_, num_gpus, visible):
+    assert visible_gpus(request_, num_gpus) == visible
+
+
+@pytest.mark.parametrize(("num_gpus", "seen"), [(1, "GPU 0 only"), (2, "GPUs 0 to 1")])
+def test_a_gpu_beyond_the_last_is_refused_with_those_that_exist(num_gpus, seen):
+    with pytest.raises(UsageError, match=rf"`--devices gpu:0,2` asks for GPU 2, but TensorFlow sees {seen}\."):
+        visible_gpus("gpu:0,2", num_gpus)
+
+
+class FourGpus:
+    """Stands for TensorFlow's view of a machine with four GPUs, and keeps what is asked of it."""
+
+    def __init__(self, monkeypatch):
+        self.gpus = [tf.config.PhysicalDevice(f"/physical_device:GPU:{number}", "GPU") for number in range(4)]
+        self.visible, self.growing = self.gpus, []
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: {"GPU": self.gpus}[kind])
+        monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: setattr(self, "visible", devices))
+        monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, on: self.growing.append((gpu, on)))
+
+
+@pytest.fixture
+def four_gpus(monkeypatch):
+    return FourGpus(monkeypatch)
+
+
+def test_other_gpus_are_hidden_and_the_visible_ones_are_counted_from_0_again(four_gpus):
+    assert device_names("gpu:1,3") == ["/gpu:0", "/gpu:1"]
+    assert four_gpus.visible == [four_gpus.gpus[1], four_gpus.gpus[3]]
+
+
+def test_memory_of_visible_gpus_is_taken_when_it_is_needed(four_gpus):
+    device_names("gpu:1,3")
+    assert four_gpus.growing == [(four_gpus.gpus[1], True), (four_gpus.gpus[3], True)]
+
+
+def test_the_only_visible_gpu_is_described_by_its_own_number(four_gpus):
+    strategy, description = choose_devices("gpu:2")
+    assert description == "GPU 2 (as asked)" and strategy.extended.worker_devices[0].endswith("GPU:0")
+
+
+def test_no_gpu_is_visible_to_work_on_the_cpu(four_gpus):
+    assert device_names("cpu") == ["/cpu:0"]
+    assert (four_gpus.visible, four_gpus.growing) == ([], [])
+
+
+def test_gpus_cannot_be_hidden_after_tensorflow_was_used(four_gpus, monkeypatch):
+    def refuse(devices, kind):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")  # the words of TensorFlow
+
+    monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
+    with pytest.raises(UsageError, match="`--devices gpu:1` must be chosen before TensorFlow is used"):
+        device_names("gpu:1")
 
 
 def test_logical_cpus_cannot_be_made_after_tensorflow_was_used():
