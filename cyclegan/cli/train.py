@@ -63,10 +63,9 @@ def command(
     if config is None:
         config = _default_config(run_dir, dict(overrides))
 
-    from cyclegan.data.sources import default_data_dir
     from cyclegan.runtime.xla_cache import enable_xla_cache, seal_xla_cache
 
-    cache = enable_xla_cache(data_dir or default_data_dir())
+    cache = enable_xla_cache(say=lambda line: click.echo(line, err=True))
     import_tensorflow()
     from cyclegan.training.session import train
 

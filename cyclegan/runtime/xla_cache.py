@@ -1,8 +1,11 @@
 """A cache of compiled code between runs, so that the second start of a training is quick.
 
-TensorFlow trusts the files in its cache. A damaged file raises an error in the middle of a training, and so does a
-folder that is not writable. Therefore the name of the folder contains everything that the code depends on, the folder
-is tested by writing to it, and each file is checked against a digest before TensorFlow sees it.
+TensorFlow trusts the files in its cache, and runs the code in them. Therefore the cache is in a folder that only its
+owner can read and write, and not in the folder of the data sets, which people share.
+
+A damaged file raises an error in the middle of a training, and so does a folder that is not writable. Therefore the
+name of the folder contains everything that the code depends on, the folder is tested by writing to it, and each file is
+checked against a digest before TensorFlow sees it.
 """
 
 import hashlib
@@ -11,7 +14,10 @@ import json
 import os
 import pathlib
 import platform
+import shlex
+import stat
 import tempfile
+from collections.abc import Callable
 
 MANIFEST = "digests.json"
 
@@ -19,22 +25,39 @@ KEPT_FILES = 30
 """How many of the newest files are kept. A file has about 10 MB, and each shape of a batch or network adds one."""
 
 
-def enable_xla_cache(cache_dir: pathlib.Path) -> pathlib.Path | None:
+def private_cache_dir() -> pathlib.Path:
+    """The folder of the caches of this user: cyclegan in $XDG_CACHE_HOME, or in ~/.cache if that is not set."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return pathlib.Path(home if os.path.isabs(home) else os.path.expanduser("~/.cache")) / "cyclegan"
+
+
+def enable_xla_cache(
+    cache_dir: pathlib.Path | None = None, say: Callable[[str], None] = lambda line: None
+) -> pathlib.Path | None:
     """Makes TensorFlow use the cache. This works only before TensorFlow is imported.
 
     Args:
-        cache_dir: folder of all caches. The cache for this version of TensorFlow and this processor is created in it.
+        cache_dir: folder of all caches; None: `private_cache_dir()`. The cache for this version of TensorFlow and this
+            processor is created in it, readable by its owner only.
+        say: receives one line if other people could put code into the cache.
 
     Returns:
         The folder of the cache, or None if the cache is off: because of `CYCLEGAN_XLA_CACHE=off`, because the folder is
-        not writable, or because the user has configured another cache in `TF_XLA_FLAGS`.
+        not writable or not private, or because the user has configured another cache in `TF_XLA_FLAGS`.
     """
     flags = os.environ.get("TF_XLA_FLAGS", "")
     if os.environ.get("CYCLEGAN_XLA_CACHE") == "off" or "persistent_cache_directory" in flags:
         return None
-    folder = cache_dir / "xla" / _environment_key()
+    # Links are followed here, so that nobody can lead them elsewhere after the folders have been checked.
+    caches = pathlib.Path(os.path.realpath(cache_dir or private_cache_dir()))
+    folder = caches / "xla" / _environment_key()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        caches.parent.mkdir(parents=True, exist_ok=True)
+        for private in (caches, folder.parent, folder):
+            private.mkdir(mode=0o700, exist_ok=True)
+        if reason := _why_not_private(folder):
+            say(f"The cache of compiled code is off: {reason}.")
+            return None
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0" * 65536)
             probe.flush()
@@ -44,6 +67,26 @@ def enable_xla_cache(cache_dir: pathlib.Path) -> pathlib.Path | None:
     # Without the quotes, TensorFlow ends the path at a space.
     os.environ["TF_XLA_FLAGS"] = f'{flags} --tf_xla_persistent_cache_directory="{folder}"'.strip()
     return folder
+
+
+def _why_not_private(folder: pathlib.Path) -> str | None:
+    """Says who else could change the code in a cache; None: nobody but its owner and the administrator.
+
+    A person who can write to a folder can replace the folders in it, unless it has the sticky bit, as /tmp has.
+    """
+    for place in (folder.parent, folder):
+        status = place.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return f"{place} must be a folder that belongs to you. Remove it, or choose another XDG_CACHE_HOME"
+        if status.st_mode & 0o077:
+            return f"{place} must be closed to other people. To close it: chmod 700 {shlex.quote(str(place))}"
+    for above in folder.parent.parents:
+        status = above.stat()
+        if status.st_uid not in (0, os.geteuid()):
+            return f"{above} belongs to another person. Choose another XDG_CACHE_HOME"
+        if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+            return f"other people can write to {above}. To forbid it: chmod go-w {shlex.quote(str(above))}"
+    return None
 
 
 def seal_xla_cache(folder: pathlib.Path) -> None:

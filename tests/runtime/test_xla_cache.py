@@ -1,10 +1,13 @@
 import os
+import pathlib
+import re
+import stat
 import subprocess
 import sys
 
 import pytest
 
-from cyclegan.runtime.xla_cache import KEPT_FILES, enable_xla_cache, seal_xla_cache
+from cyclegan.runtime.xla_cache import KEPT_FILES, enable_xla_cache, private_cache_dir, seal_xla_cache
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,59 @@ def test_only_the_newest_files_are_kept(tmp_path):
     os.environ["TF_XLA_FLAGS"] = ""
     enable_xla_cache(tmp_path)
     assert names(folder) == [f"entry{number:02}" for number in range(2, KEPT_FILES + 2)]
+
+
+@pytest.mark.parametrize(
+    ("xdg", "expected"),
+    [("/caches", "/caches/cyclegan"), ("", "/home/me/.cache/cyclegan"), ("relative", "/home/me/.cache/cyclegan")],
+)
+def test_caches_are_in_the_folder_of_the_user_for_caches(monkeypatch, xdg, expected):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("XDG_CACHE_HOME", xdg)
+    monkeypatch.setenv("CYCLEGAN_DATA_DIR", "/shared")
+    assert private_cache_dir() == pathlib.Path(expected)
+
+
+def test_only_its_owner_can_enter_the_cache(tmp_path):
+    folder = enable_xla_cache(tmp_path / "cyclegan")
+    for place in (folder, folder.parent, tmp_path / "cyclegan"):
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("place", "mode"), [("", 0o755), ("", 0o770), ("..", 0o755), ("../..", 0o775), ("../..", 0o777)]
+)
+def test_a_cache_that_others_can_reach_is_off_and_the_line_says_how_to_close_it(tmp_path, place, mode):
+    folder = enable_xla_cache(tmp_path / "cyclegan")
+    reached = pathlib.Path(os.path.normpath(folder / place))
+    reached.chmod(mode)
+    os.environ["TF_XLA_FLAGS"] = ""
+    lines = []
+    assert enable_xla_cache(tmp_path / "cyclegan", lines.append) is None
+    assert len(lines) == 1 and lines[0].startswith("The cache of compiled code is off: ")
+    assert re.search(rf"chmod (700|go-w) {re.escape(str(reached))}\.$", lines[0])
+    assert os.environ["TF_XLA_FLAGS"] == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the administrator can give folders to others")
+@pytest.mark.parametrize(
+    ("place", "message"), [("", "must be a folder that belongs to you"), ("../..", "another person")]
+)
+def test_a_cache_that_belongs_to_somebody_else_is_off(tmp_path, place, message):
+    folder = enable_xla_cache(tmp_path / "cyclegan")
+    os.chown(os.path.normpath(folder / place), 12345, 12345)
+    os.environ["TF_XLA_FLAGS"] = ""
+    lines = []
+    assert enable_xla_cache(tmp_path / "cyclegan", lines.append) is None
+    assert len(lines) == 1 and message in lines[0]
+
+
+def test_a_link_in_place_of_the_cache_is_not_followed(tmp_path):
+    folder = enable_xla_cache(tmp_path / "cyclegan")
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    os.environ["TF_XLA_FLAGS"] = ""
+    assert enable_xla_cache(tmp_path / "cyclegan") is None
 
 
 def test_the_cache_is_off_where_it_cannot_be_written(tmp_path):
