@@ -1,7 +1,10 @@
 """The command `cyclegan`, which loads its subcommands and turns errors into one line and an exit code."""
 
 import importlib
+import signal
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -19,6 +22,11 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130  # the exit code that shells report after Ctrl-C
+TERMINATED = 143  # the exit code that shells report after SIGTERM
+
+
+class _Terminated(BaseException):
+    """SIGTERM has been received."""
 
 
 class _Commands(click.Group):
@@ -38,7 +46,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _terminable():
+                return super().invoke(ctx)
         except CycleganError as error:
             if ctx.params["debug"]:
                 traceback.print_exc()
@@ -51,6 +60,31 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
+        except _Terminated:
+            click.echo("Terminated.", err=True)
+            ctx.exit(TERMINATED)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the work like Ctrl-C, so that it leaves no temporary files. The second one ends the process at once.
+
+    A command that handles the signal itself, as `train` does, replaces this.
+    """
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise _Terminated
+
+    try:
+        old = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # signals can be handled in the main thread only
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

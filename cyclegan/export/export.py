@@ -88,10 +88,20 @@ def export_generator(
             request = {"format": format_, "direction": direction, "quantize": quantize, "size": size}
             _write_record(record, request, written, bundle.info.weights[direction].sha256, source, comparison)
         _refuse_existing(format_, output)
-        if is_compared:
+        _publish(written, record if is_compared else None, output)
+    return comparison
+
+
+def _publish(written: pathlib.Path, record: pathlib.Path | None, output: pathlib.Path) -> None:
+    """Gives the export and its record their names. If this is interrupted, none of them stays."""
+    try:
+        if record:
             record.rename(_record_of(output))
         written.rename(output)
-    return comparison
+    except BaseException:
+        if record and written.exists() and not record.exists():
+            _record_of(output).unlink()
+        raise
 
 
 def _check_options(format_: str, **options: object) -> None:

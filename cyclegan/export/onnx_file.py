@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,9 @@ def write(model: keras.Model, path: pathlib.Path, conversion: Conversion) -> Non
 
 def load(path: str) -> Runtime:
     """Loads the file with ONNX Runtime on the CPU."""
+    # Otherwise its official packages send what they see of the model and of the machine to Microsoft, and store an
+    # identifier of the machine in the home directory and the file `.ses` in the folder for temporary files.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

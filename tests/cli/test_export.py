@@ -1,6 +1,8 @@
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -88,6 +90,29 @@ def test_nothing_but_our_lines_is_printed(run, tmp_path):
     command = [sys.executable, "-m", "cyclegan", "export", *map(str, arguments)]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 2, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", [".*.tmp", ".*.tmp/generator.onnx"], ids=["at the start", "when it is written"])
+def test_sigterm_leaves_nothing_of_the_export_and_everything_else(run, tmp_path, pattern):
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'cyclegan[onnx]'")
+    out, temporary = tmp_path / "out", tmp_path / "temporary"
+    for folder in (out, temporary):
+        folder.mkdir()
+    (out / "other.onnx").write_text("mine")
+    arguments = ["--model", run, "--direction", "ab", "--format", "onnx", "--output", out / "g.onnx"]
+    command = [sys.executable, "-m", "cyclegan", "export", *map(str, arguments)]
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while not list(out.glob(pattern)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.01)
+                pytest.fail("the export ended before it could be stopped")
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr and process.stderr.read() == "Terminated.\n"
+    assert process.returncode == 143
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("other.onnx", "mine")]
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.slow

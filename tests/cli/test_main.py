@@ -1,6 +1,7 @@
 import importlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -46,6 +47,18 @@ def test_debug_shows_the_traceback_and_keeps_the_exit_code(monkeypatch: pytest.M
 def test_ctrl_c_is_one_line_and_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     result = _run(monkeypatch, KeyboardInterrupt())
     assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
+
+
+def test_sigterm_is_one_line_and_exit_code_143(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def terminate() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setitem(main.commands, "terminate", terminate)
+    result = CliRunner().invoke(main, ["terminate"])
+    assert (result.exit_code, result.stderr) == (143, "Terminated.\n")
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_any_other_exception_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
