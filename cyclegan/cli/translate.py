@@ -157,22 +157,32 @@ def _summary(num_translated: int, num_skipped: int, num_failed: int, output: Pat
 
 
 @contextmanager
-def _progress(console: "Console", say: Callable[[str], None]) -> Iterator[Callable[[int, int, float], None]]:
+def _progress(console: "Console", say: Callable[[str], None]) -> Iterator[Callable[[int, int, int, float], None]]:
     """A bar on a terminal; elsewhere about ten lines."""
     if not console.is_terminal:
 
-        def say_tenths(done: int, total: int, speed: float) -> None:
+        def say_tenths(translated: int, failed: int, total: int, speed: float) -> None:
+            done = translated + failed
             if done * 10 // total > (done - 1) * 10 // total:
-                say(f"{done}/{total} images, {speed:.3g} images/s")
+                say(_state(translated, failed, total, speed))
 
         yield say_tenths
         return
 
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = BarColumn(None), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(
+        BarColumn(None), TextColumn("{task.description}"), TimeRemainingColumn(), console=console, transient=True
+    ) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, total, speed: bar.update(
-            task, completed=done, total=total, description=f"{speed:.3g} images/s"
+        yield lambda translated, failed, total, speed: bar.update(
+            task, completed=translated + failed, total=total, description=_state(translated, failed, total, speed)
         )
+
+
+def _state(translated: int, failed: int, total: int, speed: float) -> str:
+    """How far the work is. The speed is known after the first translation."""
+    parts = [f"{translated}/{total} image{'' if total == 1 else 's'}"]
+    parts += [f"{failed} failed"] if failed else []
+    parts += [f"{speed:.3g} images/s"] if translated else []
+    return ", ".join(parts)

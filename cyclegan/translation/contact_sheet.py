@@ -1,5 +1,6 @@
 """A contact sheet: one picture that shows a selection of images and their translations."""
 
+import io
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -9,8 +10,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cyclegan.data.decoding import ValueRange, read_image_and_alpha
+from cyclegan.data.headers import BadImage, opened
+from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.translation.gallery import LABELS, Entry
 
+_SOFTWARE = 0x0131  # the tag of Exif that names the program which made a picture
+_MARKER = "cyclegan contact sheet"
 _GAP = 4  # between the tiles of a contact sheet, in pixels
 _MARGIN = 24  # around and between its groups
 
@@ -63,6 +68,35 @@ def contact_sheet(
                     tile = _tile(path, tile_size, value_range_of(path))
                     sheet.paste(tile, (left + column * step, _MARGIN + header + row * step))
     return sheet
+
+
+def write_contact_sheet(path: Path, sheet: Image.Image, file_format: str) -> None:
+    """Writes a contact sheet with a mark by which `is_contact_sheet` knows it.
+
+    Args:
+        path: the file; its folder is made.
+        sheet: the picture.
+        file_format: "png", "jpeg" or "webp".
+
+    Raises:
+        OSError: if the file cannot be written.
+        ValueError: if the picture is too large for the format.
+    """
+    exif = Image.Exif()
+    exif[_SOFTWARE] = _MARKER
+    buffer = io.BytesIO()
+    sheet.save(buffer, file_format, exif=exif)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())
+
+
+def is_contact_sheet(path: Path) -> bool:
+    """Whether a file is a contact sheet that `write_contact_sheet` has written, which may be replaced."""
+    try:
+        with opened(path, sys.maxsize) as (image, _):
+            return image.getexif().get(_SOFTWARE) == _MARKER
+    except BadImage:
+        return False
 
 
 def _tile(path: Path, size: int, value_range: ValueRange | None) -> Image.Image:

@@ -53,7 +53,7 @@ def run_jobs(
     num_threads = len(devices) + max(2, os.cpu_count() or 1)
     with ThreadPoolExecutor(num_threads) as threads, ThreadPoolExecutor(2) as readers:
         try:
-            looked_at = _ahead(readers, worker.look, jobs, READ_AHEAD)
+            looked_at = ahead(readers, worker.look, jobs, READ_AHEAD)
             batches = _group(looked_at, worker.batch_size)
             with contextlib.closing(_work(batches, worker, threads, num_threads, late)) as finished:
                 for outcomes in finished:
@@ -64,10 +64,10 @@ def run_jobs(
             worker.stopping.set()
 
 
-def _ahead(
+def ahead(
     threads: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item], limit: int
 ) -> Iterator[_Result]:
-    """Works like `map`, and computes at most `limit` results before they are taken."""
+    """Works like `map` in threads, and computes at most `limit` results before they are taken."""
     running: collections.deque[Future[_Result]] = collections.deque()
     for item in items:
         running.append(threads.submit(function, item))

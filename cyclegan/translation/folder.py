@@ -8,19 +8,23 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cyclegan.bundle import Bundle
+from cyclegan.bundle import Bundle, BundleInfo
 from cyclegan.data.decoding import ValueRange
-from cyclegan.data.encoding import FileFormat, levels_of
+from cyclegan.data.encoding import FileFormat
 from cyclegan.data.headers import BadImage, read_header
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.translation.contact_sheet import contact_sheet
+from cyclegan.translation.contact_sheet import contact_sheet, is_contact_sheet, write_contact_sheet
 from cyclegan.translation.engine import run_jobs
 from cyclegan.translation.gallery import Entry, refuse_foreign_pages, write_gallery
 from cyclegan.translation.naming import FORMAT_OF, Job, Naming, name_files, refuse_sources
+from cyclegan.translation.pictures import levels_of_file, make_entries
 from cyclegan.translation.report import REPORT_FILE, Report, new_report, refuse_foreign_report, write_report
 from cyclegan.translation.settings import Outcome, Settings
 
 Engine = Literal["local", "ray"]
+
+Progress = Callable[[int, int, int, float], None]
+"""Called with the numbers of images that were translated, that failed, and of all, and with images per second."""
 
 
 def translate_images(
@@ -37,7 +41,7 @@ def translate_images(
     engine: Engine = "local",
     strict: bool = False,
     say: Callable[[str], None],
-    progress: Callable[[int, int, float], None] = lambda done, total, speed: None,
+    progress: Progress = lambda translated, failed, total, speed: None,
 ) -> Report:
     """Translates images, folders of images and patterns. Each translation has the size of its image.
 
@@ -55,9 +59,9 @@ def translate_images(
         grid: also write a contact sheet, to this file.
         devices: the devices that share the images, by their TensorFlow names.
         engine: "local" works in this process, "ray" on a Ray cluster, or with Ray on this machine if there is none.
-        strict: stop at the first image that fails.
+        strict: stop at the first image that fails, or before the first one if a folder cannot be listed.
         say: receives one line for each image that fails, and one for the first note of each kind.
-        progress: called as (done, total, images per second). Skipped images are not counted.
+        progress: called after each image. Skipped images are not counted.
 
     Raises:
         UsageError: if there are no images, the bundle lacks a direction, or an output would be inside the input.
@@ -72,36 +76,42 @@ def translate_images(
     report = new_report(naming, todo)
     for entry in report.failed:
         say(f"{entry['path']}: {entry['reason']}")
-        if strict:
-            raise CycleganError(f"{entry['path']}: {entry['reason']}.")
+    if strict and report.failed:
+        write_report(report, naming, bundle, settings)
+        raise CycleganError(f"{report.failed[0]['path']}: {report.failed[0]['reason']}. No image was translated.")
 
     record = _recorder(report, say, naming.folder is not None)
     late: list[Outcome] = []
+    stopped: Outcome | None = None
     try:
-        with contextlib.closing(_run(engine, bundle, todo, settings, list(devices), cycle, late)) as outcomes:
+        with contextlib.closing(_run(engine, bundle, todo, settings, list(devices), cycle, strict, late)) as outcomes:
             for done, outcome in enumerate(outcomes, start=1):
                 record(outcome)
-                progress(done, len(todo), report.images_per_second)
+                num_translated = len(report.translated)
+                progress(num_translated, done - num_translated, len(todo), report.images_per_second)
                 if outcome.stops or (strict and outcome.reason):
-                    what = outcome.reason if outcome.stops else f"{outcome.job.name}: {outcome.reason}"
-                    raise CycleganError(f"{what}. Translated before and kept: {len(report.translated)}.")
+                    stopped = outcome
+                    break
     except UsageError:
         raise
     except BaseException:
-        for outcome in late:
-            record(outcome)
-        if not settings.overwrite:
-            report.translated += [job.name for job in _unrecorded(report, todo) if _is_done(job)]
+        _record_rest(report, todo, late, settings, record)
         with contextlib.suppress(CycleganError):  # the error that ended the work is more important
             write_report(report, naming, bundle, settings)
         raise
+    if stopped:
+        _record_rest(report, todo, late, settings, record)
+        with contextlib.suppress(CycleganError):
+            write_report(report, naming, bundle, settings)
+        what = stopped.reason if stopped.stops else f"{stopped.job.name}: {stopped.reason}"
+        raise CycleganError(f"{what}. Translated and kept: {len(report.translated)}.")
     write_report(report, naming, bundle, settings)
 
-    entries = _entries(naming.jobs, say) if gallery or grid else []
+    whole = [job for job in naming.jobs if _is_done(job) and _is_whole(job, say)] if gallery or grid else []
     if gallery:
-        _write_gallery(output, entries, title=f"{bundle.info.provenance.dataset}, {settings.direction}")
+        _write_gallery(output, whole, bundle.info, settings, say)
     if grid:
-        _write_grid(grid, entries, naming.jobs, bundle.info.value_range)
+        _write_grid(grid, whole, bundle.info)
     return report
 
 
@@ -111,8 +121,11 @@ def _refuse_to_replace(naming: Naming, output: Path, settings: Settings, gallery
         refuse_foreign_report(naming.folder)
     if grid:
         refuse_sources(naming.jobs, [grid])
-        if os.path.exists(grid) and not settings.overwrite:
-            raise UsageError(f"{grid} exists already. Remove it, choose another `--grid`, or use `--overwrite`.")
+        if os.path.exists(grid) and not settings.overwrite and not is_contact_sheet(grid):
+            raise UsageError(
+                f"{grid} exists and is not a contact sheet of cyclegan. Remove it, choose another `--grid`, or use"
+                " `--overwrite`."
+            )
         if any(os.path.abspath(grid) == os.path.abspath(path) for job in naming.jobs for path in job.files):
             raise UsageError(f"{grid} is the translation of an image. Choose another `--grid`.")
     if gallery:
@@ -120,7 +133,7 @@ def _refuse_to_replace(naming: Naming, output: Path, settings: Settings, gallery
 
 
 def _is_done(job: Job) -> bool:
-    return all(os.path.isfile(path) for path in job.files)
+    return all(os.path.isfile(path) for path in job.translations)
 
 
 def _recorder(report: Report, say: Callable[[str], None], is_folder: bool) -> Callable[[Outcome], None]:
@@ -141,6 +154,17 @@ def _recorder(report: Report, say: Callable[[str], None], is_folder: bool) -> Ca
     return record
 
 
+def _record_rest(
+    report: Report, jobs: list[Job], late: list[Outcome], settings: Settings, record: Callable[[Outcome], None]
+) -> None:
+    """Adds the images that were finished after the work was stopped, also those by processes of Ray."""
+    for outcome in late:
+        record(outcome)
+    if not settings.overwrite:
+        recorded = {*report.translated, *(entry["path"] for entry in report.failed)}
+        report.translated += [job.name for job in jobs if job.name not in recorded and _is_done(job)]
+
+
 def _run(
     engine: Engine,
     bundle: Bundle,
@@ -148,58 +172,47 @@ def _run(
     settings: Settings,
     devices: list[str],
     cycle: bool,
+    strict: bool,
     late: list[Outcome],
 ) -> Generator[Outcome]:
     if engine == "ray":
         from cyclegan.translation.ray_engine import run_jobs_on_ray
 
-        return run_jobs_on_ray(bundle, jobs, settings, cycle=cycle)
+        return run_jobs_on_ray(bundle, jobs, settings, cycle=cycle, strict=strict)
     return run_jobs(bundle, jobs, settings, devices, cycle=cycle, late=late)
 
 
-def _unrecorded(report: Report, jobs: list[Job]) -> list[Job]:
-    """The jobs whose outcome is not known. Processes of Ray may have finished some of them."""
-    recorded = {*report.translated, *(entry["path"] for entry in report.failed)}
-    return [job for job in jobs if job.name not in recorded]
-
-
-def _entries(jobs: Sequence[Job], say: Callable[[str], None]) -> list[Entry]:
-    """What a gallery shows: the images whose files are complete, also those of earlier calls."""
-    return [entry for job in jobs if _is_done(job) and (entry := _entry(job, say))]
-
-
-def _entry(job: Job, say: Callable[[str], None]) -> Entry | None:
-    """None, and a line for the user, if a file has been damaged since it was written."""
-    for path in job.files:
+def _is_whole(job: Job, say: Callable[[str], None]) -> bool:
+    """Whether the translations can be shown; if one has been damaged since it was written, a line for the user."""
+    for path in job.translations:
         try:
             read_header(path, max_pixels=sys.maxsize)
         except BadImage as error:
             say(f"{error}. This translation is not shown. Remove the file to have it written again.")
-            return None
-    return Entry(job.name, job.picture or job.source, job.output, job.cycled)
+            return False
+    return True
 
 
-def _write_gallery(folder: Path, entries: list[Entry], title: str) -> None:
+def _write_gallery(
+    folder: Path, jobs: list[Job], info: BundleInfo, settings: Settings, say: Callable[[str], None]
+) -> None:
     try:
-        write_gallery(folder, entries, title=title)
+        entries = make_entries(jobs, info, settings, say)
+        write_gallery(folder, entries, title=f"{info.provenance.dataset}, {settings.direction}")
     except OSError as error:
         raise CycleganError(f"The gallery in {folder} cannot be written: {error.strerror}.") from error
 
 
-def _write_grid(path: Path, entries: list[Entry], jobs: Sequence[Job], value_range: ValueRange | None) -> None:
-    if not entries:
+def _write_grid(path: Path, jobs: list[Job], info: BundleInfo) -> None:
+    if not jobs:
         raise CycleganError(f"The contact sheet {path} cannot be written: there is no translation to show.")
-    sources = {job.name: job.source for job in jobs}
-    shown = [entry._replace(input=sources[entry.name]) for entry in entries]
-    inputs = {entry.input for entry in shown}
+    inputs = {job.source for job in jobs}
 
     def value_range_of(file: Path) -> ValueRange | None:
-        if value_range is None or file in inputs:
-            return value_range
-        return levels_of(value_range, FORMAT_OF[file.suffix.lower()])[:2]
+        return info.value_range if file in inputs else levels_of_file(file, info)
 
+    entries = [Entry(job.name, job.source, job.output, job.cycled) for job in jobs]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(shown, value_range_of=value_range_of).save(path)
+        write_contact_sheet(path, contact_sheet(entries, value_range_of=value_range_of), FORMAT_OF[path.suffix.lower()])
     except (OSError, ValueError, BadImage) as error:
         raise CycleganError(f"The contact sheet {path} cannot be written: {error}") from error

@@ -16,6 +16,10 @@ FORMAT_OF: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpe
 """The format of a file by its suffix. With the format `same`, images with other suffixes become PNG."""
 
 
+_PICTURES = {"input": ".webp", "output": ".output.webp", "cycled": ".cycled.webp"}
+"""The ends of the names of the pictures of a gallery."""
+
+
 class Job(NamedTuple):
     """One image and the files that it becomes.
 
@@ -24,7 +28,7 @@ class Job(NamedTuple):
         name: the path of the image below the input folder, in POSIX form.
         output: the file of its translation.
         cycled: the file of the translation that is translated back; None: it is not wanted.
-        picture: the file of a copy of the image that browsers can show; None: it is not wanted.
+        picture: the file of a copy of the image that browsers can show; None: no gallery is wanted.
     """
 
     source: Path
@@ -34,9 +38,20 @@ class Job(NamedTuple):
     picture: Path | None
 
     @property
+    def translations(self) -> list[Path]:
+        """The files that a network computes."""
+        return [path for path in (self.output, self.cycled) if path]
+
+    @property
     def files(self) -> list[Path]:
-        """All files that the image becomes."""
-        return [path for path in (self.output, self.cycled, self.picture) if path]
+        """All files that the image becomes, with the pictures of a gallery."""
+        pictures = [self.picture, *map(self.picture_of, self.translations)] if self.picture else []
+        return [*self.translations, *pictures]
+
+    def picture_of(self, translation: Path) -> Path:
+        """The file of a copy of one of the translations that browsers can show."""
+        assert self.picture
+        return self.picture.with_suffix(_PICTURES["output" if translation == self.output else "cycled"])
 
 
 class Naming(NamedTuple):
@@ -168,13 +183,13 @@ def _files(
         for number in itertools.count():
             family = _family(name, number, file_format, cycle)
             folded = {path.casefold() for path in family if path}
-            picture = f"gallery/{name}{f'-{number}' if number > 1 else ''}.webp" if gallery else None
+            picture = f"gallery/{name}{f'-{number}' if number > 1 else ''}" if gallery else None
             if picture:
-                folded.add(picture.casefold())
+                folded |= {f"{picture}{end}".casefold() for end in _PICTURES.values()}
             if folded.isdisjoint(taken) and (number or all(claims[path] == 1 for path in folded if path in claims)):
                 break
         taken |= folded
-        yield *family, picture
+        yield *family, f"{picture}{_PICTURES['input']}" if picture else None
 
 
 def _folders(name: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The work of the engine on a Ray cluster, with Ray Data."""
 
+import contextlib
 import logging
 import pickle
 from collections.abc import Generator
@@ -18,18 +19,29 @@ JOBS_PER_TASK = 64
 class _Actor:
     """A process of the cluster, with the model. Jobs and outcomes travel as pickled bytes."""
 
-    def __init__(self, folder: str, settings: Settings, cycle: bool):
-        self._bundle, self._settings, self._cycle = load_bundle(folder), settings, cycle
+    def __init__(self, folder: str, settings: Settings, cycle: bool, strict: bool):
+        self._bundle, self._settings, self._cycle, self._strict = load_bundle(folder), settings, cycle, strict
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         from cyclegan.runtime.devices import device_names
 
         jobs = [pickle.loads(job) for job in batch["job"]]
-        outcomes = run_jobs(self._bundle, jobs, self._settings, device_names("auto"), cycle=self._cycle)
+        outcomes: list[Outcome] = []
+        late: list[Outcome] = []
+        work = run_jobs(self._bundle, jobs, self._settings, device_names("auto"), cycle=self._cycle, late=late)
+        with contextlib.closing(work):
+            for outcome in work:
+                outcomes.append(outcome)
+                if outcome.stops or (self._strict and outcome.reason):
+                    break
+        # Failures come last, because nothing is taken after the one that stops the work.
+        outcomes = sorted(outcomes + late, key=lambda outcome: outcome.reason is not None)
         return {"outcome": [pickle.dumps(outcome) for outcome in outcomes]}
 
 
-def run_jobs_on_ray(bundle: Bundle, jobs: list[Job], settings: Settings, *, cycle: bool) -> Generator[Outcome]:
+def run_jobs_on_ray(
+    bundle: Bundle, jobs: list[Job], settings: Settings, *, cycle: bool, strict: bool
+) -> Generator[Outcome]:
     """Works like `run_jobs`, in the processes of a Ray cluster, or of Ray on this machine if no cluster is running.
 
     There is one process for each GPU, or one for each machine if there are no GPUs. The bundle, the images and the
@@ -56,7 +68,7 @@ def run_jobs_on_ray(bundle: Bundle, jobs: list[Job], settings: Settings, *, cycl
         batch_size=JOBS_PER_TASK,
         compute=ray.data.ActorPoolStrategy(size=num_gpus or len(ray.nodes())),
         num_gpus=1 if num_gpus else 0,
-        fn_constructor_args=(str(bundle.folder.resolve()), settings, cycle),
+        fn_constructor_args=(str(bundle.folder.resolve()), settings, cycle, strict),
     )
     by_name = {job.name: job for job in jobs}
     try:

@@ -21,7 +21,7 @@ class Report:
 
     Attributes:
         translated: images that were translated in this call.
-        skipped: images that were not translated again, because all their files existed.
+        skipped: images that were not translated again, because their translations existed.
         failed: images that could not be translated, each with its `path` and the `reason` in one line.
         renamed: images whose translation keeps their suffix in its name, because another image would get the same
             name; each with the name of its translation.

@@ -26,8 +26,6 @@ from cyclegan.translation.translator import Translator
 LARGE_PIXELS = 4_000_000
 """Only one batch with more pixels than this is worked on at a time. Otherwise each thread would hold one in memory."""
 
-GALLERY_QUALITY = 90
-
 # These errors come from the name of one file, so another image may still be written. All other errors stop the work.
 _ERRORS_OF_ONE_NAME = {errno.ENAMETOOLONG, errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.EILSEQ}
 
@@ -159,12 +157,12 @@ class Worker:
 
     def _write(self, pixels: _Pixels, translated: np.ndarray, cycled: np.ndarray | None) -> Outcome:
         job = pixels.image.job
-        for path, values in ((job.output, translated), (job.cycled, cycled), (job.picture, pixels.colours)):
+        for path, values in ((job.output, translated), (job.cycled, cycled)):
             if path is None or values is None or (os.path.isfile(path) and not self._settings.overwrite):
                 continue
             if pixels.alpha is not None and values.shape[-1] in (1, 3):
                 values = np.concatenate([values, pixels.alpha], axis=-1)
-            data = self._encode_picture(values) if path is job.picture else self._encode(path, values)
+            data = self._encode(path, values)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, data)
@@ -176,11 +174,6 @@ class Worker:
     def _encode(self, path: Path, values: np.ndarray) -> bytes:
         file_format = FORMAT_OF[path.suffix.lower()]
         return encode(values, file_format, value_range=self._info.value_range, quality=self._settings.quality)
-
-    def _encode_picture(self, values: np.ndarray) -> bytes:
-        """Encodes an input for the gallery, with only every n-th pixel if it is too large for WebP."""
-        every = math.ceil(max(values.shape) / LARGEST_SIDE["webp"])
-        return encode(values[::every, ::every], "webp", quality=GALLERY_QUALITY)
 
 
 def _notes(image: SizedImage) -> tuple[Note, ...]:

@@ -115,7 +115,14 @@ def test_broken_image_is_named_on_one_line_and_exits_with_1(run, photos, tmp_pat
     result = _translate(photos, tmp_path / "out", "--model", run)
     assert (result.exit_code, result.stdout) == (1, f"Images translated to {tmp_path / 'out'}: 2. Failed: 1.\n")
     assert f"{photos / '[bold]b.jpg'}: the file is empty\n" in result.stderr
+    assert re.search(r"^2/3 images, 1 failed, [0-9.]+ images/s$", result.stderr, re.MULTILINE)
     assert _names(tmp_path / "out") == ["a.png", "b.png", "report.json"]
+
+
+def test_progress_gives_no_speed_before_the_first_translation_and_counts_one_image(run, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    result = _translate(tmp_path / "a.jpg", tmp_path / "out", "--model", run)
+    assert result.stderr.splitlines()[1:] == ["0/1 image, 1 failed"]
 
 
 @pytest.mark.parametrize(

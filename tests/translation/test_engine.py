@@ -14,7 +14,7 @@ def test_interrupted_work_leaves_whole_files_and_is_continued(bundle, photos, tm
     for number in range(40):
         images.save(photos / f"{number}.jpg", images.noise(64, 64))
 
-    def interrupt(done: int, total: int, speed: float) -> None:
+    def interrupt(done: int, failed: int, total: int, speed: float) -> None:
         if done == 2:
             raise KeyboardInterrupt
 

@@ -108,13 +108,14 @@ def test_existing_outputs_are_skipped_unless_overwritten(bundle, photos, tmp_pat
     assert images.levels(out / "a.png").shape == (8, 8, 3)
 
 
-def test_progress_counts_translated_and_failed_images_up_to_the_total(bundle, photos, tmp_path, images, translate):
+def test_progress_tells_translated_from_failed_images(bundle, photos, tmp_path, images, translate):
     images.save(photos / "a.jpg")
     (photos / "b.jpg").write_text("not an image")
     images.save(photos / "c.jpg")
-    calls: list[tuple[int, int]] = []
-    translate(bundle, photos, tmp_path / "out", progress=lambda done, total, _: calls.append((done, total)))
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    calls: list[tuple[int, int, int]] = []
+    translate(bundle, photos, tmp_path / "out", progress=lambda *counts: calls.append(counts[:3]))
+    assert [translated + failed for translated, failed, _ in calls] == [1, 2, 3]
+    assert calls[-1] == (2, 1, 3)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_contact_sheet_shows_the_value_range_of_the_model(photos, tmp_path, imag
     ("grid", "message"),
     [
         ("photos/a.png", "would replace the input"),
-        ("sheet.png", "sheet.png exists already"),
+        ("sheet.png", "sheet.png exists and is not a contact sheet of cyclegan"),
         ("out/a.png", "is the translation of an image"),
     ],
 )
@@ -239,27 +240,59 @@ def test_a_contact_sheet_replaces_nothing(bundle, photos, tmp_path, grid, messag
     assert (tmp_path / "sheet.png").read_bytes() == b"mine" and not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_listed_does_not_stop_the_rest(
-    bundle, photos, tmp_path, monkeypatch, images, translate
-):
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_second_call_replaces_the_contact_sheet_of_the_first(bundle, photos, tmp_path, suffix, images, translate):
+    sheet = tmp_path / f"sheet.{suffix}"
     images.save(photos / "a.png")
-    monkeypatch.chdir(photos)
-    for _ in range(20):  # to a path longer than the system takes
-        os.mkdir("d" * 250)
-        os.chdir("d" * 250)
-    result = translate(bundle, photos, tmp_path / "out")
-    monkeypatch.undo()
+    translate(bundle, photos, tmp_path / "out", grid=sheet)
+    before = sheet.read_bytes()
+    images.save(photos / "b.png", images.noise(8, 12))
+    assert translate(bundle, photos, tmp_path / "out", grid=sheet) == (1, 1, [])
+    assert sheet.read_bytes() != before
+    assert translate(bundle, photos, tmp_path / "out", grid=sheet) == (0, 2, [])
+
+
+def test_a_contact_sheet_replaces_no_other_picture(bundle, photos, tmp_path, images, translate):
+    images.save(photos / "a.png")
+    mine = images.save(tmp_path / "sheet.png").read_bytes()
+    with pytest.raises(UsageError, match="is not a contact sheet of cyclegan"):
+        translate(bundle, photos, tmp_path / "out", grid=tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").read_bytes() == mine
+
+
+@pytest.fixture
+def unlistable(photos, images):
+    """A folder with one image, and with a folder whose path is longer than the system takes."""
+    images.save(photos / "a.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(photos)
+        for _ in range(20):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+    yield photos
     shutil.rmtree(photos)
+
+
+def test_a_folder_that_cannot_be_listed_does_not_stop_the_rest(bundle, unlistable, tmp_path, translate):
+    result = translate(bundle, unlistable, tmp_path / "out")
     ((path, reason),) = result.failed
-    assert result.num_translated == 1 and path.startswith(str(photos))
+    assert result.num_translated == 1 and path.startswith(str(unlistable))
     assert reason == "the folder cannot be listed: File name too long"
+
+
+def test_strict_reports_a_folder_that_cannot_be_listed_before_the_work(bundle, unlistable, tmp_path, images, translate):
+    with pytest.raises(CycleganError, match=r"cannot be listed: File name too long\. No image was translated\.$"):
+        translate(bundle, unlistable, tmp_path / "out", strict=True)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [entry["reason"] for entry in report["failed"]] == ["the folder cannot be listed: File name too long"]
+    assert (report["translated"], images.files_in(tmp_path / "out")) == ([], [])
 
 
 def test_strict_stops_at_the_first_failure_and_reports_it(bundle, photos, tmp_path, images, translate):
     (photos / "a.jpg").write_bytes(b"")
     for number in range(40):
         images.save(photos / f"b{number}.png", images.noise(64, 64))
-    with pytest.raises(CycleganError, match=r"a\.jpg: the file is empty\. Translated before and kept: \d+"):
+    with pytest.raises(CycleganError, match=r"a\.jpg: the file is empty\. Translated and kept: \d+"):
         translate(bundle, photos, tmp_path / "out", strict=True)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["failed"] == [{"path": "a.jpg", "reason": "the file is empty"}]

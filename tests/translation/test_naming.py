@@ -67,6 +67,8 @@ def test_the_way_back_and_the_pictures_of_a_gallery_lie_beside(photos):
         "out/d.png",
         "out/d.cycled.png",
         "out/gallery/d.webp.webp",
+        "out/gallery/d.webp.output.webp",
+        "out/gallery/d.webp.cycled.webp",
     ]
 
 

@@ -90,7 +90,7 @@ def test_report_of_an_interrupted_call_names_all_that_was_written(bundle, photos
     translate(bundle, photos, tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
 
-    def interrupt(done: int, total: int, speed: float) -> None:
+    def interrupt(done: int, failed: int, total: int, speed: float) -> None:
         if done == 5:
             raise KeyboardInterrupt
 
