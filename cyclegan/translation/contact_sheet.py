@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cyclegan.data.decoding import ValueRange, read_image_and_alpha
+from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.headers import BadImage, opened
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.translation.gallery import LABELS, Entry
 
 _SOFTWARE = 0x0131  # the tag of Exif that names the program which made a picture
 _MARKER = "cyclegan contact sheet"
+Planes = tuple[np.ndarray, np.ndarray | None]
+"""The colours and the alpha of an image, see `read_image_and_alpha`."""
+
 _GAP = 4  # between the tiles of a contact sheet, in pixels
 _MARGIN = 24  # around and between its groups
 
@@ -23,7 +26,7 @@ _MARGIN = 24  # around and between its groups
 def contact_sheet(
     entries: Sequence[Entry],
     *,
-    value_range_of: Callable[[Path], ValueRange | None] = lambda path: None,
+    read: Callable[[Path], Planes] = lambda path: read_image_and_alpha(path, 3, None, sys.maxsize),
     tile_size: int = 192,
     max_rows: int = 24,
 ) -> Image.Image:
@@ -31,8 +34,8 @@ def contact_sheet(
 
     Args:
         entries: at least one entry. If any shown entry has a way back, all rows have a place for it.
-        value_range_of: gives the values of a file that are shown as black and as white; None: the smallest and the
-            largest value of its type.
+        read: reads the colours of a file, float32 [height, width, 3] in [-1, 1] from black to white, and its alpha,
+            [height, width, 1], or None.
         tile_size: the width and height in pixels of the square that each picture is fitted into. Smaller pictures are
             enlarged. Transparent parts are shown on white.
         max_rows: the largest number of entries. If there are more, they are selected at equal distances, from the
@@ -65,7 +68,7 @@ def contact_sheet(
         for row, entry in enumerate(chosen[group * height : (group + 1) * height]):
             for column, path in enumerate(entry[1:]):
                 if path:
-                    tile = _tile(path, tile_size, value_range_of(path))
+                    tile = _tile(read(path), tile_size)
                     sheet.paste(tile, (left + column * step, _MARGIN + header + row * step))
     return sheet
 
@@ -99,10 +102,10 @@ def is_contact_sheet(path: Path) -> bool:
         return False
 
 
-def _tile(path: Path, size: int, value_range: ValueRange | None) -> Image.Image:
+def _tile(planes: Planes, size: int) -> Image.Image:
     """A picture fitted into the middle of a white square."""
-    planes = [plane for plane in read_image_and_alpha(path, 3, value_range, sys.maxsize) if plane is not None]
-    pixels = np.rint((np.concatenate(planes, axis=-1) + 1) * 127.5).astype(np.uint8)
+    values = np.concatenate([plane for plane in planes if plane is not None], axis=-1)
+    pixels = np.rint((values + 1) * 127.5).astype(np.uint8)
     picture = Image.fromarray(pixels).convert("RGBA")
     scale = size / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)

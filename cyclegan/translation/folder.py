@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from cyclegan.bundle import Bundle, BundleInfo
-from cyclegan.data.decoding import ValueRange
+from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.encoding import FileFormat
 from cyclegan.data.headers import BadImage, read_header
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.translation.contact_sheet import contact_sheet, is_contact_sheet, write_contact_sheet
+from cyclegan.translation.contact_sheet import Planes, contact_sheet, is_contact_sheet, write_contact_sheet
 from cyclegan.translation.engine import run_jobs
 from cyclegan.translation.gallery import Entry, refuse_foreign_pages, write_gallery
 from cyclegan.translation.naming import FORMAT_OF, Job, Naming, name_files, refuse_sources
-from cyclegan.translation.pictures import levels_of_file, make_entries
+from cyclegan.translation.pictures import make_entries, read_translation
 from cyclegan.translation.report import REPORT_FILE, Report, new_report, refuse_foreign_report, write_report
 from cyclegan.translation.settings import Outcome, Settings
 
@@ -208,11 +208,13 @@ def _write_grid(path: Path, jobs: list[Job], info: BundleInfo) -> None:
         raise CycleganError(f"The contact sheet {path} cannot be written: there is no translation to show.")
     inputs = {job.source for job in jobs}
 
-    def value_range_of(file: Path) -> ValueRange | None:
-        return info.value_range if file in inputs else levels_of_file(file, info)
+    def read(file: Path) -> Planes:
+        if file in inputs:
+            return read_image_and_alpha(file, 3, info.value_range, sys.maxsize)
+        return read_translation(file, info)
 
     entries = [Entry(job.name, job.source, job.output, job.cycled) for job in jobs]
     try:
-        write_contact_sheet(path, contact_sheet(entries, value_range_of=value_range_of), FORMAT_OF[path.suffix.lower()])
+        write_contact_sheet(path, contact_sheet(entries, read=read), FORMAT_OF[path.suffix.lower()])
     except (OSError, ValueError, BadImage) as error:
         raise CycleganError(f"The contact sheet {path} cannot be written: {error}") from error

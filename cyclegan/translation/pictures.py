@@ -11,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from cyclegan.bundle import BundleInfo
-from cyclegan.data.decoding import ValueRange, read_image_and_alpha
+from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.encoding import LARGEST_SIDE, encode, levels_of
 from cyclegan.data.headers import BadImage, read_header
+from cyclegan.errors import first_line
 from cyclegan.runtime.atomic_files import write_atomically
+from cyclegan.translation.contact_sheet import Planes
 from cyclegan.translation.engine import ahead
 from cyclegan.translation.gallery import Entry
 from cyclegan.translation.naming import FORMAT_OF, Job
@@ -60,38 +63,55 @@ def make_entries(jobs: Iterable[Job], info: BundleInfo, settings: Settings, say:
     return entries
 
 
-def levels_of_file(path: Path, info: BundleInfo) -> ValueRange | None:
-    """The values for black and white in a translation; None: the smallest and the largest value of its type."""
+def read_translation(path: Path, info: BundleInfo) -> Planes:
+    """Reads a file that `encode` has written with the value range of a bundle.
+
+    Returns:
+        The colours and the alpha of the image, see `read_image_and_alpha`.
+
+    Raises:
+        BadImage: if the file cannot be read.
+    """
     low, high, largest = levels_of(info.value_range, FORMAT_OF[path.suffix.lower()])
-    return None if (low, high) == (0, largest) else (low, high)
+    if largest == 255:
+        return read_image_and_alpha(path, 3, (low, high), sys.maxsize)
+    try:  # Pillow reduces colours of 16 bits to 8, which would leave 16 shades of 12 bits
+        pixels = tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy().astype(np.float32)
+    except (OSError, tf.errors.InvalidArgumentError) as error:
+        raise BadImage(path, f"it cannot be read: {first_line(error)}") from error
+    num_colours = 1 if pixels.shape[-1] <= 2 else 3
+    colours = ((pixels[..., :num_colours] - low) / (high - low)).clip(0, 1) * 2 - 1
+    alpha = pixels[..., num_colours:] / largest * 2 - 1
+    return colours.repeat(3 // num_colours, axis=-1), alpha if alpha.size else None
 
 
 def _entry(job: Job, info: BundleInfo, settings: Settings, one_large: threading.Lock) -> Entry:
-    channels_in, channels_out = info.channels(settings.direction)
+    channels, _ = info.channels(settings.direction)
+    limits = info.value_range, settings.max_pixels or info.max_pixels
     header = read_header(job.output, sys.maxsize)
-    max_pixels = settings.max_pixels or info.max_pixels
     picture = functools.partial(_write_picture, again=settings.overwrite)
     with one_large if header.height * header.width > LARGE_PIXELS else contextlib.nullcontext():
         assert job.picture
-        shown = picture(job.picture, job.source, channels_in, info.value_range, max_pixels)
-        translations: list[Path | None] = []
-        for path, channels in ((job.output, channels_out), (job.cycled, channels_in)):
-            levels = path and levels_of_file(path, info)
-            if path and levels:
-                path = picture(job.picture_of(path), path, channels, levels, sys.maxsize)
-            translations.append(path)
-    output, cycled = translations
-    assert output
-    return Entry(job.name, shown, output, cycled)
+        shown = picture(job.picture, job.source, lambda: read_image_and_alpha(job.source, channels, *limits))
+        output, *cycled = (
+            path if _is_shown_right(path, info) else picture(job.picture_of(path), path, read)
+            for path in job.translations
+            for read in [functools.partial(read_translation, path, info)]
+        )
+    return Entry(job.name, shown, output, cycled[0] if cycled else None)
 
 
-def _write_picture(
-    target: Path, source: Path, channels: int, value_range: ValueRange | None, max_pixels: int, *, again: bool
-) -> Path:
+def _is_shown_right(path: Path, info: BundleInfo) -> bool:
+    """Whether a translation goes from black to white in a program that knows only the type of its values."""
+    low, high, largest = levels_of(info.value_range, FORMAT_OF[path.suffix.lower()])
+    return (low, high) == (0, largest)
+
+
+def _write_picture(target: Path, source: Path, read: Callable[[], Planes], *, again: bool) -> Path:
     """Writes a picture of a file with 8 bits, with only every n-th pixel if it is too large for WebP."""
     if not again and _is_current(target, source):
         return target
-    colours, alpha = read_image_and_alpha(source, channels, value_range, max_pixels)
+    colours, alpha = read()
     values = colours if alpha is None else np.concatenate([colours, alpha], axis=-1)
     every = math.ceil(max(values.shape) / LARGEST_SIDE["webp"])
     target.parent.mkdir(parents=True, exist_ok=True)

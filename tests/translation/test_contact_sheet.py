@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.translation.contact_sheet import contact_sheet
 from cyclegan.translation.gallery import Entry
 
@@ -105,7 +106,9 @@ def test_contact_sheet_shows_a_value_range_from_black_to_white(tmp_path):
     for path, (low, high) in ranges.items():
         ramp = np.linspace(low, high, 8).repeat(8).reshape(8, 8).T
         Image.fromarray(ramp.astype(np.float32 if path.suffix == ".tiff" else np.uint16)).save(path)
-    sheet = contact_sheet([Entry("", *paths, None)], value_range_of=ranges.get, tile_size=8)
+    sheet = contact_sheet(
+        [Entry("", *paths, None)], read=lambda path: read_image_and_alpha(path, 3, ranges[path]), tile_size=8
+    )
     for left in (24, 36):
         grey = [sheet.getpixel((left + column, 40 + 4))[0] for column in range(8)]
         np.testing.assert_allclose(grey, np.linspace(0, 255, 8), atol=1)

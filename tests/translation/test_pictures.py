@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from cyclegan.bundle import load_bundle, save_bundle
@@ -44,6 +45,21 @@ def test_pictures_of_12_bits_go_from_black_to_white(deep, photos, tmp_path, name
     shown = _grey(tmp_path / "out" / "gallery" / name)
     assert expected.max() > 100 and np.abs(shown - expected).mean() < 3  # WebP is lossy
     assert f'src="gallery/{name}"' in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_colours_of_12_bits_keep_their_shades(photos, tmp_path, images, translate, make_bundle):
+    """In the gallery, and in the contact sheet, whose tiles of 192 pixels repeat each pixel three times."""
+    bundle = make_bundle(tmp_path / "bundle", 3, 3, value_range=(0.0, 4080.0))
+    ramp = np.linspace(0, 4080, 64).astype(np.uint16)
+    images.save(photos / "a.png", np.repeat(ramp[np.newaxis], 64, axis=0))
+    translate(bundle, photos, tmp_path / "out", gallery=True, grid=tmp_path / "sheet.png")
+    written = tf.io.decode_png((tmp_path / "out" / "a.png").read_bytes(), dtype=tf.uint16).numpy() / 16
+    assert len(np.unique(written)) > 100
+    luma = np.array([0.299, 0.587, 0.114])
+    shown = images.levels(tmp_path / "out" / "gallery" / "a.png.output.webp") @ luma
+    tile = images.levels(tmp_path / "sheet.png")[24 + 28 : 24 + 28 + 192, 24 + 196 : 24 + 196 + 192]
+    assert np.abs(shown - written @ luma).mean() < 3  # WebP is lossy, most of all in colours
+    np.testing.assert_allclose(tile[1::3, 1::3], written, atol=1)
 
 
 def test_a_translation_of_the_whole_range_is_shown_itself(bundle, photos, tmp_path, images, translate):
