@@ -118,7 +118,7 @@ def command(
     from cyclegan.translation.folder import translate_images
     from cyclegan.translation.settings import Settings
 
-    names = device_names(devices) if engine == "local" else []
+    names = device_names(devices if engine == "local" else "cpu")  # the GPUs are for the processes of Ray
     console = Console(stderr=True)
 
     def say(line: str) -> None:

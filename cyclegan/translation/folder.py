@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -74,44 +74,41 @@ def translate_images(
     _refuse_to_replace(naming, output, settings, gallery, grid)
     todo = [job for job in naming.jobs if settings.overwrite or not _is_done(job)]
     report = new_report(naming, todo)
-    for entry in report.failed:
-        say(f"{entry['path']}: {entry['reason']}")
-    if strict and report.failed:
+    failures = [f"{entry['path']}: {entry['reason']}" for entry in report.failed]
+    for failure in failures:
+        say(failure)
+    if strict and failures:
         write_report(report, naming, bundle, settings)
-        raise CycleganError(f"{report.failed[0]['path']}: {report.failed[0]['reason']}. No image was translated.")
+        raise CycleganError(f"{failures[0]}. No image was translated.")
 
     record = _recorder(report, say, naming.folder is not None)
     late: list[Outcome] = []
-    stopped: Outcome | None = None
-    try:
-        with contextlib.closing(_run(engine, bundle, todo, settings, list(devices), cycle, strict, late)) as outcomes:
-            for done, outcome in enumerate(outcomes, start=1):
-                record(outcome)
-                num_translated = len(report.translated)
-                progress(num_translated, done - num_translated, len(todo), report.images_per_second)
-                if outcome.stops or (strict and outcome.reason):
-                    stopped = outcome
-                    break
-    except UsageError:
-        raise
-    except BaseException:
+
+    def finish() -> None:
         _record_rest(report, todo, late, settings, record)
         with contextlib.suppress(CycleganError):  # the error that ended the work is more important
             write_report(report, naming, bundle, settings)
+
+    try:
+        with contextlib.closing(_run(engine, bundle, todo, settings, list(devices), cycle, strict, late)) as outcomes:
+            stopped = _follow(outcomes, report, record, progress, len(todo), strict)
+    except UsageError:
+        raise
+    except BaseException:
+        finish()
         raise
     if stopped:
-        _record_rest(report, todo, late, settings, record)
-        with contextlib.suppress(CycleganError):
-            write_report(report, naming, bundle, settings)
+        finish()
         what = stopped.reason if stopped.stops else f"{stopped.job.name}: {stopped.reason}"
         raise CycleganError(f"{what}. Translated and kept: {len(report.translated)}.")
     write_report(report, naming, bundle, settings)
 
-    whole = [job for job in naming.jobs if _is_done(job) and _is_whole(job, say)] if gallery or grid else []
-    if gallery:
-        _write_gallery(output, whole, bundle.info, settings, say)
-    if grid:
-        _write_grid(grid, whole, bundle.info)
+    if gallery or grid:
+        whole = [job for job in naming.jobs if _is_done(job) and _is_whole(job, say)]
+        if gallery:
+            _write_gallery(output, whole, bundle.info, settings, say)
+        if grid:
+            _write_grid(grid, whole, bundle.info)
     return report
 
 
@@ -152,6 +149,24 @@ def _recorder(report: Report, say: Callable[[str], None], is_folder: bool) -> Ca
                 say(f"{outcome.job.source}: {note.text}.{more}")
 
     return record
+
+
+def _follow(
+    outcomes: Iterable[Outcome],
+    report: Report,
+    record: Callable[[Outcome], None],
+    progress: Progress,
+    total: int,
+    strict: bool,
+) -> Outcome | None:
+    """Records outcomes until one of them stops the work, and returns that one; None if the work was done."""
+    for done, outcome in enumerate(outcomes, start=1):
+        record(outcome)
+        num_translated = len(report.translated)
+        progress(num_translated, done - num_translated, total, report.images_per_second)
+        if outcome.stops or (strict and outcome.reason):
+            return outcome
+    return None
 
 
 def _record_rest(

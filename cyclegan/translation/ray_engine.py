@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import pickle
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -47,6 +48,13 @@ def run_jobs_on_ray(
     There is one process for each GPU, or one for each machine if there are no GPUs. The bundle, the images and the
     outputs must have the same absolute paths on all machines.
 
+    Args:
+        bundle: see `run_jobs`.
+        jobs: see `run_jobs`.
+        settings: see `run_jobs`.
+        cycle: see `run_jobs`.
+        strict: whether a process ends its work on the images that it was given at the first one that fails.
+
     Raises:
         UsageError: if Ray is not installed, the bundle lacks a direction, or a setting is not allowed.
         CycleganError: if the weights are missing or damaged, or a process of the cluster fails.
@@ -60,8 +68,12 @@ def run_jobs_on_ray(
     for direction in ("ab", "ba") if cycle else (settings.direction,):  # errors are raised here, not in an actor
         Translator(bundle, direction, size=settings.size, tile=settings.tile)
     if not ray.is_initialized():
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        with contextlib.suppress(ValueError):  # signals can be handled in the main thread only
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray replaces the handler
     ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     num_gpus = int(ray.cluster_resources().get("GPU", 0))
     outcomes = ray.data.from_items([{"job": pickle.dumps(_absolute(job))} for job in jobs]).map_batches(
         _Actor,

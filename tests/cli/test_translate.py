@@ -159,22 +159,25 @@ def test_missing_and_wrong_required_options_are_one_line_and_exit_with_2(photos,
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_whole_files_and_the_same_command_continues(run, photos, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "line", "code"), [(signal.SIGINT, "Interrupted.\n", 130), (signal.SIGTERM, "Terminated.\n", 143)]
+)
+def test_ctrl_c_and_sigterm_keep_whole_files_and_the_same_command_continues(run, photos, tmp_path, number, line, code):
     with Image.open(photos / "a.jpg") as image:
         image.resize((256, 256)).save(photos / "c.jpg")
-    for number in range(97):
-        (photos / f"{number}.jpg").hardlink_to(photos / "c.jpg")
+    for copy in range(97):
+        (photos / f"{copy}.jpg").hardlink_to(photos / "c.jpg")
     out = tmp_path / "out"
     command = [sys.executable, "-m", "cyclegan", "translate", photos, out, "--model", run, "--direction", "ab"]
     # Shells start background jobs with SIGINT ignored, and their children inherit that.
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, preexec_fn=listen) as process:
         assert process.stderr
-        while (line := process.stderr.readline()) and not line.startswith("10/100 images"):
+        while (said := process.stderr.readline()) and not said.startswith("10/100 images"):
             pass
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read().endswith("Interrupted.\n")
-    assert process.returncode == 130
+        process.send_signal(number)
+        assert process.stderr.read().endswith(line)
+    assert process.returncode == code
     written = list(out.glob("*.png"))
     assert len(json.loads((out / "report.json").read_text())["translated"]) == len(written)
     assert 10 <= len(written) < 100

@@ -37,7 +37,7 @@ def test_names_of_a_resnet_with_2_blocks_written_out():
     }
 
 
-def test_architecture_without_a_counterpart_in_the_reference_is_refused_with_those_that_have_one():
+def test_architecture_that_the_reference_does_not_have_is_refused():
     with pytest.raises(UsageError, match="must be resnet or unet or patch or pixel, .* Received: multiscale"):
         layers_of(DiscriminatorConfig(architecture="multiscale"))
 
