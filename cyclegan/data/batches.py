@@ -69,8 +69,8 @@ class ImageReader:
         """The decoded image of a sample: float32 [height, width, channels] in [-1, 1].
 
         Raises:
-            CycleganError: if more than `data.max_bad_images` files of the domain are broken. The error is also kept in
-                `failure`, because TensorFlow passes on only its text.
+            CycleganError: if more than `data.max_bad_images` files of the domain are broken, or all of them. The error
+                is also kept in `failure`, because TensorFlow passes on only its text.
         """
         size = len(self.paths)
         epoch, position = divmod(int(sample), size)
@@ -81,19 +81,24 @@ class ImageReader:
                 return read_image(path, self.channels, self.config.value_range, max_pixels=self.config.max_pixels)
             except BadImage as error:
                 self._note(path, error)
-        raise self.failure or CycleganError(f"No image in {self.paths[0].parent} can be read.")
+        raise AssertionError("_note raises an error when all images are broken")
 
     def _note(self, path: pathlib.Path, error: BadImage) -> None:
+        """Remembers a broken file, and raises an error if there are too many of them or no others."""
         with self._lock:
             if path not in self._bad:
                 self._bad.add(path)
                 self.report(f"Replaced by the next image: {error}")
             if len(self._bad) > self.config.max_bad_images:
-                self.failure = CycleganError(
-                    f"More than `data.max_bad_images` = {self.config.max_bad_images} files are broken. The last one is"
-                    f" {error}. `cyclegan data check` lists all of them."
-                )
-                raise self.failure
+                problem = f"More than `data.max_bad_images` = {self.config.max_bad_images} files are broken"
+            elif len(self._bad) == len(self.paths):
+                problem = f"All training images of domain {'AB'[self.domain]} are broken"
+            else:
+                return
+            self.failure = CycleganError(
+                f"{problem}. The last one is {error}. `cyclegan data check {path.parent}` lists all of them."
+            )
+            raise self.failure
 
 
 def build_pipeline(

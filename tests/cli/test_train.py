@@ -261,6 +261,22 @@ def test_set_and_option_choose_the_same_preset(train, tmp_path):
     assert option.stdout == setting.stdout
 
 
+def test_training_images_that_are_all_broken_end_the_run_with_one_line(train, tmp_path):
+    """Truncated behind intact headers, and fewer than `data.max_bad_images`."""
+    folder = tmp_path / "photos"
+    for part in ("trainA", "trainB"):
+        (folder / part).mkdir(parents=True)
+        for number in range(2):
+            path = folder / part / f"{number}.jpg"
+            Image.effect_noise((40, 40), 50).convert("RGB").save(path)
+            if part == "trainA":
+                path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    result = train("--dataset", folder, "--steps", 1, "--run-dir", "run")
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("Error: All training images of domain A are broken.")
+    assert result.stderr.count("\n") == 1
+
+
 def test_test_images_that_are_all_broken_cost_no_training(train, tmp_path):
     """Truncated behind an intact header, which the scan at the start cannot see."""
     folder = tmp_path / "photos"

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from cyclegan.config.files import load_config
@@ -109,6 +110,16 @@ def test_too_many_broken_files_end_the_run_with_their_limit(source):
         list(build_pipeline(readers, "float32", 0, 5, 1))
     assert isinstance(readers[1].failure, CycleganError)
     assert "`data.max_bad_images` = 1" in str(readers[1].failure)
+
+
+def test_a_domain_whose_images_are_all_broken_ends_the_run(source):
+    """Also if they are fewer than `data.max_bad_images`."""
+    for path in source.train_b:
+        path.write_bytes(path.read_bytes()[:40])
+    readers = build_readers(source, config(max_bad_images=10), 0, lambda line: None)
+    with pytest.raises(tf.errors.OpError):
+        list(build_pipeline(readers, "float32", 0, 5, 1))
+    assert str(readers[1].failure).startswith("All training images of domain B are broken. The last one is ")
 
 
 def test_views_of_test_images_pass_over_broken_ones(source):
