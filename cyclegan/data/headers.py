@@ -121,7 +121,12 @@ def _reader(start: bytes, length: int) -> type[ImageFile]:
             if reader is WebPImageFile and length < 8 + int.from_bytes(start[4:8], "little"):
                 raise BadImage(None, "the file is truncated", "truncated")
             return reader
-    raise BadImage(None, f"it is not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with {start[:16]!r}")
+    raise BadImage(None, f"it is not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with {_in_words(start[:16])}")
+
+
+def _in_words(start: bytes) -> str:
+    text = " ".join(start.decode("ascii", "replace").split())
+    return f'the text "{text}"' if text and text.isascii() and text.isprintable() else f"the bytes {start.hex(' ')}"
 
 
 def _bad_image(path: Path | None, error: Exception) -> BadImage:

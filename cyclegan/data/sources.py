@@ -78,7 +78,7 @@ def resolve_source(config: DataConfig, data_dir: pathlib.Path, report: Callable[
             report(f"`{name}` means the data set of this name. To use the folder {name} instead, write ./{name}")
         return _source_of_folder(name, prepare_dataset(name, data_dir, report))
     if not folder.is_dir():
-        raise _unknown(name)
+        raise _missing(folder) if os.sep in name else _unknown(name, may_be_folder=True)
     return _source_of_folder(folder.resolve().name, folder)
 
 
@@ -90,7 +90,7 @@ def prepare_dataset(name: str, data_dir: pathlib.Path, report: Callable[[str], N
         CycleganError: if the data set cannot be prepared.
     """
     if name not in NAMED:
-        raise _unknown(name)
+        raise _unknown(name, may_be_folder=False)
     return NAMED[name].prepare(data_dir, report)
 
 
@@ -174,13 +174,17 @@ def _split(
     return tuple(path for path in images if path not in test), tuple(path for path in images if path in test)
 
 
-def _unknown(name: str) -> UsageError:
+def _missing(folder: pathlib.Path) -> UsageError:
+    problem = f"{folder} is not a folder" if folder.exists() else f"The folder {folder} does not exist"
+    return UsageError(f"{problem}. A folder must hold {LAYOUT}. `cyclegan data list` shows the data sets.")
+
+
+def _unknown(name: str, may_be_folder: bool) -> UsageError:
     nearest = difflib.get_close_matches(name.lower(), NAMED, n=1)
     suggestion = f" Did you mean `{nearest[0]}`?" if nearest else ""
-    return UsageError(
-        f"`{name}` is neither a data set nor a folder.{suggestion} The data sets are"
-        f" {', '.join(NAMED)}. A folder must hold {LAYOUT}."
-    )
+    problem = "neither a data set nor a folder" if may_be_folder else "not a data set"
+    folders = f" A folder must hold {LAYOUT}." if may_be_folder else ""
+    return UsageError(f"`{name}` is {problem}.{suggestion} The data sets are {', '.join(NAMED)}.{folders}")
 
 
 def _problem(path: pathlib.Path, max_pixels: int) -> BadImage | None:

@@ -94,10 +94,11 @@ def write_stripes(folder: pathlib.Path, num_train: int = 500, num_test: int = 12
 def read_marker(folder: pathlib.Path) -> dict[str, int] | None:
     """Version and numbers of images of a finished data set; None if the folder is not one."""
     try:
-        marker: dict[str, int] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        return marker
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    is_whole = isinstance(marker, dict) and marker.keys() == {"version", "num_train", "num_test"}
+    return marker if is_whole and all(type(value) is int for value in marker.values()) else None
 
 
 def pictures_of(scene: Scene, split: str) -> dict[str, np.ndarray]:

@@ -47,7 +47,8 @@ def test_prepare_says_where_the_data_set_is(tmp_path: pathlib.Path) -> None:
 def test_prepare_of_an_unknown_name_is_wrong_use(tmp_path: pathlib.Path) -> None:
     result = run("prepare", "stripe", "--data-dir", tmp_path)
     assert result.exit_code == 2
-    assert "Did you mean `stripes`?" in result.stderr and result.stderr.count("\n") == 1
+    assert "`stripe` is not a data set. Did you mean `stripes`?" in result.stderr
+    assert "folder" not in result.stderr and result.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -47,7 +47,7 @@ def write_images(folder: pathlib.Path, **counts: int) -> pathlib.Path:
 
 REFUSED = [
     (["--dataset", "hors2zebra"], "Did you mean `horse2zebra`?"),
-    (["--dataset", "nowhere/"], "neither a data set nor a folder"),
+    (["--dataset", "nowhere/"], "The folder nowhere does not exist"),
     (["--dataset", "empty"], "must hold trainA and trainB"),
     (["--dataset", "one_sided"], "one_sided/trainB holds no images. Formats looked for: .bmp"),
     (["--domain-a", "one_sided/trainA"], "`data.domain_b` must be given together"),

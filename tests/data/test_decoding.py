@@ -288,7 +288,7 @@ SIZES = {  # (width, height), upright; of the rest 256 x 256
 REASONS = {
     "bomb.png": "it has 30000 x 30000 pixels, and at most 100,000,000 are allowed",
     "empty.jpg": "the file is empty",
-    "text.jpg": "it is not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with b'this is not an i'",
+    "text.jpg": 'it is not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with the text "this is not an i"',
     "truncated.jpg": "the file is truncated",
 }
 

@@ -12,10 +12,19 @@ def test_size_is_refused_from_the_header_alone(tmp_path, png, read):
     assert caught.value.kind == "over-large"
 
 
-def test_other_content_is_refused_with_its_first_bytes(tmp_path):
-    (tmp_path / "image.jpg").write_bytes(b"<!DOCTYPE html><html></html>")
-    with pytest.raises(BadImage, match="not a BMP, GIF, JPEG, PNG, TIFF or WebP image.*<!DOCTYPE html>"):
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (b"<!DOCTYPE html><html></html>", 'the text "<!DOCTYPE html><"'),
+        (b"\n\n", "the bytes 0a 0a"),
+        (b"\x00\x01abc\xff", "the bytes 00 01 61 62 63 ff"),
+    ],
+)
+def test_other_content_is_refused_with_how_it_starts(tmp_path, content, shown):
+    (tmp_path / "image.jpg").write_bytes(content)
+    with pytest.raises(BadImage) as caught:
         read_header(tmp_path / "image.jpg")
+    assert caught.value.reason == f"it is not a BMP, GIF, JPEG, PNG, TIFF or WebP image: it starts with {shown}"
 
 
 def test_missing_file_is_a_bad_image(tmp_path):

@@ -77,8 +77,15 @@ def test_domain_without_images_names_folder_and_formats(tmp_path: pathlib.Path) 
 
 
 def test_file_in_place_of_a_folder_is_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UsageError, match="set.zip` is neither a data set nor a folder"):
+    with pytest.raises(UsageError, match=r"set.zip is not a folder\. A folder must hold trainA"):
         resolve(tmp_path, dataset=str(write(tmp_path / "set.zip")))
+
+
+@pytest.mark.parametrize("folder", ["./nothing/here", "stripes/"])
+def test_missing_folder_is_refused_without_the_list_of_data_sets(tmp_path: pathlib.Path, folder: str) -> None:
+    with pytest.raises(UsageError, match=r"^The folder .* does not exist\. A folder must hold trainA") as e:
+        resolve(tmp_path, dataset=folder)
+    assert "horse2zebra" not in str(e.value)
 
 
 def test_unknown_name_is_refused_with_the_nearest(tmp_path: pathlib.Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.data.stripes import MARKER, VERSION, ensure_stripes, stripes_folder, write_stripes
+from cyclegan.data.stripes import MARKER, VERSION, ensure_stripes, has_stripes, stripes_folder, write_stripes
 from cyclegan.errors import CycleganError
 
 
@@ -81,6 +81,13 @@ def test_a_folder_with_something_else_is_refused_and_kept(tmp_path, existing):
     assert "\n" not in str(caught.value)
     assert contents(tmp_path / "data").keys() == {(tmp_path / "data" / existing).relative_to(tmp_path / "data")}
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "7", '{"version": 1}', '{"version": 1, "num_train": "x", "num_test": 1}'])
+def test_a_marker_without_version_and_counts_is_not_a_finished_set(tmp_path, text):
+    stripes_folder(tmp_path).mkdir()
+    (stripes_folder(tmp_path) / MARKER).write_text(text)
+    assert not has_stripes(tmp_path)
 
 
 def test_a_data_directory_that_is_a_file_is_one_clear_line(tmp_path):
