@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan.config.sections import DataConfig
-from cyclegan.data.augmentation import augment, centre_view
-from cyclegan.data.decoding import read_image
+from cyclegan.data.augmentation import augment
 from cyclegan.data.headers import BadImage
+from cyclegan.data.loading import IN_FLIGHT_BYTES, ByteBudget, load_image
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
 
@@ -42,7 +42,8 @@ class ImageReader:
         domain: `DOMAIN_A` or `DOMAIN_B`.
         seed: seed of the run.
         channels: number of channels of the decoded images.
-        config: the value range and the limits.
+        config: how images are prepared, and the limits.
+        load: reads a file as float32 [height, width, channels] in [-1, 1], at the size at which it is cropped.
         report: called with one line for each broken file, once.
     """
 
@@ -53,6 +54,7 @@ class ImageReader:
         seed: int,
         channels: int,
         config: DataConfig,
+        load: Callable[[pathlib.Path], np.ndarray],
         report: Callable[[str], None],
     ):
         self.paths = paths
@@ -60,13 +62,14 @@ class ImageReader:
         self.seed = seed
         self.channels = channels
         self.config = config
+        self.load = load
         self.report = report
         self.failure: CycleganError | None = None
         self._bad: set[pathlib.Path] = set()
         self._lock = threading.Lock()
 
     def __call__(self, sample: int) -> np.ndarray:
-        """The decoded image of a sample: float32 [height, width, channels] in [-1, 1].
+        """The image of a sample at its load size: float32 [height, width, channels] in [-1, 1].
 
         Raises:
             CycleganError: if more than `data.max_bad_images` files of the domain are broken, or all of them. The error
@@ -78,7 +81,7 @@ class ImageReader:
         for offset in range(size):
             path = self.paths[order[(position + offset) % size]]
             try:
-                return read_image(path, self.channels, self.config.value_range, max_pixels=self.config.max_pixels)
+                return self.load(path)
             except BadImage as error:
                 self._note(path, error)
         raise AssertionError("_note raises an error when all images are broken")
@@ -136,27 +139,49 @@ def build_pipeline(
 
 
 def build_readers(
-    source: Source, config: DataConfig, seed: int, report: Callable[[str], None]
+    source: Source,
+    config: DataConfig,
+    seed: int,
+    report: Callable[[str], None],
 ) -> tuple[ImageReader, ImageReader]:
-    """The readers of the training images of both domains."""
+    """The readers of the training images of both domains.
+
+    Args:
+        source: the images.
+        config: how images are prepared, and the limits.
+        seed: seed of the run.
+        report: called with one line for each broken file.
+    """
+    budget = ByteBudget(IN_FLIGHT_BYTES)
+
+    def reader(paths: Sequence[pathlib.Path], domain: int, channels: int) -> ImageReader:
+        load = functools.partial(load_image, channels=channels, size=config.load_size, config=config, budget=budget)
+        return ImageReader(paths, domain, seed, channels, config, load, report)
+
     return (
-        ImageReader(source.train_a, DOMAIN_A, seed, config.channels_a, config, report),
-        ImageReader(source.train_b, DOMAIN_B, seed, config.channels_b, config, report),
+        reader(source.train_a, DOMAIN_A, config.channels_a),
+        reader(source.train_b, DOMAIN_B, config.channels_b),
     )
 
 
 def load_views(paths: Sequence[pathlib.Path], count: int, channels: int, config: DataConfig) -> np.ndarray:
-    """Views of the first `count` readable images: float32 [at most count, crop_size, crop_size, channels]."""
+    """The centres of the first `count` readable images, resized to `crop_size` instead of `load_size`.
+
+    Returns:
+        float32 [at most count, crop_size, crop_size, channels] in [-1, 1].
+    """
+    size, budget = config.crop_size, ByteBudget(IN_FLIGHT_BYTES)
     views: list[np.ndarray] = []
     for path in paths:
         if len(views) == count:
             break
         try:
-            image = read_image(path, channels, config.value_range, max_pixels=config.max_pixels)
+            image = load_image(path, channels, size, config, budget)
         except BadImage:
             continue  # training reports broken files, so that sample pictures can leave them out
-        views.append(centre_view(tf.constant(image), config).numpy())
-    return np.stack(views) if views else np.zeros((0, config.crop_size, config.crop_size, channels), np.float32)
+        top, left = ((side - size) // 2 for side in image.shape[:2])
+        views.append(image[top : top + size, left : left + size])
+    return np.stack(views) if views else np.zeros((0, size, size, channels), np.float32)
 
 
 def steps_per_epoch(source: Source, global_batch: int) -> int:

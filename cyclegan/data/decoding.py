@@ -8,6 +8,7 @@ Pillow reduces 16-bit colour (RGB, CMYK, grey with alpha) to 8 bits. 16-bit grey
 import functools
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -23,6 +24,20 @@ _PHOTOMETRIC = 262
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
+class Pixels(NamedTuple):
+    """An image in the depth of its file.
+
+    Attributes:
+        values: [height, width, 1 to 4]: grey or RGB, then alpha if the file has it. The values are bool, uint8, uint16,
+            int32 or float32.
+        bits: bits of a channel in the file. Values of uint8 with 16 bits are colours that Pillow has reduced, and with
+            1 bit they are 0 and 255.
+    """
+
+    values: np.ndarray
+    bits: int
+
+
 def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The pixels of an image file as they are stored, upright.
 
@@ -34,7 +49,7 @@ def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         BadImage: if the file cannot be read, is empty, is not an image, or is damaged, truncated or over-large.
     """
     with opened(path, max_pixels) as (image, header):
-        return _load(image, header)
+        return load_opened(image, header)
 
 
 def read_image(path: Path, channels: int, value_range: ValueRange | None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -81,8 +96,8 @@ def decode(
     return _decode(data, channels, value_range, max_pixels)[0]
 
 
-def _load(image: ImageFile, header: Header) -> np.ndarray:
-    """Decodes the pixels as [height, width, 1 to 4], upright."""
+def load_opened(image: ImageFile, header: Header) -> np.ndarray:
+    """Decodes an image that `opened` has opened, as `read_pixels` returns it."""
     orientation = orientation_of(image)
     inverted = isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
     image.load()
@@ -142,18 +157,33 @@ def _decode(
     if value_range and not value_range[0] < value_range[1]:
         raise UsageError(f"`value_range` must be (low, high) with low < high. Received: {value_range}.")
     with opened(source, max_pixels) as (image, header):
-        type_range = (0, 2**header.bits - 1)
-        if value_range is None and (image.mode == "F" or image.mode == "I" and isinstance(image, TiffImageFile)):
-            kind = "floating-point" if image.mode == "F" else "signed or 32-bit"
-            raise BadImage(None, f"its {kind} values have no natural range: set `data.value_range` to [low, high]")
-        pixels = _load(image, header)
-        if not np.isfinite(pixels).all():
-            raise BadImage(None, "it holds values that are not finite")
+        pixels = load_in_range(image, header, value_range)
+    return as_image(pixels, channels, value_range)
 
+
+def load_in_range(image: ImageFile, header: Header, value_range: ValueRange | None) -> Pixels:
+    """Decodes an image that `opened` has opened.
+
+    Raises:
+        BadImage: if it cannot be mapped to [-1, 1], because it has no natural range or holds values that are not
+            finite, or if it is damaged.
+    """
+    if value_range is None and (image.mode == "F" or image.mode == "I" and isinstance(image, TiffImageFile)):
+        kind = "floating-point" if image.mode == "F" else "signed or 32-bit"
+        raise BadImage(None, f"its {kind} values have no natural range: set `data.value_range` to [low, high]")
+    values = load_opened(image, header)
+    if values.dtype == np.float32 and not np.isfinite(values).all():
+        raise BadImage(None, "it holds values that are not finite")
+    return Pixels(values, header.bits)
+
+
+def as_image(pixels: Pixels, channels: int, value_range: ValueRange | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels as `decode` returns them, and their alpha unless there is none or it is a channel of the image."""
+    type_range = (0, 2**pixels.bits - 1)
     # float32 holds every 16-bit value exactly, but not every 32-bit value
-    values: np.ndarray = pixels.astype(np.float64 if pixels.dtype == np.int32 else np.float32)
-    if header.bits == 16 and pixels.dtype == np.uint8:
-        values = values * 257  # back to the units of the file, which `value_range` is given in
+    values: np.ndarray = pixels.values.astype(np.float64 if pixels.values.dtype == np.int32 else np.float32)
+    if pixels.values.dtype == np.uint8:  # back to the units of the file, which `value_range` is given in
+        values = values * 257 if pixels.bits == 16 else values / 255 if pixels.bits == 1 else values
     colours, rest = np.split(values, [3 if values.shape[-1] >= 3 else 1], axis=-1)
     if channels == 1 and colours.shape[-1] == 3:
         colours = np.dot(colours, _LUMA)[:, :, np.newaxis]
