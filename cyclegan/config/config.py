@@ -118,6 +118,7 @@ DEFAULTS = _flat(Config())
 
 SAFE_TO_CHANGE = frozenset(
     {
+        "data.cache_gib",
         "data.max_bad_images",
         "training.epochs",
         "training.steps",

@@ -63,6 +63,8 @@ class DataConfig(Section):
     """The run ends with an error when more images than this cannot be used."""
     max_pixels: Count = 100_000_000
     """An image is refused before it is decoded if its width times its height is larger than this."""
+    cache_gib: Weight = 4.0
+    """Large images are kept at their load size in the data directory, in at most this many GiB; 0 keeps none."""
 
     @pydantic.field_validator("value_range", mode="before")
     @classmethod

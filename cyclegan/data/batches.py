@@ -16,6 +16,7 @@ import tensorflow as tf
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.augmentation import augment
 from cyclegan.data.headers import BadImage
+from cyclegan.data.image_cache import ImageCache
 from cyclegan.data.loading import IN_FLIGHT_BYTES, ByteBudget, load_image
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
@@ -143,6 +144,7 @@ def build_readers(
     config: DataConfig,
     seed: int,
     report: Callable[[str], None],
+    cache_dir: pathlib.Path | None = None,
 ) -> tuple[ImageReader, ImageReader]:
     """The readers of the training images of both domains.
 
@@ -150,12 +152,17 @@ def build_readers(
         source: the images.
         config: how images are prepared, and the limits.
         seed: seed of the run.
-        report: called with one line for each broken file.
+        report: called with one line for each broken file, and if the cache takes no more images.
+        cache_dir: the folder for caches, in which large images are kept at their load size; None keeps none.
     """
-    budget = ByteBudget(IN_FLIGHT_BYTES)
+    budget, cache = ByteBudget(IN_FLIGHT_BYTES), None
+    if cache_dir and config.cache_gib:
+        cache = ImageCache(cache_dir / "images", int(config.cache_gib * 2**30), report)
 
     def reader(paths: Sequence[pathlib.Path], domain: int, channels: int) -> ImageReader:
-        load = functools.partial(load_image, channels=channels, size=config.load_size, config=config, budget=budget)
+        load = functools.partial(
+            load_image, channels=channels, size=config.load_size, config=config, budget=budget, cache=cache
+        )
         return ImageReader(paths, domain, seed, channels, config, load, report)
 
     return (

@@ -1,10 +1,12 @@
 """Training images at the size at which they are cropped.
 
 The resize belongs to loading and not to the random views, because it is the same in each epoch. Its result has the
-depth of the file, and it is converted to float32 afterwards.
+depth of the file, so that it can be kept in a cache, and it is converted to float32 afterwards. So an image has the
+same bits whether it was decoded just now or comes from the cache.
 """
 
 import math
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from PIL.ImageFile import ImageFile
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.decoding import Pixels, ValueRange, as_image, load_in_range
 from cyclegan.data.headers import Header, opened
+from cyclegan.data.image_cache import ImageCache
 from cyclegan.data.resizing import resize, resized_size
 
 IN_FLIGHT_BYTES = 2**29
@@ -26,6 +29,9 @@ _BYTES_PER_PIXEL = 12
 
 _DRAFT_GAP = 2
 """A JPEG file is decoded with at least this many times the sides that it is resized to."""
+
+_CACHED_PIXELS, _CACHED_REDUCTION = 2**20, 4
+"""An image is kept if it has at least so many pixels, and so many times the pixels that it is resized to."""
 
 
 class ByteBudget:
@@ -54,7 +60,9 @@ class ByteBudget:
                 self._changed.notify_all()
 
 
-def load_image(path: Path, channels: int, size: int, config: DataConfig, budget: ByteBudget) -> np.ndarray:
+def load_image(
+    path: Path, channels: int, size: int, config: DataConfig, budget: ByteBudget, cache: ImageCache | None = None
+) -> np.ndarray:
     """Reads an image file, and resizes it as `data.resize` says.
 
     Args:
@@ -63,6 +71,7 @@ def load_image(path: Path, channels: int, size: int, config: DataConfig, budget:
         size: `data.load_size` for a training image, `data.crop_size` for a sample image.
         config: how to resize, the value range and the limit of the size.
         budget: bounds the memory of the images that are decoded at the same time.
+        cache: where resized images are kept; None decodes each time.
 
     Returns:
         float32 [height, width, channels] in [-1, 1], not smaller than the crop.
@@ -70,13 +79,18 @@ def load_image(path: Path, channels: int, size: int, config: DataConfig, budget:
     Raises:
         BadImage: if the file cannot be used, see `cyclegan.data.decoding.decode`.
     """
-    with opened(path, config.max_pixels) as (image, header):
-        height, width = resized_size(header.height, header.width, size, config)
-        _allow_draft(image, header, height, width)
-        with budget.taking(math.prod(image.size) * _BYTES_PER_PIXEL):
-            values, bits = load_in_range(image, header, config.value_range)
-            values = _wanted(values, channels == 4)
-            pixels = Pixels(resize(_clipped(values, bits, config.value_range), height, width), bits)
+    key = _cache_key(path, channels == 4, size, config) if cache else None
+    pixels = cache.read(key) if cache and key else None
+    if pixels is None:
+        with opened(path, config.max_pixels) as (image, header):
+            height, width = resized_size(header.height, header.width, size, config)
+            _allow_draft(image, header, height, width)
+            with budget.taking(math.prod(image.size) * _BYTES_PER_PIXEL):
+                values, bits = load_in_range(image, header, config.value_range)
+                values = _wanted(values, channels == 4)
+                pixels = Pixels(resize(_clipped(values, bits, config.value_range), height, width), bits)
+        if cache and key and header.width * header.height >= max(_CACHED_PIXELS, _CACHED_REDUCTION * height * width):
+            cache.write(key, pixels)
     return as_image(pixels, channels, config.value_range)[0]
 
 
@@ -107,3 +121,13 @@ def _clipped(values: np.ndarray, bits: int, value_range: ValueRange | None) -> n
         high = min(max(math.ceil(high / unit), limits.min), limits.max)
     num_colours = 3 if values.shape[-1] >= 3 else 1
     return np.concatenate([values[:, :, :num_colours].clip(low, high), values[:, :, num_colours:]], axis=-1)
+
+
+def _cache_key(path: Path, with_alpha: bool, size: int, config: DataConfig) -> str | None:
+    """Everything that the pixels in the cache depend on; None if the file cannot be found."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None  # opening the file tells what is wrong
+    identity = f"{os.path.abspath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
+    return f"{identity}\0{config.resize} {size} {with_alpha} {config.value_range}"

@@ -17,6 +17,10 @@ from cyclegan.errors import CycleganError, UsageError
 LAYOUT = "trainA and trainB, and testA and testB if there are test images"
 
 
+CACHE = "cache"
+"""The folder in the data directory for what can be deleted and made again."""
+
+
 class Source(NamedTuple):
     """The image files of both domains, for training and for testing.
 

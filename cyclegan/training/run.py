@@ -60,6 +60,7 @@ def run_training(
     strategy: tf.distribute.Strategy,
     devices: str,
     progress: Progress,
+    cache_dir: pathlib.Path | None = None,
     *,
     init_from: Bundle | None = None,
     profile: bool = False,
@@ -72,6 +73,7 @@ def run_training(
         strategy: the strategy to train under.
         devices: the value of `--devices` that led to `strategy`, for the record.
         progress: says what happens.
+        cache_dir: the folder in which the images are cached; None caches none.
         init_from: the bundle that the generators of a new run start from, as `load_start` returns it.
         profile: whether to write a trace of a few steps for TensorBoard.
 
@@ -112,7 +114,7 @@ def run_training(
                 progress.line(f"The bundle was missing or older than step {first_step}, and has been written again.")
             return TrainingResult(folder, first_step, True)
 
-        readers = build_readers(source, config.data, config.training.seed, progress.line)
+        readers = build_readers(source, config.data, config.training.seed, progress.line, cache_dir)
         with _named_failures(readers):
             make_steps = _step_maker(state, plan, record, strategy, readers, first_step, length.num_steps, progress)
             if profile:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import rich.console
 import tensorflow as tf
 
-from cyclegan.data.sources import default_data_dir, resolve_source, scan_headers
+from cyclegan.data.sources import CACHE, default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import UsageError
 from cyclegan.runtime.devices import choose_devices
 from cyclegan.training.dry_run import describe_run
@@ -70,7 +70,8 @@ def train(
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
     data = plan.config.data
-    source = resolve_source(data, pathlib.Path(data_dir) if data_dir else default_data_dir(), progress.line)
+    data_folder = pathlib.Path(data_dir) if data_dir else default_data_dir()
+    source = resolve_source(data, data_folder, progress.line)
     source = scan_headers(source, data.max_pixels, data.max_bad_images, progress.line)
     progress.line(
         f"Images of {source.name}: {len(source.train_a)} A and {len(source.train_b)} B to train,"
@@ -83,4 +84,6 @@ def train(
         for line in describe_run(plan.config, source, strategy):
             progress.line(line)
         return TrainingResult(plan.folder, 0, False)
-    return run_training(plan, source, strategy, request, progress, init_from=start, profile=profile)
+    return run_training(
+        plan, source, strategy, request, progress, data_folder / CACHE, init_from=start, profile=profile
+    )

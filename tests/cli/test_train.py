@@ -261,6 +261,15 @@ def test_set_and_option_choose_the_same_preset(train, tmp_path):
     assert option.stdout == setting.stdout
 
 
+def test_large_images_are_kept_in_the_data_directory(train, data_dir, tmp_path):
+    for part in ("trainA", "trainB"):
+        (tmp_path / "photos" / part).mkdir(parents=True)
+        Image.effect_noise((1200, 1000), 50).save(tmp_path / "photos" / part / "0.jpg")
+    result = train("--dataset", tmp_path / "photos", "--steps", 1, "--run-dir", "run")
+    assert result.exit_code == 0, result.output
+    assert len(list((data_dir / "cache" / "images").iterdir())) == 2
+
+
 def test_training_images_that_are_all_broken_end_the_run_with_one_line(train, tmp_path):
     """Truncated behind intact headers, and fewer than `data.max_bad_images`."""
     folder = tmp_path / "photos"

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -120,6 +122,40 @@ def test_a_domain_whose_images_are_all_broken_ends_the_run(source):
     with pytest.raises(tf.errors.OpError):
         list(build_pipeline(readers, "float32", 0, 5, 1))
     assert str(readers[1].failure).startswith("All training images of domain B are broken. The last one is ")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two photos of each domain that are large enough for the cache."""
+    rng = np.random.default_rng(0)
+    for name in ("trainA/0.jpg", "trainA/1.jpg", "trainB/0.jpg", "trainB/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        rough = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+        rough.resize((1400, 1050), Image.Resampling.BICUBIC).save(tmp_path / name)
+    train_a, train_b = (tuple(sorted((tmp_path / part).iterdir())) for part in ("trainA", "trainB"))
+    return Source("photos", train_a, train_b, (), (), tmp_path)
+
+
+def batches_of(source, first, last, cache_dir, **data):
+    readers = build_readers(source, config(resize="stretch", load_size=16, **data), 0, pytest.fail, cache_dir)
+    return [[np.asarray(x) for x in pair] for pair in build_pipeline(readers, "float32", first, last, 1)]
+
+
+def test_large_images_are_decoded_in_the_first_epoch_only(photos, tmp_path):
+    first = batches_of(photos, 0, 4, tmp_path / "cache")
+    for path in photos.train_a + photos.train_b:
+        status = path.stat()
+        path.write_bytes(bytes(status.st_size))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    np.testing.assert_array_equal(batches_of(photos, 0, 4, tmp_path / "cache"), first)
+
+
+def test_batches_do_not_depend_on_the_cache(photos, tmp_path):
+    without = batches_of(photos, 0, 6, None)
+    np.testing.assert_array_equal(batches_of(photos, 0, 6, tmp_path / "off", cache_gib=0.0), without)
+    assert not (tmp_path / "off").exists()
+    batches_of(photos, 0, 3, tmp_path / "cache")
+    np.testing.assert_array_equal(batches_of(photos, 3, 6, tmp_path / "cache"), without[3:])
 
 
 def test_views_of_test_images_pass_over_broken_ones(source):

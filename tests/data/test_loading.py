@@ -1,3 +1,4 @@
+import os
 import threading
 import tracemalloc
 
@@ -7,13 +8,14 @@ from PIL import Image
 
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.decoding import decode, read_image
+from cyclegan.data.image_cache import ImageCache
 from cyclegan.data.loading import ByteBudget, load_image
 
 RNG = np.random.default_rng(0)
 
 
-def load(path, config, channels=3):
-    return load_image(path, channels, config.load_size, config, ByteBudget(10**9))
+def load(path, config, channels=3, cache=None):
+    return load_image(path, channels, config.load_size, config, ByteBudget(10**9), cache)
 
 
 def smooth(height, width):
@@ -115,6 +117,54 @@ def test_values_beyond_the_range_are_clipped_before_the_resize(tmp_path):
     config = DataConfig(load_size=32, crop_size=32, value_range=(0, 4095))
     hot, clipped = (load(tmp_path / f"{name}.png", config, 1) for name in ("hot", "clipped"))
     np.testing.assert_array_equal(hot, clipped)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_an_image_from_the_cache_has_the_bits_of_a_fresh_one(tmp_path, photo, channels):
+    config, cache = DataConfig(load_size=100, crop_size=64), ImageCache(tmp_path / "cache", 10**7, pytest.fail)
+    alone = load(photo, config, channels)
+    first = load(photo, config, channels, cache)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    status = photo.stat()
+    photo.write_bytes(bytes(status.st_size))  # so that the second one cannot come from the file
+    os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns))
+    second = load(photo, config, channels, cache)
+    np.testing.assert_array_equal(first, alone)
+    np.testing.assert_array_equal(second, alone)
+
+
+def test_a_file_that_changed_is_decoded_again(tmp_path, photo):
+    config, cache = DataConfig(load_size=100, crop_size=64), ImageCache(tmp_path / "cache", 10**7, pytest.fail)
+    load(photo, config, 3, cache)
+    Image.fromarray(255 - smooth(1200, 1600)).save(photo)
+    np.testing.assert_array_equal(load(photo, config, 3, cache), load(photo, config))
+
+
+@pytest.mark.parametrize("change", [{"load_size": 90}, {"resize": "keep-aspect"}, {"value_range": (0, 100)}])
+def test_other_settings_do_not_take_images_from_the_cache(tmp_path, photo, change):
+    config, cache = DataConfig(load_size=100, crop_size=64), ImageCache(tmp_path / "cache", 10**7, pytest.fail)
+    load(photo, config, 3, cache)
+    other = DataConfig(**{"load_size": 100, "crop_size": 64, **change})
+    np.testing.assert_array_equal(load(photo, other, 3, cache), load(photo, other))
+
+
+def test_files_of_one_name_in_two_folders_are_two_images(tmp_path):
+    """They also have one size and one time, as files that an archive without compression held."""
+    config, cache = DataConfig(load_size=100, crop_size=64), ImageCache(tmp_path / "cache", 10**7, pytest.fail)
+    for folder, value in (("a", 10), ("b", 200)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (1100, 1000), (value, value, value)).save(tmp_path / folder / "1.bmp")
+        os.utime(tmp_path / folder / "1.bmp", (0, 0))
+        load(tmp_path / folder / "1.bmp", config, 3, cache)
+    for folder, value in (("a", 10), ("b", 200)):
+        np.testing.assert_allclose(levels(load(tmp_path / folder / "1.bmp", config, 3, cache)), value, atol=1e-4)
+
+
+def test_small_images_are_not_kept(tmp_path):
+    config, cache = DataConfig(load_size=100, crop_size=64), ImageCache(tmp_path / "cache", 10**7, pytest.fail)
+    Image.fromarray(smooth(256, 256)).save(tmp_path / "a.png")
+    load(tmp_path / "a.png", config, 3, cache)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_photo_is_not_widened_to_floats_before_its_resize(tmp_path):
