@@ -20,11 +20,12 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
     global_batch = config.training.batch_size * num_replicas
     length = run_length(config.training, steps_per_epoch(source, global_batch))
     yield dump_config(config).rstrip()
-    yield f"# {global_batch} images of each domain a step, on {num_replicas} replica(s)"
+    yield f"# {_count(global_batch, 'image')} of each domain a step, on {_count(num_replicas, 'replica')}"
     yield (
-        f"# {length.steps_per_epoch} steps per epoch, {length.num_steps} steps in {length.num_epochs} epochs,"
-        f" the learning rate decays over the last {length.decay_steps}"
+        f"# {_count(length.steps_per_epoch, 'step')} per epoch, {_count(length.num_steps, 'step')} in"
+        f" {_count(length.num_epochs, 'epoch')}, the last {_count(length.decay_steps, 'step')} of them decaying"
     )
+    # One replica stands for all: the graph of a step reads image pools, which only a replica can do.
     state = build_state(config, tf.distribute.get_strategy(), length)
     yield (
         f"# {state.generator_ab.count_params():,} parameters in each generator,"
@@ -41,3 +42,7 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
     on_gpus = "GPU" in strategy.extended.worker_devices[0].upper()
     peak = estimate_peak_bytes(state, config, 1 if on_gpus else num_replicas)
     yield f"# about {peak / 1e9:.1f} GB of memory at the peak{' on each GPU' if on_gpus else ''}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -123,7 +124,8 @@ def test_dry_run_says_what_would_be_trained_and_writes_nothing(train, tmp_path):
     result = train("--dry-run", "--set", "training.batch_size=3")
     assert result.exit_code == 0, result.output
     assert "  batch_size: 3\n" in result.stdout
-    assert "# 167 steps per epoch, 20 steps in 1 epochs" in result.stdout
+    assert "# 3 images of each domain a step, on 1 replica\n" in result.stdout
+    assert "# 167 steps per epoch, 20 steps in 1 epoch, 0 of them decaying\n" in result.stdout
     # 592 + 296 + 1168 in, two of 2320 in the residual block, 1160 + 292 + 591 out; 196 + 520 + 129.
     assert "# 8,739 parameters in each generator, 845 in each discriminator" in result.stdout
     assert "GB of memory at the peak" in result.stdout
@@ -131,6 +133,19 @@ def test_dry_run_says_what_would_be_trained_and_writes_nothing(train, tmp_path):
     (tmp_path / "again.yaml").write_text(result.stdout[result.stdout.index("data:\n") :])
     again = load_config(str(tmp_path / "again.yaml"))
     assert again == load_config("smoke", [("training.batch_size", 3)])
+
+
+def test_dry_run_describes_several_replicas(tmp_path, data_dir):
+    """In a process of its own, because logical CPUs are made before TensorFlow is used."""
+    program = [sys.executable, "-m", "cyclegan", "train", "--config", "smoke", "--data-dir", str(data_dir)]
+    memory = {}
+    for devices in ("cpu", "cpu:2"):
+        arguments = ["--dry-run", "--devices", devices]
+        done = subprocess.run([*program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+        memory[devices] = float(re.search(r"# about ([\d.]+) GB", done.stdout)[1])
+    assert "# 2 images of each domain a step, on 2 replicas\n" in done.stdout
+    assert memory["cpu:2"] >= memory["cpu"]
 
 
 @pytest.fixture(scope="module")
