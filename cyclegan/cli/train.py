@@ -94,8 +94,6 @@ def command(
 def _overrides(options: dict[str, object], settings: tuple[str, ...]) -> list[tuple[str, object]]:
     """The keys that the options change, then those of `--set`, which are stronger."""
     overrides = [(key, value) for key, value in options.items() if value is not None]
-    if options["training.epochs"]:
-        overrides.append(("training.steps", None))  # a preset may hold steps, which are stronger than epochs
     return overrides + [parse_override(text) for text in settings]
 
 

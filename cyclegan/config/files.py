@@ -16,6 +16,9 @@ import yaml
 from cyclegan.config.config import DEFAULTS, Config, one_line
 from cyclegan.errors import UsageError
 
+SCHEMA_VERSION = 1
+"""The version of the sections and keys in a file. It rises when a key is renamed or means something else."""
+
 
 def load_config(source: str | None = None, overrides: Sequence[tuple[str, object]] = ()) -> Config:
     """The configuration that a file and the command line describe together.
@@ -23,13 +26,17 @@ def load_config(source: str | None = None, overrides: Sequence[tuple[str, object
     Args:
         source: the name of a preset or the path of a YAML file. None means the defaults.
         overrides: keys of the form "section.key" with their values. They override the source, and a later one overrides
-            an earlier one.
+            an earlier one. "training.epochs" alone also clears the "training.steps" of the source, which would be
+            stronger.
 
     Raises:
         UsageError: if anything is wrong; the message names all problems in one line.
     """
     values = {} if source is None else _read_yaml(source)
     problems = []
+    keys_given = {key for key, _ in overrides}
+    if "training.epochs" in keys_given and "training.steps" not in keys_given:
+        overrides = [*overrides, ("training.steps", None)]
     for key, value in overrides:
         section, _, name = key.partition(".")
         if key not in DEFAULTS:
@@ -61,8 +68,12 @@ def parse_override(text: str) -> tuple[str, object]:
 
 
 def dump_config(config: Config) -> str:
-    """YAML with every key, in the order of the models; `load_config` reads it back to an equal configuration."""
-    return yaml.dump(config.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    """YAML with the schema version and every key in the order of the models.
+
+    `load_config` reads it back to an equal configuration.
+    """
+    content = {"schema_version": SCHEMA_VERSION, **config.model_dump()}
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def preset_names() -> tuple[str, ...]:
@@ -142,7 +153,20 @@ def _read_yaml(source: str) -> dict[Any, Any]:
         return {}
     if not isinstance(values, dict):
         raise _refusal(f"{path} must hold sections with keys, like `training:`. Received: {_short(values)}.")
+    _check_schema(path, values.pop("schema_version", SCHEMA_VERSION))
     return {section: {} if keys is None else keys for section, keys in values.items()}
+
+
+def _check_schema(path: pathlib.Path, version: object) -> None:
+    if type(version) is not int or version < 1:
+        raise _refusal(
+            f"{path}: `schema_version` must be a whole number from 1 to {SCHEMA_VERSION}. Received: {_short(version)}."
+        )
+    if version > SCHEMA_VERSION:
+        raise _refusal(
+            f"{path} has the schema version {version}, but this version of cyclegan reads configurations up to"
+            f" {SCHEMA_VERSION}. Update cyclegan."
+        )
 
 
 def _describe(error: pydantic.ValidationError) -> list[str]:

@@ -163,6 +163,36 @@ def test_malformed_file_is_refused_in_one_line(refusal, write, text, expected):
     assert expected in refusal(write(text))
 
 
+def test_file_of_a_newer_schema_is_refused_before_its_keys_are_read(refusal, write):
+    source = write("schema_version: 2\noptimisers: {generator: sgd}\n")
+    assert refusal(source) == (
+        f"{source} has the schema version 2, but this version of cyclegan reads configurations up to 1."
+        " Update cyclegan."
+    )
+
+
+@pytest.mark.parametrize(("version", "received"), [("0", "0"), ("one", "'one'"), ("1.0", "1.0"), ("", "None")])
+def test_schema_version_must_be_a_whole_number(refusal, write, version, received):
+    source = write(f"schema_version: {version}")
+    assert refusal(source) == f"{source}: `schema_version` must be a whole number from 1 to 1. Received: {received}."
+
+
+def test_schema_version_is_not_a_key_to_override(refusal):
+    assert refusal(overrides=[("schema_version", 1)]).startswith("unknown key `schema_version`")
+
+
+def test_epochs_clear_the_steps_of_the_file_which_would_be_stronger(write):
+    source = write("training: {steps: 20}")
+    training = load_config(source, [("training.epochs", 3)]).training
+    assert (training.epochs, training.steps) == (3, None)
+
+
+def test_epochs_leave_steps_that_are_given_with_them(write):
+    for overrides in ([("training.epochs", 3), ("training.steps", 7)], [("training.steps", 7), ("training.epochs", 3)]):
+        training = load_config(write("training: {steps: 20}"), overrides).training
+        assert (training.epochs, training.steps) == (3, 7)
+
+
 def test_syntax_error_names_the_file(refusal, write):
     source = write("training: {")
     assert refusal(source).startswith(f"{source}, line 1: not valid YAML")
@@ -225,7 +255,7 @@ def test_dumped_configuration_reads_back_equal(write, overrides):
 
 def test_dump_keeps_the_order_of_the_models_and_readable_floats():
     text = dump_config(Config())
-    assert text.startswith("data:\n  dataset: stripes\n")
+    assert text.startswith("schema_version: 1\ndata:\n  dataset: stripes\n")
     assert "  learning_rate: 0.0002\n" in text
     assert text.index("data:") < text.index("losses:") < text.index("training:")
 
