@@ -41,6 +41,7 @@ LIGHT = [
     "cyclegan.data.listing",
     "cyclegan.data.sources",
     "cyclegan.data.stripes",
+    "cyclegan.training.run_directory",
     "cyclegan.translation.contact_sheet",
     "cyclegan.translation.gallery",
 ]
