@@ -41,7 +41,9 @@ LIGHT = [
     "cyclegan.data.listing",
     "cyclegan.data.sources",
     "cyclegan.data.stripes",
+    "cyclegan.training.claim",
     "cyclegan.training.run_directory",
+    "cyclegan.training.session",
     "cyclegan.translation.contact_sheet",
     "cyclegan.translation.gallery",
 ]

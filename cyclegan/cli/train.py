@@ -6,9 +6,8 @@ import sys
 import click
 
 from cyclegan.cli.options import data_dir_option, devices_option
-from cyclegan.config.files import default_preset, parse_override
+from cyclegan.config.files import parse_override
 from cyclegan.errors import UsageError
-from cyclegan.runtime.startup import import_tensorflow
 
 
 @click.command("train")
@@ -59,16 +58,13 @@ def command(
         "training.precision": precision,
         "training.seed": seed,
     }
-    overrides = _overrides(options, settings)
-    if config is None:
-        config = _default_config(run_dir, dict(overrides))
+    overrides = [(key, value) for key, value in options.items() if value is not None]
+    overrides += [parse_override(text) for text in settings]  # stronger than the options
 
     from cyclegan.runtime.xla_cache import enable_xla_cache, seal_xla_cache
-
-    cache = enable_xla_cache(say=lambda line: click.echo(line, err=True))
-    import_tensorflow()
     from cyclegan.training.session import train
 
+    cache = enable_xla_cache(say=lambda line: click.echo(line, err=True))
     try:
         result = train(
             config,
@@ -89,17 +85,3 @@ def command(
         click.echo(f"Stopped at step {result.step}. Continue with: cyclegan train --run-dir {result.folder}")
         sys.exit(130)
     click.echo(f"Done: {result.folder}, step {result.step}. To see it: tensorboard --logdir {result.folder.parent}")
-
-
-def _overrides(options: dict[str, object], settings: tuple[str, ...]) -> list[tuple[str, object]]:
-    """The keys that the options change, then those of `--set`, which are stronger."""
-    overrides = [(key, value) for key, value in options.items() if value is not None]
-    return overrides + [parse_override(text) for text in settings]
-
-
-def _default_config(run_dir: str | None, overrides: dict[str, object]) -> str | None:
-    """The preset of the data set, if it has one. A continued run keeps the configuration that it has stored."""
-    is_continued = run_dir is not None and (pathlib.Path(run_dir) / "run.json").exists()
-    if is_continued or overrides.get("data.domain_a"):
-        return None
-    return default_preset(str(overrides.get("data.dataset", "stripes")))

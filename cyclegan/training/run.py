@@ -29,7 +29,6 @@ from cyclegan.training.run_directory import (
     Choice,
     Plan,
     RunRecord,
-    lock_run,
     refuse_other_setting,
     refuse_shorter,
     write_run,
@@ -68,7 +67,7 @@ def run_training(
     """Trains a run to its end, or until it is interrupted.
 
     Args:
-        plan: the result of `plan_run`.
+        plan: the plan of the run, whose directory this process has claimed.
         source: the images. Their headers have been scanned.
         strategy: the strategy to train under.
         devices: the value of `--devices` that led to `strategy`, for the record.
@@ -100,7 +99,7 @@ def run_training(
     if init_from:
         progress.line(start_from_bundle(state, init_from))
 
-    with lock_run(folder), StopSignals(progress) as stop:
+    with StopSignals(progress) as stop:
         write_run(folder, config, record)
         progress.log_file = folder / "log.txt"
         variables = state.named(strategy)

@@ -6,26 +6,27 @@ checkpoints/  bundle/last/  samples/  log.txt  and TensorBoard events
 """
 
 import dataclasses
-import fcntl
+import difflib
 import json
 import os
 import pathlib
 import re
-from collections.abc import Sequence
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pydantic
 
 from cyclegan.config.config import SAFE_TO_CHANGE, Config, changed_keys
-from cyclegan.config.files import dump_config, load_config
+from cyclegan.config.files import default_preset, dump_config, load_config
 from cyclegan.data.named import NAMED
-from cyclegan.errors import CycleganError, UsageError
+from cyclegan.errors import UsageError
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.training.checkpoints import list_checkpoints
 
 CONFIG_FILE = "config.yaml"
 RECORD_FILE = "run.json"
 LOCK_FILE = ".lock"
+
+_NAME_THE_DATA = {"data.dataset", "data.domain_a", "data.domain_b"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,23 @@ class RunRecord(pydantic.BaseModel):
     compilation: Choice | None = None
 
 
+class Request(NamedTuple):
+    """What a training is asked for, before anything is read.
+
+    Attributes:
+        folder: `--run-dir`, or None for the next free number under `runs_dir`.
+        runs_dir: where numbered runs go.
+        source: the preset or file for `load_config`. None means the preset of the data set, if it has one, for a new
+            run, and the stored configuration for a continued run.
+        overrides: (dotted key, value) pairs, which are stronger than the source.
+    """
+
+    folder: pathlib.Path | None
+    runs_dir: pathlib.Path
+    source: str | None
+    overrides: tuple[tuple[str, object], ...]
+
+
 class Plan(NamedTuple):
     """A run as it was asked for, before anything is written.
 
@@ -65,30 +83,21 @@ class Plan(NamedTuple):
     changes: dict[str, tuple[object, object]]
 
 
-def plan_run(
-    folder: pathlib.Path | None,
-    runs_dir: pathlib.Path,
-    source: str | None,
-    overrides: Sequence[tuple[str, object]],
-) -> Plan:
+def plan_run(request: Request) -> Plan:
     """Decides whether a run is new or continued, and with which configuration. Writes nothing.
 
-    Args:
-        folder: `--run-dir`, or None for the next free number under `runs_dir`.
-        runs_dir: where numbered runs go.
-        source: the preset or file for `load_config`. For a continued run None keeps the stored configuration.
-        overrides: (dotted key, value) pairs, which are stronger than the source.
-
     Raises:
-        UsageError: if the directory is not a run, or if a continued run is asked to change a key that is not safe.
+        UsageError: if the directory is not a run, if a continued run is asked to change a key that is not safe, or if
+            a directory that does not exist is named without any data to train on.
     """
-    if folder is None or not folder.exists() or _is_empty(folder):
-        config = _with_absolute_paths(load_config(source, overrides))
-        return Plan(folder or next_run_directory(runs_dir, _dataset_name(config)), config, None, {})
+    folder = request.folder
+    if folder is None or not os.path.exists(folder) or is_empty(folder):
+        config = _with_absolute_paths(load_config(_source_of_new_run(request), request.overrides))
+        return Plan(folder or next_run_directory(request.runs_dir, _dataset_name(config)), config, None, {})
 
     record = read_record(folder)
     stored = load_config(str(folder / CONFIG_FILE))
-    config = _with_absolute_paths(load_config(source or str(folder / CONFIG_FILE), overrides))
+    config = _with_absolute_paths(load_config(request.source or str(folder / CONFIG_FILE), request.overrides))
     changes = changed_keys(stored, config)
     unsafe = {key: pair for key, pair in changes.items() if key not in SAFE_TO_CHANGE}
     if unsafe:
@@ -140,7 +149,21 @@ def write_run(folder: pathlib.Path, config: Config, record: RunRecord) -> None:
     except OSError as error:
         if is_new:
             (folder / CONFIG_FILE).unlink(missing_ok=True)  # a folder with this file alone could not be used again
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error.strerror) from error
+
+
+def refuse_unwritable(folder: pathlib.Path) -> None:
+    """Makes sure, before anything slow happens, that a run directory can be created or written. Writes nothing.
+
+    Raises:
+        UsageError: if it cannot.
+    """
+    path = folder.absolute()
+    nearest = next(one for one in (path, *path.parents) if os.path.exists(one))
+    if not nearest.is_dir():
+        raise unwritable(folder, f"{nearest} is not a directory")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise unwritable(folder, f"this user may not write to {nearest}")
 
 
 def refuse_other_setting(
@@ -177,35 +200,34 @@ def refuse_shorter(folder: pathlib.Path, num_steps: int) -> None:
         )
 
 
-def lock_run(folder: pathlib.Path) -> IO[str]:
-    """Creates the run directory and locks it against a second training, until the returned file is closed.
-
-    Raises:
-        UsageError: if it cannot be written.
-        CycleganError: if another process is training there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK_FILE).open("w")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise CycleganError(
-            f"Another process is training in {folder}. Wait for it, or use another --run-dir."
-        ) from error
-    return file
-
-
-def _is_empty(folder: pathlib.Path) -> bool:
-    # A start that failed leaves its lock file, which must not prevent the next start.
+def is_empty(folder: pathlib.Path) -> bool:
+    """Whether a run directory holds nothing, except the lock file of a start that was killed."""
     return folder.is_dir() and all(path.name == LOCK_FILE for path in folder.iterdir())
 
 
-def _unwritable(folder: pathlib.Path, error: OSError) -> UsageError:
-    return UsageError(f"The run directory {folder} cannot be written: {error.strerror}. Choose another with --run-dir.")
+def unwritable(folder: pathlib.Path, reason: str | None) -> UsageError:
+    """The error for a run directory that cannot be written."""
+    return UsageError(f"The run directory {folder} cannot be written: {reason}. Choose another with --run-dir.")
+
+
+def _source_of_new_run(request: Request) -> str | None:
+    """The source that was asked for, or else the preset of the data set, if it has one."""
+    if request.source:
+        return request.source
+    values = dict(request.overrides)
+    if request.folder and not os.path.exists(request.folder) and not values.keys() & _NAME_THE_DATA:
+        raise _no_run_to_continue(request.folder)
+    return None if values.get("data.domain_a") else default_preset(str(values.get("data.dataset", "stripes")))
+
+
+def _no_run_to_continue(folder: pathlib.Path) -> UsageError:
+    runs = [path.parent.name for path in folder.parent.glob(f"*/{RECORD_FILE}")]
+    nearest = difflib.get_close_matches(folder.name, sorted(runs), n=1)
+    question = f" Did you mean {folder.parent / nearest[0]}?" if nearest else ""
+    return UsageError(
+        f"{folder} does not exist, so there is no run to continue.{question} To start a new run there, give its data"
+        " too, such as --dataset stripes."
+    )
 
 
 def _with_absolute_paths(config: Config) -> Config:

@@ -2,18 +2,19 @@
 
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import rich.console
-import tensorflow as tf
 
 from cyclegan.data.sources import CACHE, default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import UsageError
-from cyclegan.runtime.devices import choose_devices
-from cyclegan.training.dry_run import describe_run
+from cyclegan.runtime.startup import import_tensorflow
+from cyclegan.training.claim import claim_run
 from cyclegan.training.reporting.progress import Progress
-from cyclegan.training.run import TrainingResult, run_training
-from cyclegan.training.run_directory import plan_run
-from cyclegan.training.warm_start import load_start
+from cyclegan.training.run_directory import Request, plan_run, refuse_unwritable
+
+if TYPE_CHECKING:
+    from cyclegan.training.run import TrainingResult
 
 DEFAULT_RUNS_DIR = pathlib.Path("runs")
 
@@ -30,12 +31,12 @@ def train(
     dry_run: bool = False,
     profile: bool = False,
     console: rich.console.Console | None = None,
-) -> TrainingResult:
+) -> "TrainingResult":
     """Trains a model as `cyclegan train` does.
 
     Args:
-        config: the name of a preset, or the path of a YAML file. None: the defaults for a new run, and the stored
-            configuration for a continued run.
+        config: the name of a preset, or the path of a YAML file. None: the preset of the data set, if it has one, for
+            a new run, and the stored configuration for a continued run.
         overrides: (dotted key, value) pairs, such as ("training.epochs", 10).
         run_dir: a new or empty directory, or a run to continue. None: the next number under `runs_dir`.
         runs_dir: the folder in which numbered runs are created.
@@ -55,14 +56,27 @@ def train(
         CycleganError: if the training cannot go on.
     """
     progress = Progress(console or rich.console.Console())
-    plan = plan_run(pathlib.Path(run_dir) if run_dir else None, pathlib.Path(runs_dir), config, overrides)
+    request = Request(pathlib.Path(run_dir) if run_dir else None, pathlib.Path(runs_dir), config, tuple(overrides))
+    plan = plan_run(request)
     if init_from and plan.record:
         raise UsageError(
             f"`--init-from` is for new runs. Received: --init-from {init_from} with {plan.folder}, which was started"
             " before."
         )
-    request = devices or (plan.record.devices if plan.record else "auto")
-    strategy, description = choose_devices(request)
+    if not dry_run:
+        refuse_unwritable(plan.folder)
+
+    # What a request gets wrong is said above, before the seconds that TensorFlow takes to start.
+    import_tensorflow()
+    import tensorflow as tf
+
+    from cyclegan.runtime.devices import choose_devices
+    from cyclegan.training.dry_run import describe_run
+    from cyclegan.training.run import TrainingResult, run_training
+    from cyclegan.training.warm_start import load_start
+
+    devices = devices or (plan.record.devices if plan.record else "auto")
+    strategy, description = choose_devices(devices)
     progress.line(f"Devices: {description}.")
     if plan.config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -84,6 +98,7 @@ def train(
         for line in describe_run(plan.config, source, strategy):
             progress.line(line)
         return TrainingResult(plan.folder, 0, False)
-    return run_training(
-        plan, source, strategy, request, progress, data_folder / CACHE, init_from=start, profile=profile
-    )
+    with claim_run(request, plan, progress.line) as plan:
+        return run_training(
+            plan, source, strategy, devices, progress, data_folder / CACHE, init_from=start, profile=profile
+        )

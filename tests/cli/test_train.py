@@ -1,5 +1,6 @@
 """What `cyclegan train` refuses, in one line and with nothing written, and what it does not."""
 
+import io
 import json
 import pathlib
 import re
@@ -9,13 +10,17 @@ import subprocess
 import sys
 
 import pytest
+import rich.console
 import tensorflow as tf
 from click.testing import CliRunner, Result
 from PIL import Image
 
+import cyclegan
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
+from cyclegan.data.stripes import ensure_stripes
 from cyclegan.training.checkpoints import list_checkpoints
+from cyclegan.training.run_directory import RunRecord, write_run
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +115,40 @@ def test_bad_input_is_one_line_and_nothing_is_written(train, tmp_path, arguments
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+NAMED_AT_ONCE = [
+    (["--set", "training.epoch=3"], "did you mean `training.epochs`?"),
+    (["--run-dir", "file/run", "--dataset", "stripes"], "cannot be written"),
+    (["--run-dir", "runs/strips-1", "--epochs", "300"], "Did you mean runs/stripes-1?"),
+    (["--run-dir", "runs/stripes-1", "--init-from", "other"], "`--init-from` is for new runs"),
+]
+
+
+@pytest.mark.parametrize("arguments,message", NAMED_AT_ONCE, ids=[" ".join(one) for one, _ in NAMED_AT_ONCE])
+def test_a_wrong_request_is_named_before_tensorflow_starts(tmp_path, arguments, message):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "runs" / "stripes-1").mkdir(parents=True)
+    record = RunRecord(version="1", devices="cpu", num_replicas=1, num_train_a=2, num_train_b=3)
+    write_run(tmp_path / "runs" / "stripes-1", load_config("smoke"), record)
+    program = (
+        "import sys; from cyclegan.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print({'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program, "train", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "set()\n")
+    assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_python_trains_what_the_command_trains(train, data_dir):
+    """Without any option: the built-in data set and its preset, not the defaults of 256 pixels and 200 epochs."""
+    ensure_stripes(data_dir)  # the first one that needs it says that it draws it
+    output = io.StringIO()
+    cyclegan.train(dry_run=True, console=rich.console.Console(file=output, width=200))
+    assert output.getvalue() == train("--dry-run", config=None).stdout
+    assert "  crop_size: 64\n" in output.getvalue()
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")

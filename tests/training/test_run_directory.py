@@ -3,17 +3,26 @@ import pathlib
 import pytest
 
 from cyclegan.config.files import load_config
-from cyclegan.errors import CycleganError, UsageError
+from cyclegan.errors import UsageError
 from cyclegan.training.run_directory import (
+    LOCK_FILE,
+    Plan,
+    Request,
     RunRecord,
-    lock_run,
     next_run_directory,
     plan_run,
     read_record,
+    refuse_unwritable,
     write_run,
 )
 
 RECORD = RunRecord(version="1", devices="cpu", num_replicas=1, num_train_a=2, num_train_b=3)
+
+
+def plan(
+    folder: pathlib.Path | None, runs_dir: pathlib.Path, source: str | None, *overrides: tuple[str, object]
+) -> Plan:
+    return plan_run(Request(folder, runs_dir, source, overrides))
 
 
 @pytest.fixture
@@ -33,7 +42,7 @@ def test_numbers_go_on_after_the_highest_and_count_each_name_alone(tmp_path):
 
 def test_a_run_is_named_after_its_data(tmp_path):
     def name(*overrides):
-        return plan_run(None, tmp_path, "smoke", overrides).folder.name
+        return plan(None, tmp_path, "smoke", *overrides).folder.name
 
     assert name() == "stripes-1"
     assert name(("data.dataset", "some/my photos/")) == "my_photos-1"
@@ -43,48 +52,49 @@ def test_a_run_is_named_after_its_data(tmp_path):
 def test_paths_are_stored_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("photos").mkdir()
-    plan = plan_run(None, tmp_path, "smoke", [("data.dataset", "photos")])
-    assert plan.config.data.dataset == str(tmp_path / "photos")
-    assert plan_run(None, tmp_path, "smoke", []).config.data.dataset == "stripes"
-    data = plan_run(None, tmp_path, "smoke", [("data.domain_a", "a"), ("data.domain_b", "photos")]).config.data
+    planned = plan(None, tmp_path, "smoke", ("data.dataset", "photos"))
+    assert planned.config.data.dataset == str(tmp_path / "photos")
+    assert plan(None, tmp_path, "smoke").config.data.dataset == "stripes"
+    data = plan(None, tmp_path, "smoke", ("data.domain_a", "a"), ("data.domain_b", "photos")).config.data
     assert (data.domain_a, data.domain_b) == (str(tmp_path / "a"), str(tmp_path / "photos"))
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    data = plan_run(None, tmp_path, "smoke", [("data.domain_a", "~/a"), ("data.domain_b", "~/b")]).config.data
+    data = plan(None, tmp_path, "smoke", ("data.domain_a", "~/a"), ("data.domain_b", "~/b")).config.data
     assert (data.domain_a, data.domain_b) == (str(tmp_path / "a"), str(tmp_path / "b"))
 
 
 def test_a_directory_with_nothing_but_a_lock_is_a_new_run(tmp_path):
     folder = tmp_path / "run"
-    lock_run(folder).close()
-    assert plan_run(folder, tmp_path, "smoke", []).record is None
+    folder.mkdir()
+    (folder / LOCK_FILE).touch()
+    assert plan(folder, tmp_path, "smoke").record is None
 
 
 def test_a_new_or_empty_directory_is_a_new_run_and_nothing_is_written(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "absent"):
-        assert plan_run(folder, tmp_path, "smoke", []).record is None
+        assert plan(folder, tmp_path, "smoke").record is None
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
 def test_a_run_continues_with_its_stored_configuration(run, tmp_path):
-    plan = plan_run(run, tmp_path, None, [])
-    assert plan.config == load_config("smoke")
-    assert plan.record == RECORD
-    assert plan.changes == {}
+    planned = plan(run, tmp_path, None)
+    assert planned.config == load_config("smoke")
+    assert planned.record == RECORD
+    assert planned.changes == {}
 
 
 def test_safe_changes_are_taken_and_listed(run, tmp_path):
-    plan = plan_run(run, tmp_path, None, [("training.steps", 50), ("training.log_every_steps", 5)])
-    assert plan.changes == {"training.steps": (20, 50)}
-    assert plan.config.training.steps == 50
+    planned = plan(run, tmp_path, None, ("training.steps", 50), ("training.log_every_steps", 5))
+    assert planned.changes == {"training.steps": (20, 50)}
+    assert planned.config.training.steps == 50
 
 
 def test_other_changes_are_refused_with_both_values(run, tmp_path):
     with pytest.raises(UsageError) as error:
-        plan_run(run, tmp_path, None, [("generator.filters", 8), ("training.seed", 3), ("training.steps", 50)])
+        plan(run, tmp_path, None, ("generator.filters", 8), ("training.seed", 3), ("training.steps", 50))
     assert "generator.filters (stored: 4, received: 8), training.seed (stored: 0, received: 3)." in str(error.value)
     assert "training.steps" not in str(error.value)
 
@@ -94,7 +104,7 @@ def test_directories_of_other_programs_and_files_are_refused(tmp_path):
     (tmp_path / "thesis" / "chapter.tex").write_text("")
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="not a run of cyclegan"):
-        plan_run(tmp_path / "thesis", tmp_path, "smoke", [])
+        plan(tmp_path / "thesis", tmp_path, "smoke")
     with pytest.raises(UsageError, match="which is a file"):
         read_record(tmp_path / "file")
     (tmp_path / "thesis" / "run.json").write_text('{"program": "other", "version": "1"}')
@@ -102,13 +112,35 @@ def test_directories_of_other_programs_and_files_are_refused(tmp_path):
         read_record(tmp_path / "thesis")
 
 
-def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
+def test_a_directory_that_cannot_be_written_is_refused_before_it_is_tried(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be written"):
-        lock_run(tmp_path / "file" / "run")
+    with pytest.raises(UsageError) as error:
+        refuse_unwritable(tmp_path / "file" / "deep" / "run")
+    assert f"cannot be written: {tmp_path / 'file'} is not a directory." in str(error.value)
+    refuse_unwritable(tmp_path / "deep" / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_second_process_is_kept_out_until_the_first_is_done(run):
-    with lock_run(run), pytest.raises(CycleganError, match="Another process"):
-        lock_run(run)
-    lock_run(run).close()
+def test_a_new_run_takes_the_preset_of_its_data_set_if_there_is_one(tmp_path):
+    assert plan(None, tmp_path, None).config == load_config("stripes")
+    assert plan(None, tmp_path, None, ("data.dataset", "horse2zebra")).config == load_config("horse2zebra")
+    assert plan(None, tmp_path, None, ("data.dataset", "maps")).config == load_config(None, [("data.dataset", "maps")])
+    domains = [("data.domain_a", "/a"), ("data.domain_b", "/b")]
+    assert plan(None, tmp_path, None, *domains).config == load_config(None, domains)
+
+
+def test_a_mistyped_run_is_refused_with_the_nearest_run_and_starts_nothing(run, tmp_path):
+    with pytest.raises(UsageError) as error:
+        plan(tmp_path / "rum", tmp_path, None, ("training.epochs", 300))
+    assert str(error.value) == (
+        f"{tmp_path / 'rum'} does not exist, so there is no run to continue. Did you mean {run}? To start a new run"
+        " there, give its data too, such as --dataset stripes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "overrides"),
+    [("smoke", []), (None, [("data.dataset", "stripes")]), (None, [("data.domain_a", "/a"), ("data.domain_b", "/b")])],
+)
+def test_a_directory_that_does_not_exist_is_a_new_run_if_its_data_are_given(tmp_path, source, overrides):
+    assert plan(tmp_path / "new", tmp_path, source, *overrides).record is None
