@@ -120,9 +120,11 @@ SAFE_TO_CHANGE = frozenset(
     {
         "data.cache_gib",
         "data.max_bad_images",
+        "optimizer.learning_rate",
         "training.epochs",
         "training.steps",
         "training.decay_epochs",
+        "training.jit_compile",
         "training.steps_per_call",
         "training.checkpoint_every_minutes",
         "training.checkpoint_every_steps",
@@ -132,7 +134,7 @@ SAFE_TO_CHANGE = frozenset(
         "training.num_samples",
     }
 )
-"""Keys that may change when a run continues: they decide how long it is and what it writes."""
+"""Keys that may change when a run continues: what is being trained stays the same."""
 
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[object, object]]:

@@ -80,10 +80,8 @@ def choose_compilation(
                 "XLA cannot compile batch normalization over several replicas. Use --set training.jit_compile=false."
             )
         return parts(Choice(False, False, "batch normalization over several replicas cannot be compiled"))
-    if made is None and setting is False:
-        made = Choice(False, False, "as configured")
-    if made is None and setting is True:
-        made = Choice(True, True, "as configured")
+    if made is None and setting != "auto":
+        made = Choice(setting, setting, f"training.jit_compile is {str(setting).lower()}")
     if made is None and not config.training.deterministic:
         return _faster(state, config, strategy, read_batch(), num_steps)
 

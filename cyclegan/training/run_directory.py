@@ -73,7 +73,8 @@ class Plan(NamedTuple):
     Attributes:
         folder: the run directory.
         config: the configuration to train with.
-        record: the record of the run that is continued; None for a new run.
+        record: the record of the run that is continued; None for a new run. Whether XLA compiles is left open if the
+            configuration changes it.
         changes: for each key that a continued run changes, its stored and its new value.
     """
 
@@ -106,7 +107,7 @@ def plan_run(request: Request) -> Plan:
             f"{folder} can only be continued with its own configuration. These keys differ: {listed}."
             " Leave these out, or start a new run with another --run-dir."
         )
-    return Plan(folder, config, record, changes)
+    return Plan(folder, config, _with_open_choice(record, changes), changes)
 
 
 def next_run_directory(runs_dir: pathlib.Path, name: str) -> pathlib.Path:
@@ -208,6 +209,16 @@ def is_empty(folder: pathlib.Path) -> bool:
 def unwritable(folder: pathlib.Path, reason: str | None) -> UsageError:
     """The error for a run directory that cannot be written."""
     return UsageError(f"The run directory {folder} cannot be written: {reason}. Choose another with --run-dir.")
+
+
+def _with_open_choice(record: RunRecord, changes: dict[str, tuple[object, object]]) -> RunRecord:
+    """The record of a continued run, where a changed `training.jit_compile` has to be decided again."""
+    if record.jit_compile is None or "training.jit_compile" not in changes:
+        return record
+    _, setting = changes["training.jit_compile"]
+    if setting == "auto":
+        return record.model_copy(update={"jit_compile_reason": "auto keeps what the run has used so far"})
+    return record.model_copy(update={"jit_compile": None, "jit_compile_reason": None})
 
 
 def _source_of_new_run(request: Request) -> str | None:

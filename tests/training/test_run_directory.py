@@ -92,6 +92,31 @@ def test_safe_changes_are_taken_and_listed(run, tmp_path):
     assert planned.config.training.steps == 50
 
 
+@pytest.mark.parametrize(
+    ("before", "setting", "after"),
+    [
+        # XLA fails on another machine, and the error says to set this.
+        ((True, "0.1 s a step compiled, 0.2 s not"), False, (None, None)),
+        ((False, "too short to gain"), True, (None, None)),
+        ((False, "training.jit_compile is false"), "auto", (False, "auto keeps what the run has used so far")),
+        ((None, None), "auto", (None, None)),  # the first session ended before it was decided
+    ],
+)
+def test_whether_xla_compiles_is_open_again_where_true_or_false_is_asked_for(run, tmp_path, before, setting, after):
+    stored = load_config("smoke", [("training.jit_compile", "auto" if setting != "auto" else False)])
+    keys = ("jit_compile", "jit_compile_reason")
+    write_run(run, stored, RECORD.model_copy(update=dict(zip(keys, before, strict=True))))
+    planned = plan(run, tmp_path, None, ("training.jit_compile", setting))
+    assert planned.config.training.jit_compile == setting
+    assert (planned.record.jit_compile, planned.record.jit_compile_reason) == after
+
+
+def test_whether_xla_compiles_stays_as_recorded_where_nothing_is_asked_for(run, tmp_path):
+    record = RECORD.model_copy(update={"jit_compile": True, "jit_compile_reason": "0.1 s a step compiled, 0.2 s not"})
+    write_run(run, load_config("smoke", [("training.jit_compile", "auto")]), record)
+    assert plan(run, tmp_path, None, ("training.steps", 50)).record == record
+
+
 def test_other_changes_are_refused_with_both_values(run, tmp_path):
     with pytest.raises(UsageError) as error:
         plan(run, tmp_path, None, ("generator.filters", 8), ("training.seed", 3), ("training.steps", 50))
