@@ -42,7 +42,7 @@ class Provenance(pydantic.BaseModel):
     """Where a bundle comes from. People read this; the program does not use it."""
 
     dataset: str
-    fingerprint: str = ""  # of the training images, from `cyclegan.data.sources.fingerprint`
+    fingerprint: str = ""  # of the training images, from `cyclegan.data.inventory.fingerprint`
     step: int
     metrics: dict[str, float] = {}  # of training, over the last steps before the bundle
     config: dict[str, Any]

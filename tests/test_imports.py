@@ -42,6 +42,7 @@ LIGHT = [
     "cyclegan.data.sources",
     "cyclegan.data.stripes",
     "cyclegan.training.claim",
+    "cyclegan.training.record",
     "cyclegan.training.run_directory",
     "cyclegan.training.session",
     "cyclegan.translation.contact_sheet",

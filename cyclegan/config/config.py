@@ -119,6 +119,9 @@ DEFAULTS = _flat(Config())
 SAFE_TO_CHANGE = frozenset(
     {
         "data.cache_gib",
+        "data.dataset",
+        "data.domain_a",
+        "data.domain_b",
         "data.max_bad_images",
         "optimizer.learning_rate",
         "training.epochs",
@@ -134,7 +137,7 @@ SAFE_TO_CHANGE = frozenset(
         "training.num_samples",
     }
 )
-"""Keys that may change when a run continues: what is being trained stays the same."""
+"""Keys that may change when a run continues. The images may have another place, but they must be the same images."""
 
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[object, object]]:

@@ -41,20 +41,6 @@ class Source(NamedTuple):
     folder: pathlib.Path | None
 
 
-def fingerprint(source: Source) -> str:
-    """SHA-256 over the names and the sizes in bytes of the training images, first of domain A, then of domain B.
-
-    The fingerprint does not depend on the place of the data set. The content of the images is not read, because that
-    would take as long as an epoch.
-    """
-    digest = hashlib.sha256()
-    for domain in (source.train_a, source.train_b):
-        for path in domain:
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        digest.update(b"\0")
-    return digest.hexdigest()
-
-
 def default_data_dir() -> pathlib.Path:
     """The folder where data sets are kept: $CYCLEGAN_DATA_DIR, or ~/.cache/cyclegan if that is not set."""
     return _path(os.environ.get("CYCLEGAN_DATA_DIR") or "~/.cache/cyclegan")

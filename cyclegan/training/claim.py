@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from cyclegan.errors import CycleganError
+from cyclegan.training.record import unwritable
 from cyclegan.training.run_directory import (
     LOCK_FILE,
     Plan,
@@ -20,7 +21,6 @@ from cyclegan.training.run_directory import (
     is_empty,
     next_run_directory,
     plan_run,
-    unwritable,
 )
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from cyclegan.config.config import Config
 from cyclegan.errors import CycleganError, first_line
 from cyclegan.training.gradients import Gradients
-from cyclegan.training.run_directory import Choice
+from cyclegan.training.record import Choice
 from cyclegan.training.state import State
 from cyclegan.training.step import Compute, Update, build_gradients, build_update, synchronises_replicas
 

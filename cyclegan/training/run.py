@@ -12,7 +12,8 @@ import tensorflow as tf
 from cyclegan.bundle import Bundle
 from cyclegan.config.sections import image_dtype
 from cyclegan.data.batches import ImageReader, build_pipeline, build_readers, steps_per_epoch
-from cyclegan.data.sources import Source, fingerprint
+from cyclegan.data.inventory import Inventory, fingerprint
+from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
 from cyclegan.runtime.process import ALONE
 from cyclegan.training.checkpoints import read_checkpoint
@@ -23,16 +24,10 @@ from cyclegan.training.keeper import Keeper, renew_bundle
 from cyclegan.training.length import Length, run_length
 from cyclegan.training.loop import iterate
 from cyclegan.training.pacing import MakeSteps, Pacing
+from cyclegan.training.record import Choice, RunRecord, write_run
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
-from cyclegan.training.run_directory import (
-    Choice,
-    Plan,
-    RunRecord,
-    refuse_other_setting,
-    refuse_shorter,
-    write_run,
-)
+from cyclegan.training.run_directory import Plan, refuse_other_replicas, refuse_shorter
 from cyclegan.training.state import State, build_state, snapshot
 from cyclegan.training.step import build_step, build_steps
 from cyclegan.training.trace import traced
@@ -56,6 +51,7 @@ class TrainingResult(NamedTuple):
 def run_training(
     plan: Plan,
     source: Source,
+    inventory: Inventory,
     strategy: tf.distribute.Strategy,
     devices: str,
     progress: Progress,
@@ -68,7 +64,8 @@ def run_training(
 
     Args:
         plan: the plan of the run, whose directory this process has claimed.
-        source: the images. Their headers have been scanned.
+        source: the images to train with and to test with.
+        inventory: the training images, for a new run.
         strategy: the strategy to train under.
         devices: the value of `--devices` that led to `strategy`, for the record.
         progress: says what happens.
@@ -90,26 +87,24 @@ def run_training(
         version=importlib.metadata.version("cyclegan"),
         devices=devices,
         num_replicas=strategy.num_replicas_in_sync,
-        num_train_a=len(source.train_a),
-        num_train_b=len(source.train_b),
+        fingerprint=fingerprint(inventory),
     )
-    refuse_other_setting(folder, record, strategy.num_replicas_in_sync, len(source.train_a), len(source.train_b))
+    refuse_other_replicas(folder, record, strategy.num_replicas_in_sync)
     refuse_shorter(folder, length.num_steps)
     state = build_state(config, strategy, length)
     if init_from:
         progress.line(start_from_bundle(state, init_from))
 
     with StopSignals(progress) as stop:
-        write_run(folder, config, record)
+        write_run(folder, config, record, inventory)
         progress.log_file = folder / "log.txt"
         variables = state.named(strategy)
         first_step = _restore(variables, folder, progress)
         ALONE.barrier()
         progress.line(_describe_start(plan, first_step, length))
-        images = fingerprint(source)
         if first_step >= length.num_steps:
             progress.line(f"All {length.num_steps} steps are done. Give more with --epochs or --steps.")
-            if renew_bundle(variables, plan, first_step, images):
+            if renew_bundle(variables, plan, first_step, record.fingerprint):
                 progress.line(f"The bundle was missing or older than step {first_step}, and has been written again.")
             return TrainingResult(folder, first_step, True)
 
@@ -122,7 +117,7 @@ def run_training(
             hooks: list[Hook] = []
             if ALONE.is_chief:
                 hooks = [
-                    Keeper(variables, plan, progress, images),
+                    Keeper(variables, plan, progress, record.fingerprint),
                     Monitor(state, source, plan, progress, first_step, length, global_batch),
                 ]
             step = iterate(make_steps, first_step, length.num_steps, pacing, hooks, lambda: stop.requested)

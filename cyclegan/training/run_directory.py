@@ -1,53 +1,26 @@
-"""The directory of a run: which one it is, whether the run may be continued, and the record that it keeps.
+"""The directory of a run: which one it is, whether the run may be continued, and with which configuration.
 
-config.yaml   the resolved configuration, which `--config` reads again
-run.json      the decisions of the first start, which must not be made again
+config.yaml  run.json  images.gz                     what `cyclegan.training.record` keeps
 checkpoints/  bundle/last/  samples/  log.txt  and TensorBoard events
 """
 
 import dataclasses
 import difflib
-import json
 import os
 import pathlib
 import re
-from typing import Literal, NamedTuple
-
-import pydantic
+from typing import NamedTuple
 
 from cyclegan.config.config import SAFE_TO_CHANGE, Config, changed_keys
-from cyclegan.config.files import default_preset, dump_config, load_config
+from cyclegan.config.files import default_preset, load_config
 from cyclegan.data.named import NAMED
 from cyclegan.errors import UsageError
-from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.training.checkpoints import list_checkpoints
+from cyclegan.training.record import CONFIG_FILE, RECORD_FILE, RunRecord, read_record, unwritable
 
-CONFIG_FILE = "config.yaml"
-RECORD_FILE = "run.json"
 LOCK_FILE = ".lock"
 
 _NAME_THE_DATA = {"data.dataset", "data.domain_a", "data.domain_b"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """Whether XLA compiles the gradients and the update, and the reason, as part of a sentence."""
-
-    gradients: bool
-    update: bool
-    reason: str
-
-
-class RunRecord(pydantic.BaseModel):
-    """The content of `run.json`."""
-
-    program: Literal["cyclegan"] = "cyclegan"
-    version: str
-    devices: str
-    num_replicas: int
-    num_train_a: int
-    num_train_b: int
-    compilation: Choice | None = None
 
 
 class Request(NamedTuple):
@@ -120,39 +93,6 @@ def next_run_directory(runs_dir: pathlib.Path, name: str) -> pathlib.Path:
     return runs_dir / f"{name}-{max(numbers) + 1}"
 
 
-def read_record(folder: pathlib.Path) -> RunRecord:
-    """The record of an existing run.
-
-    Raises:
-        UsageError: if `folder` is not a run directory.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"`--run-dir` must be a directory. Received: {folder}, which is a file.")
-    try:
-        return RunRecord.model_validate(json.loads((folder / RECORD_FILE).read_text()))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{folder} is not empty, and it is not a run of cyclegan: it has no valid {RECORD_FILE}."
-            " Give a new or empty directory, or one that `cyclegan train` has written."
-        ) from error
-
-
-def write_run(folder: pathlib.Path, config: Config, record: RunRecord) -> None:
-    """Writes the configuration and the record of a run.
-
-    Raises:
-        UsageError: if it cannot be written.
-    """
-    is_new = not (folder / RECORD_FILE).exists()
-    try:
-        write_atomically(folder / CONFIG_FILE, dump_config(config).encode())
-        write_atomically(folder / RECORD_FILE, record.model_dump_json(indent=2).encode() + b"\n")
-    except OSError as error:
-        if is_new:
-            (folder / CONFIG_FILE).unlink(missing_ok=True)  # a folder with this file alone could not be used again
-        raise unwritable(folder, error.strerror) from error
-
-
 def refuse_unwritable(folder: pathlib.Path) -> None:
     """Makes sure, before anything slow happens, that a run directory can be created or written. Writes nothing.
 
@@ -167,25 +107,17 @@ def refuse_unwritable(folder: pathlib.Path) -> None:
         raise unwritable(folder, f"this user may not write to {nearest}")
 
 
-def refuse_other_setting(
-    folder: pathlib.Path, record: RunRecord, num_replicas: int, num_train_a: int, num_train_b: int
-) -> None:
+def refuse_other_replicas(folder: pathlib.Path, record: RunRecord, num_replicas: int) -> None:
     """Makes sure that the batches and image pools of a continued run stay what they were.
 
     Raises:
-        UsageError: if the numbers of replicas or of training images differ from the numbers in the record.
+        UsageError: if the number of replicas differs from the one in the record.
     """
-    expected = {
-        "replicas": (record.num_replicas, num_replicas),
-        "training images of domain A": (record.num_train_a, num_train_a),
-        "training images of domain B": (record.num_train_b, num_train_b),
-    }
-    for name, (stored, received) in expected.items():
-        if stored != received:
-            raise UsageError(
-                f"{folder} was started with {stored} {name}. Received: {received}."
-                f" Continue with the same devices (--devices {record.devices}) and images, or start a new run."
-            )
+    if num_replicas != record.num_replicas:
+        raise UsageError(
+            f"{folder} was started with {record.num_replicas} replicas. Received: {num_replicas}."
+            f" Continue with the same devices (--devices {record.devices}), or start a new run."
+        )
 
 
 def refuse_shorter(folder: pathlib.Path, num_steps: int) -> None:
@@ -206,19 +138,15 @@ def is_empty(folder: pathlib.Path) -> bool:
     return folder.is_dir() and all(path.name == LOCK_FILE for path in folder.iterdir())
 
 
-def unwritable(folder: pathlib.Path, reason: str | None) -> UsageError:
-    """The error for a run directory that cannot be written."""
-    return UsageError(f"The run directory {folder} cannot be written: {reason}. Choose another with --run-dir.")
-
-
 def _with_open_choice(record: RunRecord, changes: dict[str, tuple[object, object]]) -> RunRecord:
     """The record of a continued run, where a changed `training.jit_compile` has to be decided again."""
-    if record.jit_compile is None or "training.jit_compile" not in changes:
+    if record.compilation is None or "training.jit_compile" not in changes:
         return record
     _, setting = changes["training.jit_compile"]
     if setting == "auto":
-        return record.model_copy(update={"jit_compile_reason": "auto keeps what the run has used so far"})
-    return record.model_copy(update={"jit_compile": None, "jit_compile_reason": None})
+        kept = dataclasses.replace(record.compilation, reason="auto keeps what the run has used so far")
+        return record.model_copy(update={"compilation": kept})
+    return record.model_copy(update={"compilation": None})
 
 
 def _source_of_new_run(request: Request) -> str | None:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import rich.console
 
-from cyclegan.data.sources import CACHE, default_data_dir, resolve_source, scan_headers
+from cyclegan.data.inventory import Inventory, recall_images, take_inventory
+from cyclegan.data.sources import CACHE, Source, default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import UsageError
 from cyclegan.runtime.startup import import_tensorflow
 from cyclegan.training.claim import claim_run
+from cyclegan.training.record import read_inventory
 from cyclegan.training.reporting.progress import Progress
-from cyclegan.training.run_directory import Request, plan_run, refuse_unwritable
+from cyclegan.training.run_directory import Plan, Request, plan_run, refuse_unwritable
 
 if TYPE_CHECKING:
     from cyclegan.training.run import TrainingResult
@@ -83,10 +85,8 @@ def train(
     # This turns off a fusion of operations that fails on leaky ReLU and prints a page of errors at each start.
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
-    data = plan.config.data
     data_folder = pathlib.Path(data_dir) if data_dir else default_data_dir()
-    source = resolve_source(data, data_folder, progress.line)
-    source = scan_headers(source, data.max_pixels, data.max_bad_images, progress.line)
+    source, inventory = _find_images(plan, data_folder, progress)
     progress.line(
         f"Images of {source.name}: {len(source.train_a)} A and {len(source.train_b)} B to train,"
         f" {len(source.test_a)} A and {len(source.test_b)} B to test."
@@ -100,5 +100,28 @@ def train(
         return TrainingResult(plan.folder, 0, False)
     with claim_run(request, plan, progress.line) as plan:
         return run_training(
-            plan, source, strategy, devices, progress, data_folder / CACHE, init_from=start, profile=profile
+            plan,
+            source,
+            inventory,
+            strategy,
+            devices,
+            progress,
+            data_folder / CACHE,
+            init_from=start,
+            profile=profile,
         )
+
+
+def _find_images(plan: Plan, data_dir: pathlib.Path, progress: Progress) -> tuple[Source, Inventory]:
+    """The images of a run, and its training images as its first session found them."""
+    data = plan.config.data
+    try:
+        listed = resolve_source(data, data_dir, progress.line)
+    except UsageError as error:
+        hint = " If the images have moved, say where they are now: --dataset, or --domain-a and --domain-b."
+        raise UsageError(f"{error}{hint if plan.record else ''}") from error
+    if plan.record:
+        inventory = read_inventory(plan.folder, plan.record)
+        return recall_images(listed, inventory, data), inventory
+    source = scan_headers(listed, data.max_pixels, data.max_bad_images, progress.line)
+    return source, take_inventory(listed, source, data)

@@ -18,9 +18,9 @@ from PIL import Image
 import cyclegan
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
-from cyclegan.data.stripes import ensure_stripes
+from cyclegan.data.stripes import ensure_stripes, write_stripes
 from cyclegan.training.checkpoints import list_checkpoints
-from cyclegan.training.run_directory import RunRecord, write_run
+from cyclegan.training.record import RunRecord, write_run
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ NAMED_AT_ONCE = [
 def test_a_wrong_request_is_named_before_tensorflow_starts(tmp_path, arguments, message):
     (tmp_path / "file").write_text("")
     (tmp_path / "runs" / "stripes-1").mkdir(parents=True)
-    record = RunRecord(version="1", devices="cpu", num_replicas=1, num_train_a=2, num_train_b=3)
+    record = RunRecord(version="1", devices="cpu", num_replicas=1, fingerprint="")
     write_run(tmp_path / "runs" / "stripes-1", load_config("smoke"), record)
     program = (
         "import sys; from cyclegan.cli.main import main\n"
@@ -240,15 +240,15 @@ def test_a_finished_run_can_be_made_longer(train, run):
 @pytest.mark.slow
 def test_a_run_continues_without_xla_or_with_it_as_it_is_told(train, run):
     for setting, line in (
-        ("auto", "XLA off: auto keeps what the run has used so far."),
-        ("true", "XLA on: training.jit_compile is true."),
-        ("false", "XLA off: training.jit_compile is false."),
+        ("auto", "XLA compiles nothing: auto keeps what the run has used so far."),
+        ("true", "XLA compiles the gradients and the update: training.jit_compile is true."),
+        ("false", "XLA compiles nothing: training.jit_compile is false."),
     ):
         steps = list_checkpoints(run / "checkpoints")[-1][0] + 1
         more = train("--run-dir", run, "--steps", steps, "--set", f"training.jit_compile={setting}", config=None)
         assert more.exit_code == 0, more.output
         assert line in more.stdout
-        assert json.loads((run / "run.json").read_text())["jit_compile"] == (setting == "true")
+        assert json.loads((run / "run.json").read_text())["compilation"]["update"] == (setting == "true")
 
 
 def test_a_run_continues_with_another_learning_rate(train, run):
@@ -279,15 +279,61 @@ def test_a_run_cannot_continue_with_other_networks(train, run):
     assert "generator.filters (stored: 4, received: 8)" in other_width.stderr
 
 
-def test_a_run_cannot_continue_with_more_images(train, finished, run):
-    new = finished[0] / "photos" / "trainA" / "new.png"
-    shutil.copy(new.with_name("0.png"), new)
+def test_a_run_cannot_continue_with_other_images(train, finished, run):
+    images = finished[0] / "photos" / "trainA"
+    (images / "1.png").rename(images / "new.png")
     try:
-        grown = train("--run-dir", run, "--steps", 8, config=None)
+        other = train("--run-dir", run, "--steps", 8, config=None)
     finally:
-        new.unlink()
-    assert grown.exit_code == 2
-    assert "started with 3 training images of domain A. Received: 4" in grown.stderr
+        (images / "new.png").rename(images / "1.png")
+    assert other.exit_code == 2 and other.stderr.count("\n") == 1
+    assert f"1 new (the first: {images}/new.png), 1 missing (the first: {images}/1.png)" in other.stderr
+
+
+def test_images_that_are_gone_are_asked_for_at_their_new_place(train, run):
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("/photos\n", "/phones\n"))
+    result = train("--run-dir", run, "--steps", 8, config=None)
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert "If the images have moved, say where they are now: --dataset" in result.stderr
+
+
+def test_a_file_that_breaks_between_two_sessions_is_replaced(train, finished, run, tmp_path):
+    photos = shutil.copytree(finished[0] / "photos", tmp_path / "photos")
+    (photos / "trainA" / "1.png").write_bytes(b"not an image")
+    arguments = ["--run-dir", run, "--steps", 8, "--dataset", photos]
+    more = train(*arguments, config=None)
+    assert more.exit_code == 0, more.output
+    assert f"Replaced by the next image: {photos}/trainA/1.png" in more.stdout
+    refused = train(*arguments[:-3], 12, "--set", "data.max_bad_images=0", config=None)
+    assert refused.exit_code == 1
+    assert "More than `data.max_bad_images` = 0 files are broken." in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_run_whose_images_have_moved_ends_in_the_same_bits(tmp_path):
+    """In processes of their own, because deterministic operations cannot be switched off again."""
+
+    def finish(*arguments: object) -> str:
+        program = [sys.executable, "-m", "cyclegan", "train", "--devices", "cpu", *map(str, arguments)]
+        done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def weights(run: str) -> set[str]:
+        """The names of the files, which hold a part of the SHA-256 of the weights."""
+        return {path.name for path in (tmp_path / run / "bundle" / "last").glob("*.npz")}
+
+    write_stripes(tmp_path / "photos", num_train=5, num_test=1)
+    start = ["--dataset", "photos", "--config", "smoke", "--set", "training.deterministic=true"]
+    start += ["--set", "training.decay_epochs=0"]
+    finish(*start, "--run-dir", "whole", "--steps", 12)
+    finish(*start, "--run-dir", "parted", "--steps", 5)
+    assert weights("parted") != weights("whole")
+    (tmp_path / "photos").rename(tmp_path / "scratch")
+    output = finish("--run-dir", "parted", "--steps", 12, "--dataset", "scratch")
+    assert f"data.dataset changed from {tmp_path}/photos to {tmp_path}/scratch" in output
+    assert len(weights("parted")) == 2 and weights("parted") == weights("whole")
 
 
 def test_a_new_run_starts_from_the_generators_of_another(train, finished):

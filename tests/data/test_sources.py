@@ -1,4 +1,3 @@
-import hashlib
 import io
 import pathlib
 
@@ -10,7 +9,6 @@ from cyclegan.config.sections import DataConfig
 from cyclegan.data.named import NAMED
 from cyclegan.data.sources import (
     default_data_dir,
-    fingerprint,
     resolve_source,
     scan_headers,
 )
@@ -201,18 +199,3 @@ def test_stripes_are_the_default_and_come_with_their_truth(drawn_stripes: tuple[
 def test_drawing_is_reported_in_one_line(drawn_stripes: tuple[pathlib.Path, list[str]]) -> None:
     data_dir, lines = drawn_stripes
     assert lines == [f"Drawing the data set stripes into {stripes_folder(data_dir)}."]
-
-
-def test_the_fingerprint_follows_the_training_images_and_not_their_place(tmp_path):
-    def of(folder, **changes):
-        files = {"trainA/a.png": b"one", "trainB/b.png": b"four", "testA/t.png": b"seven", **changes}
-        for name, data in files.items():
-            write(tmp_path / folder / name, data)
-        return fingerprint(resolve(tmp_path, dataset=str(tmp_path / folder)))
-
-    here = of("here")
-    # Names and sizes in bytes, each ended by a zero byte, and each domain ended by one.
-    assert here == hashlib.sha256(b"a.png\0" + b"3\0" + b"\0" + b"b.png\0" + b"4\0" + b"\0").hexdigest()
-    assert of("there", **{"testA/t.png": b"another"}) == here
-    assert of("larger", **{"trainB/b.png": b"fifth"}) != here
-    assert of("more", **{"trainA/c.png": b""}) != here

@@ -12,16 +12,18 @@ import pytest
 from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.training.claim import claim_run
-from cyclegan.training.run_directory import Request, RunRecord, plan_run, write_run
+from cyclegan.training.record import RunRecord, write_run
+from cyclegan.training.run_directory import Request, plan_run
 
-RECORD = RunRecord(version="1", devices="cpu", num_replicas=1, num_train_a=2, num_train_b=3)
+RECORD = RunRecord(version="1", devices="cpu", num_replicas=1, fingerprint="")
 
 # Plans, waits for a line, claims, says what it has, waits for a line, writes the run.
 START = """
 import pathlib, sys
 from cyclegan.errors import CycleganError
 from cyclegan.training.claim import claim_run
-from cyclegan.training.run_directory import Request, RunRecord, plan_run, write_run
+from cyclegan.training.record import RunRecord, write_run
+from cyclegan.training.run_directory import Request, plan_run
 
 folder = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
 request = Request(folder, pathlib.Path(sys.argv[1]), "smoke", ())
@@ -32,7 +34,7 @@ try:
     with claim_run(request, plan, print) as plan:
         print("claimed", plan.folder.name, flush=True)
         sys.stdin.readline()
-        record = RunRecord(version="1", devices="cpu", num_replicas=1, num_train_a=2, num_train_b=3)
+        record = RunRecord(version="1", devices="cpu", num_replicas=1, fingerprint="")
         write_run(plan.folder, plan.config, record)
 except CycleganError as error:
     print("refused", error, flush=True)

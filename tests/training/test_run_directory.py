@@ -4,19 +4,17 @@ import pytest
 
 from cyclegan.config.files import load_config
 from cyclegan.errors import UsageError
+from cyclegan.training.record import Choice, RunRecord, write_run
 from cyclegan.training.run_directory import (
     LOCK_FILE,
     Plan,
     Request,
-    RunRecord,
     next_run_directory,
     plan_run,
-    read_record,
     refuse_unwritable,
-    write_run,
 )
 
-RECORD = RunRecord(version="1", devices="cpu", num_replicas=1, num_train_a=2, num_train_b=3)
+RECORD = RunRecord(version="1", devices="cpu", num_replicas=1, fingerprint="")
 
 
 def plan(
@@ -96,23 +94,22 @@ def test_safe_changes_are_taken_and_listed(run, tmp_path):
     ("before", "setting", "after"),
     [
         # XLA fails on another machine, and the error says to set this.
-        ((True, "0.1 s a step compiled, 0.2 s not"), False, (None, None)),
-        ((False, "too short to gain"), True, (None, None)),
-        ((False, "training.jit_compile is false"), "auto", (False, "auto keeps what the run has used so far")),
-        ((None, None), "auto", (None, None)),  # the first session ended before it was decided
+        (Choice(True, True, "0.1 s a step compiled, 0.2 s not"), False, None),
+        (Choice(False, False, "too short to gain"), True, None),
+        (Choice(False, True, "measured"), "auto", Choice(False, True, "auto keeps what the run has used so far")),
+        (None, "auto", None),  # the first session ended before it was decided
     ],
 )
 def test_whether_xla_compiles_is_open_again_where_true_or_false_is_asked_for(run, tmp_path, before, setting, after):
     stored = load_config("smoke", [("training.jit_compile", "auto" if setting != "auto" else False)])
-    keys = ("jit_compile", "jit_compile_reason")
-    write_run(run, stored, RECORD.model_copy(update=dict(zip(keys, before, strict=True))))
+    write_run(run, stored, RECORD.model_copy(update={"compilation": before}))
     planned = plan(run, tmp_path, None, ("training.jit_compile", setting))
     assert planned.config.training.jit_compile == setting
-    assert (planned.record.jit_compile, planned.record.jit_compile_reason) == after
+    assert planned.record.compilation == after
 
 
 def test_whether_xla_compiles_stays_as_recorded_where_nothing_is_asked_for(run, tmp_path):
-    record = RECORD.model_copy(update={"jit_compile": True, "jit_compile_reason": "0.1 s a step compiled, 0.2 s not"})
+    record = RECORD.model_copy(update={"compilation": Choice(True, True, "0.1 s a step compiled, 0.2 s not")})
     write_run(run, load_config("smoke", [("training.jit_compile", "auto")]), record)
     assert plan(run, tmp_path, None, ("training.steps", 50)).record == record
 
@@ -122,19 +119,6 @@ def test_other_changes_are_refused_with_both_values(run, tmp_path):
         plan(run, tmp_path, None, ("generator.filters", 8), ("training.seed", 3), ("training.steps", 50))
     assert "generator.filters (stored: 4, received: 8), training.seed (stored: 0, received: 3)." in str(error.value)
     assert "training.steps" not in str(error.value)
-
-
-def test_directories_of_other_programs_and_files_are_refused(tmp_path):
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.tex").write_text("")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="not a run of cyclegan"):
-        plan(tmp_path / "thesis", tmp_path, "smoke")
-    with pytest.raises(UsageError, match="which is a file"):
-        read_record(tmp_path / "file")
-    (tmp_path / "thesis" / "run.json").write_text('{"program": "other", "version": "1"}')
-    with pytest.raises(UsageError, match="not a run of cyclegan"):
-        read_record(tmp_path / "thesis")
 
 
 def test_a_directory_that_cannot_be_written_is_refused_before_it_is_tried(tmp_path):

@@ -1,0 +1,131 @@
+"""What a run keeps about itself, so that a later session can continue it.
+
+config.yaml   the resolved configuration, which `--config` reads again
+run.json      the decisions of the first session, which must not be made again
+images.gz     the training images of the first session, see `cyclegan.data.inventory`
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Final, Literal
+
+import pydantic
+
+from cyclegan.config.config import Config
+from cyclegan.config.files import dump_config
+from cyclegan.data.inventory import Inventory, decode_inventory, encode_inventory, fingerprint
+from cyclegan.errors import CycleganError, UsageError
+from cyclegan.runtime.atomic_files import write_atomically
+
+CONFIG_FILE = "config.yaml"
+RECORD_FILE = "run.json"
+IMAGES_FILE = "images.gz"
+
+SCHEMA_VERSION: Final = 2
+"""The version of a run directory. It rises when this program cannot continue runs of the versions before it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Whether XLA compiles the gradients and the update, and the reason, as part of a sentence."""
+
+    gradients: bool
+    update: bool
+    reason: str
+
+
+class RunRecord(pydantic.BaseModel):
+    """The content of `run.json`. `fingerprint` is that of the training images."""
+
+    program: Literal["cyclegan"] = "cyclegan"
+    schema_version: Literal[2] = SCHEMA_VERSION
+    version: str
+    devices: str
+    num_replicas: int
+    fingerprint: str
+    compilation: Choice | None = None
+
+
+def read_record(folder: pathlib.Path) -> RunRecord:
+    """The record of an existing run.
+
+    Raises:
+        UsageError: if `folder` is not a run directory, or if another version of the program has to continue it.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"`--run-dir` must be a directory. Received: {folder}, which is a file.")
+    try:
+        content = json.loads((folder / RECORD_FILE).read_text())
+        _refuse_other_schema(folder, content)
+        return RunRecord.model_validate(content)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{folder} is not empty, and it is not a run of cyclegan: it has no valid {RECORD_FILE}."
+            " Give a new or empty directory, or one that `cyclegan train` has written."
+        ) from error
+
+
+def read_inventory(folder: pathlib.Path, record: RunRecord) -> Inventory:
+    """The training images of the first session of a run.
+
+    Raises:
+        CycleganError: if the file is missing or damaged.
+    """
+    try:
+        inventory = decode_inventory((folder / IMAGES_FILE).read_bytes())
+        problem = None if fingerprint(inventory) == record.fingerprint else f"it does not fit {RECORD_FILE}"
+    except (OSError, ValueError, TypeError) as error:
+        problem = getattr(error, "strerror", None) or "it is damaged"
+    if problem:
+        raise CycleganError(
+            f"{folder / IMAGES_FILE} cannot be read: {problem}. Put the file back, or start a new run with"
+            f" --init-from {folder}."
+        )
+    return inventory
+
+
+def write_run(folder: pathlib.Path, config: Config, record: RunRecord, inventory: Inventory = ()) -> None:
+    """Writes the configuration and the record of a run.
+
+    Args:
+        folder: the run directory.
+        config: the configuration.
+        record: the record.
+        inventory: the training images, which are written with a new run only.
+
+    Raises:
+        UsageError: if it cannot be written.
+    """
+    is_new = not (folder / RECORD_FILE).exists()
+    try:
+        if is_new:
+            write_atomically(folder / IMAGES_FILE, encode_inventory(inventory))
+        write_atomically(folder / CONFIG_FILE, dump_config(config).encode())
+        write_atomically(folder / RECORD_FILE, record.model_dump_json(indent=2).encode() + b"\n")
+    except OSError as error:
+        if is_new:  # a folder with one of these files alone could not be used again
+            (folder / CONFIG_FILE).unlink(missing_ok=True)
+            (folder / IMAGES_FILE).unlink(missing_ok=True)
+        raise unwritable(folder, error.strerror) from error
+
+
+def unwritable(folder: pathlib.Path, reason: str | None) -> UsageError:
+    """The error for a run directory that cannot be written."""
+    return UsageError(f"The run directory {folder} cannot be written: {reason}. Choose another with --run-dir.")
+
+
+def _refuse_other_schema(folder: pathlib.Path, content: object) -> None:
+    """Refuses the record of a run that another version of the program has to continue."""
+    if not isinstance(content, dict) or content.get("program") != "cyclegan":
+        return
+    schema, version = content.get("schema_version", 1), content.get("version")
+    if not isinstance(schema, int):
+        return
+    if schema > SCHEMA_VERSION:
+        raise UsageError(f"{folder} belongs to cyclegan {version}, which is newer than this program. Update cyclegan.")
+    if schema < SCHEMA_VERSION:
+        raise UsageError(
+            f"{folder} was begun by cyclegan {version}, and this version cannot continue it. Continue it with that"
+            f" version, or start a new run from its generators with --init-from {folder}."
+        )
