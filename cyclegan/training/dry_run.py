@@ -40,7 +40,7 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
         f" {gmac_discriminator:.3g} through a discriminator"
     )
     on_gpus = "GPU" in strategy.extended.worker_devices[0].upper()
-    peak = estimate_peak_bytes(state, config, 1 if on_gpus else num_replicas)
+    peak = estimate_peak_bytes(state, config, 1 if on_gpus else num_replicas, with_copy=not on_gpus)
     yield f"# about {peak / 1e9:.1f} GB of memory at the peak{' on each GPU' if on_gpus else ''}"
 
 

@@ -1,5 +1,7 @@
 """The memory that a training step needs, estimated from its graph before anything is computed."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -15,17 +17,19 @@ COMPILER_BYTES = 500e6
 """Memory that XLA adds when it compiles the step, in bytes. `jit_compile: auto` compiles it too, to time it."""
 
 
-def estimate_peak_bytes(state: State, config: Config, num_replicas: int) -> float:
+def estimate_peak_bytes(state: State, config: Config, num_replicas: int, with_copy: bool = True) -> float:
     """Peak memory of training on the CPU of one machine or on each GPU, in bytes.
 
     The operations of the gradients' graph are gone through in order. A tensor is counted from the operation that makes
-    it to the last operation that reads it. The weights, the moments of Adam and the image pools are added to the peak
-    of that sum. The two constants were measured on Linux. Batches that are being read are not counted.
+    it to the last operation that reads it. The update, which comes after them, holds the gradients and the new weights,
+    moments and averages. The larger of the two is added to the state. The two constants were measured on Linux. Batches
+    that are being read are not counted.
 
     Args:
         state: built, and not run yet.
         config: the whole configuration.
         num_replicas: the number of replicas that share the memory.
+        with_copy: whether the copy of the state that is written as a checkpoint is in the same memory.
     """
     data = config.data
     dtype = state.pool_a.images.dtype
@@ -41,16 +45,13 @@ def estimate_peak_bytes(state: State, config: Config, num_replicas: int) -> floa
         .graph
     )
 
-    def bytes_of(variables: list[keras.Variable]) -> int:
-        return sum(int(tf.size(variable)) * variable.value.dtype.size for variable in variables)
+    def bytes_of(variables: Sequence[keras.Variable | tf.Variable]) -> int:
+        return sum(int(tf.size(variable)) * tf.convert_to_tensor(variable).dtype.size for variable in variables)
 
-    weight_bytes = bytes_of([*state.generator_variables, *state.discriminator_variables])
-    average_bytes = bytes_of([weight for average in state.averages for weight in average.weights])
-    pool_bytes = sum(
-        config.training.pool_size * data.crop_size**2 * channels * dtype.size
-        for channels in (data.channels_a, data.channels_b)
-    )
-    # The weights and two moments stay. The gradients are outputs of the graph, and so they are part of its peak.
+    weights = bytes_of([*state.generator_variables, *state.discriminator_variables])
+    moments = bytes_of([moment for own in state.generator_moments + state.discriminator_moments for moment in own])
+    changed = weights + moments + bytes_of(state.average_variables)
+    state_bytes = changed + bytes_of([state.pool_a.images, state.pool_b.images])
+    replica_bytes = state_bytes + max(peak_live_bytes(graph), weights + changed)
     program_bytes = PROGRAM_BYTES + (COMPILER_BYTES if config.training.jit_compile else 0)
-    replica_bytes: float = 3 * weight_bytes + average_bytes + pool_bytes + peak_live_bytes(graph)
-    return program_bytes + num_replicas * replica_bytes
+    return program_bytes + num_replicas * replica_bytes + (state_bytes if with_copy else 0)

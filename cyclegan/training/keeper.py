@@ -46,15 +46,19 @@ class Keeper(Hook):
 
     def at_checkpoint(self, call: Call) -> None:
         """Copies the values of the run."""
+        self._write_waiting(call)
         self._waiting = self._snapshot([*self._calls, call])
         self._calls = []
 
     def after_call(self, call: Call) -> None:
         """Hands a snapshot from before `call` to the thread that writes."""
-        if self._waiting is None:
+        self._write_waiting(call)
+        if self._waiting is None:  # otherwise the call is in the snapshot already
             self._calls.append(call)
-        elif self._waiting.step < call.step:
-            self._calls.append(call)
+
+    def _write_waiting(self, call: Call) -> None:
+        """Lets the thread write the snapshot that waits for a good step, if `call` has made one."""
+        if self._waiting and self._waiting.step < call.step:
             self._finish_writing()
             self._writing = self._thread.submit(self._save, self._waiting)
             self._waiting = None

@@ -71,6 +71,15 @@ def test_a_state_whose_next_step_is_not_good_is_saved_nowhere(keeper, tmp_path):
     assert not saved_steps(tmp_path)
 
 
+def test_checkpoints_after_every_call_are_all_written(keeper, tmp_path):
+    build, _ = keeper
+    one = build(tmp_path)
+    for step in (1, 2, 3):
+        told(one, call(step, 1.0), checkpoint=step)
+    one.close()
+    assert saved_steps(tmp_path) == [1, 2]
+
+
 def test_a_checkpoint_holds_the_values_of_its_step_and_not_later_ones(keeper, state, tmp_path):
     build, _ = keeper
     one = build(tmp_path)
