@@ -61,13 +61,15 @@ def import_pytorch(files: Mapping[Direction, pathlib.Path], output: pathlib.Path
     is_new = not output.exists()
     try:
         save_bundle(output, models, info)
-    except OSError as error:
+    except BaseException as error:
         # The next attempt needs an empty folder.
         for path in output.glob("generator_*.npz"):
             path.unlink(missing_ok=True)
         if is_new:
             shutil.rmtree(output, ignore_errors=True)
-        raise CycleganError(f"The bundle {output} cannot be written: {error.strerror}.") from error
+        if isinstance(error, OSError):
+            raise CycleganError(f"The bundle {output} cannot be written: {error.strerror}.") from error
+        raise
     summary = f"{descriptions[0].summary()}, crops of {crop_size} pixels in training"
     return f"{summary} (assumed, because the file does not say it; `--crop-size` sets it)" if is_assumed else summary
 

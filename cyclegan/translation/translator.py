@@ -87,7 +87,8 @@ class Translator:
                 f" Received: {images.dtype} {list(images.shape)}."
             )
         if images.shape[-1] != self.channels_in:
-            raise UsageError(f"`images` must have {self.channels_in} channels. Received: {images.shape[-1]}.")
+            channels = f"{self.channels_in} channel{'' if self.channels_in == 1 else 's'}"
+            raise UsageError(f"`images` must have {channels}. Received: {images.shape[-1]}.")
         largest = np.iinfo(images.dtype).max
         low, high = self.info.value_range or (0, largest)
         values = (2 * ((images.astype(np.float32) - low) / (high - low)) - 1).clip(-1, 1)

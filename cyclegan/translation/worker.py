@@ -182,7 +182,8 @@ def _notes(image: SizedImage) -> tuple[Note, ...]:
     if header.has_frames:
         notes.append(Note("first frame", "only its first frame was translated"))
     if layout.tile:
-        notes.append(Note("strips", f"it was translated in strips of {layout.tile} rows to limit the memory it needs"))
+        rows = f"{layout.tile} row{'' if layout.tile == 1 else 's'}"
+        notes.append(Note("strips", f"it was translated in strips of {rows} to limit the memory it needs"))
     if (layout.height, layout.width) != (header.height, header.width):
         text = f"it was translated at {layout.width} x {layout.height} pixels and scaled back"
         notes.append(Note("scaled", text))

@@ -254,6 +254,26 @@ def test_an_import_that_cannot_be_written_is_not_in_the_way_of_the_next(torch, r
     assert run("import-pytorch", "--ab", tmp_path / "net.pth", "--output", tmp_path / "bundle").exit_code == 0
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_interrupted_import_is_not_in_the_way_of_the_next(is_new, torch, run, tmp_path, monkeypatch):
+    """The interrupt comes after the weights, before `bundle.json` gets its name."""
+    save(torch, tmp_path / "net.pth", weights("resnet_6blocks_ngf1"))
+    if not is_new:
+        (tmp_path / "bundle").mkdir()
+    replace = pathlib.Path.replace
+
+    def interrupt(self, target):
+        if target.name == "bundle.json":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "replace", interrupt)
+        assert run("import-pytorch", "--ab", tmp_path / "net.pth", "--output", tmp_path / "bundle").exit_code == 130
+    assert (tmp_path / "bundle").exists() != is_new
+    assert run("import-pytorch", "--ab", tmp_path / "net.pth", "--output", tmp_path / "bundle").exit_code == 0
+
+
 def test_nothing_is_overwritten(torch, run, tmp_path):
     source = save(torch, tmp_path / "G.pth", weights("resnet_9blocks_ngf1"))
     full = tmp_path / "full"
