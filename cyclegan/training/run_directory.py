@@ -135,7 +135,10 @@ def refuse_shorter(folder: pathlib.Path, num_steps: int) -> None:
 
 def is_empty(folder: pathlib.Path) -> bool:
     """Whether a run directory holds nothing, except the lock file of a start that was killed."""
-    return folder.is_dir() and all(path.name == LOCK_FILE for path in folder.iterdir())
+    try:
+        return all(path.name == LOCK_FILE for path in folder.iterdir())
+    except OSError:  # it is a file, it is gone, or it cannot be listed
+        return False
 
 
 def _with_open_choice(record: RunRecord, changes: dict[str, tuple[object, object]]) -> RunRecord:
