@@ -115,7 +115,7 @@ def refuse_other_replicas(folder: pathlib.Path, record: RunRecord, num_replicas:
     """
     if num_replicas != record.num_replicas:
         raise UsageError(
-            f"{folder} was started with {record.num_replicas} replicas. Received: {num_replicas}."
+            f"The number of replicas of {folder} must stay {record.num_replicas}. Received: {num_replicas}."
             f" Continue with the same devices (--devices {record.devices}), or start a new run."
         )
 

@@ -11,6 +11,7 @@ from cyclegan.training.run_directory import (
     Request,
     next_run_directory,
     plan_run,
+    refuse_other_replicas,
     refuse_unwritable,
 )
 
@@ -128,6 +129,15 @@ def test_a_directory_that_cannot_be_written_is_refused_before_it_is_tried(tmp_pa
     assert f"cannot be written: {tmp_path / 'file'} is not a directory." in str(error.value)
     refuse_unwritable(tmp_path / "deep" / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_run_continues_with_the_same_number_of_replicas_only(run):
+    refuse_other_replicas(run, RECORD, 1)
+    with pytest.raises(UsageError) as error:
+        refuse_other_replicas(run, RECORD, 2)
+    assert f"The number of replicas of {run} must stay 1. Received: 2. Continue with the same devices" in str(
+        error.value
+    )
 
 
 def test_a_new_run_takes_the_preset_of_its_data_set_if_there_is_one(tmp_path):
