@@ -6,7 +6,6 @@ no second cache in memory whose bound would have to be guessed.
 """
 
 import hashlib
-import io
 import os
 import threading
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import numpy as np
 import PIL
 
 from cyclegan.data.decoding import Pixels
-from cyclegan.runtime.atomic_files import write_atomically
+from cyclegan.runtime.array_files import read_arrays, write_arrays
 
 _FORMAT = f"1 {PIL.__version__}"
 """Raise the number when decoding or resizing changes any pixel. Pillow's version is there for the same reason."""
@@ -41,54 +40,38 @@ class ImageCache:
 
     def read(self, key: str) -> Pixels | None:
         """The image that was written with this key; None if it is not there or is damaged."""
-        path = self._path(key)
-        try:
-            # np.load does not close a damaged file that it has opened itself. The zip format has checksums.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                pixels = Pixels(file["values"], int(file["bits"]))
-        except FileNotFoundError:
+        arrays = read_arrays(self._path(key))
+        if arrays is None or not {"values", "bits"} <= arrays.keys():
             return None
-        except Exception:  # damaged files make NumPy raise exceptions of nearly every type
-            self._drop(path)
-            return None
-        return pixels if pixels.values.ndim == 3 else None
+        return Pixels(arrays["values"], int(arrays["bits"]))
 
     def write(self, key: str, pixels: Pixels) -> None:
         """Keeps an image. If that fails, a line says so, and the cache takes no more images."""
         if not self._takes_more:
             return
-        buffer = io.BytesIO()
-        np.savez(buffer, values=pixels.values, bits=pixels.bits)
         with self._lock:  # two threads would use the same temporary file for the same image
             if not self._takes_more:
                 return
             try:
-                self._add(self._path(key), buffer.getvalue())
+                self._add(self._path(key), pixels)
             except OSError as error:
                 self._stop(f"The cache of images in {self._folder} takes no more images: {error.strerror or error}.")
 
-    def _add(self, path: Path, data: bytes) -> None:
+    def _add(self, path: Path, pixels: Pixels) -> None:
         if self._used is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._used = sum(file.stat().st_size for file in self._folder.iterdir())
-        if self._used + len(data) > self._max_bytes:
+        if self._used + pixels.values.nbytes > self._max_bytes:
             self._stop(
                 f"The cache of images in {self._folder} is full, so other images are decoded again in each epoch."
                 " Delete the folder if it holds images of old data sets, or raise `data.cache_gib`."
             )
             return
-        write_atomically(path, data)
-        self._used += len(data)
+        self._used += write_arrays(path, values=pixels.values, bits=np.array(pixels.bits))
 
     def _stop(self, line: str) -> None:
         self._takes_more = False
         self._report(line)
-
-    def _drop(self, path: Path) -> None:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError:
-            pass  # it is decoded again each time
 
     def _path(self, key: str) -> Path:
         digest = hashlib.blake2b(os.fsencode(f"{_FORMAT}\0{key}"), digest_size=16)
