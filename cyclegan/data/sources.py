@@ -4,13 +4,12 @@ import difflib
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cyclegan.config.sections import DataConfig
-from cyclegan.data.headers import BadImage, read_header
-from cyclegan.data.listing import SPLITS, SUFFIXES, list_images
+from cyclegan.data.header_scan import find_bad_headers
+from cyclegan.data.listing import SPLITS, SUFFIXES, list_images, list_names
 from cyclegan.data.named import NAMED
 from cyclegan.errors import CycleganError, UsageError
 
@@ -84,7 +83,14 @@ def prepare_dataset(name: str, data_dir: pathlib.Path, report: Callable[[str], N
     return NAMED[name].prepare(data_dir, report)
 
 
-def scan_headers(source: Source, max_pixels: int, max_bad_images: int, report: Callable[[str], None]) -> Source:
+def scan_headers(
+    source: Source,
+    max_pixels: int,
+    max_bad_images: int,
+    report: Callable[[str], None],
+    *,
+    cache_dir: pathlib.Path | None = None,
+) -> Source:
     """Leaves out the files whose headers show that they cannot be used. No image is decoded.
 
     Args:
@@ -92,15 +98,15 @@ def scan_headers(source: Source, max_pixels: int, max_bad_images: int, report: C
         max_pixels: an image is left out if its width times its height is larger than this.
         max_bad_images: the number of files that may be left out.
         report: called with one line for each file that is left out.
+        cache_dir: the folder for caches, which remembers the good files, so that they are not opened again; None
+            remembers nothing.
 
     Raises:
         CycleganError: if more than `max_bad_images` files are bad, or if a domain has no training images left.
     """
     splits = (source.train_a, source.train_b, source.test_a, source.test_b)
     paths = [path for split in splits for path in split]
-    with ThreadPoolExecutor() as threads:
-        problems = threads.map(lambda path: _problem(path, max_pixels), paths)
-        bad = {path: problem for path, problem in zip(paths, problems, strict=True) if problem}
+    bad = find_bad_headers(paths, max_pixels, _manifest(source, cache_dir) if cache_dir else None)
     if len(bad) > max_bad_images:
         path, problem = next(iter(bad.items()))
         raise CycleganError(
@@ -118,6 +124,13 @@ def scan_headers(source: Source, max_pixels: int, max_bad_images: int, report: C
     return source._replace(train_a=train_a, train_b=train_b, test_a=test_a, test_b=test_b)
 
 
+def _manifest(source: Source, cache_dir: pathlib.Path) -> pathlib.Path:
+    """The file that remembers the good headers: one for the folder, or for the two folders, of a data set."""
+    folders = [source.folder] if source.folder else [source.train_a[0].parent, source.train_b[0].parent]
+    places = "\0".join(os.path.abspath(folder) for folder in folders)
+    return cache_dir / "headers" / f"{hashlib.blake2b(os.fsencode(places), digest_size=16).hexdigest()}.npz"
+
+
 def _path(text: str) -> pathlib.Path:
     return pathlib.Path(os.path.expanduser(text))
 
@@ -127,7 +140,9 @@ def _source_of_folder(name: str, folder: pathlib.Path) -> Source:
         found = sorted(path.name for path in folder.iterdir() if path.is_dir())
         shown = ", ".join(found[:5] + ["..."] * (len(found) > 5)) or "no folder"
         raise UsageError(f"{folder} must hold {LAYOUT}. Received: {shown}.")
-    train_a, train_b = (tuple(_images_of_domain(folder / split)) for split in SPLITS[:2])
+    train_a, train_b = (
+        tuple(folder / split / name for name in _names_of_domain(folder / split)) for split in SPLITS[:2]
+    )
     test_a, test_b = (tuple(list_images(folder / split)) if (folder / split).is_dir() else () for split in SPLITS[2:])
     return Source(name, train_a, train_b, test_a, test_b, folder)
 
@@ -139,29 +154,29 @@ def _source_of_domains(folder_a: pathlib.Path, folder_b: pathlib.Path, test_frac
             "`data.domain_a` and `data.domain_b` must be different folders, neither inside the other. "
             f"Received: {folder_a} and {folder_b}."
         )
-    train_a, test_a = _split(_images_of_domain(folder_a), folder_a, test_fraction)
-    train_b, test_b = _split(_images_of_domain(folder_b), folder_b, test_fraction)
+    train_a, test_a = _split(folder_a, test_fraction)
+    train_b, test_b = _split(folder_b, test_fraction)
     return Source(f"{real_a.name}2{real_b.name}", train_a, train_b, test_a, test_b, None)
 
 
-def _images_of_domain(folder: pathlib.Path) -> list[pathlib.Path]:
-    if images := list_images(folder):
-        return images
+def _names_of_domain(folder: pathlib.Path) -> list[str]:
+    if names := list_names(folder):
+        return names
     raise UsageError(f"{folder} holds no images. Formats looked for: {' '.join(sorted(SUFFIXES))}.")
 
 
-def _split(
-    images: Sequence[pathlib.Path], folder: pathlib.Path, test_fraction: float
-) -> tuple[tuple[pathlib.Path, ...], tuple[pathlib.Path, ...]]:
-    """The images for training, at least one, and those for testing, both in the order of `images`.
+def _split(folder: pathlib.Path, test_fraction: float) -> tuple[tuple[pathlib.Path, ...], tuple[pathlib.Path, ...]]:
+    """The images of a folder for training, at least one, and those for testing, both sorted by their names.
 
     The side of a file depends only on its name below `folder`. So the split needs no seed, it hardly changes when files
     are added, and two files with the same name in both domains usually fall on the same side.
     """
-    num_test = min(round(test_fraction * len(images)), len(images) - 1)
-    names = {path: os.fsencode(path.relative_to(folder).as_posix()) for path in images}
-    test = set(sorted(images, key=lambda path: hashlib.sha256(names[path]).digest())[:num_test])
-    return tuple(path for path in images if path not in test), tuple(path for path in images if path in test)
+    names = _names_of_domain(folder)
+    num_test = min(round(test_fraction * len(names)), len(names) - 1)
+    test = set(sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())[:num_test])
+    return tuple(folder / name for name in names if name not in test), tuple(
+        folder / name for name in names if name in test
+    )
 
 
 def _missing(folder: pathlib.Path) -> UsageError:
@@ -175,11 +190,3 @@ def _unknown(name: str, may_be_folder: bool) -> UsageError:
     problem = "neither a data set nor a folder" if may_be_folder else "not a data set"
     folders = f" A folder must hold {LAYOUT}." if may_be_folder else ""
     return UsageError(f"`{name}` is {problem}.{suggestion} The data sets are {', '.join(NAMED)}.{folders}")
-
-
-def _problem(path: pathlib.Path, max_pixels: int) -> BadImage | None:
-    try:
-        read_header(path, max_pixels)
-    except BadImage as error:
-        return error
-    return None

@@ -16,6 +16,8 @@ from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan, Request, plan_run, refuse_unwritable
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from cyclegan.training.run import TrainingResult
 
 DEFAULT_RUNS_DIR = pathlib.Path("runs")
@@ -70,22 +72,14 @@ def train(
 
     # What a request gets wrong is said above, before the seconds that TensorFlow takes to start.
     import_tensorflow()
-    import tensorflow as tf
-
-    from cyclegan.runtime.devices import choose_devices
     from cyclegan.training.dry_run import describe_run
     from cyclegan.training.run import TrainingResult, run_training
     from cyclegan.training.warm_start import load_start
 
     devices = devices or (plan.record.devices if plan.record else "auto")
-    strategy, description = choose_devices(devices)
-    progress.line(f"Devices: {description}.")
-    if plan.config.training.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    # This turns off a fusion of operations that fails on leaky ReLU and prints a page of errors at each start.
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-
+    strategy = _start_devices(devices, plan.config.training.deterministic, progress)
     data_folder = pathlib.Path(data_dir) if data_dir else default_data_dir()
+    cache_dir = data_folder / CACHE
     source, inventory = _find_images(plan, data_folder, progress)
     progress.line(
         f"Images of {source.name}: {len(source.train_a)} A and {len(source.train_b)} B to train,"
@@ -100,16 +94,23 @@ def train(
         return TrainingResult(plan.folder, 0, False)
     with claim_run(request, plan, progress.line) as plan:
         return run_training(
-            plan,
-            source,
-            inventory,
-            strategy,
-            devices,
-            progress,
-            data_folder / CACHE,
-            init_from=start,
-            profile=profile,
+            plan, source, inventory, strategy, devices, progress, cache_dir, init_from=start, profile=profile
         )
+
+
+def _start_devices(devices: str, deterministic: bool, progress: Progress) -> "tf.distribute.Strategy":
+    """The strategy for `--devices`, and the settings of TensorFlow that must be made before it is used."""
+    import tensorflow as tf
+
+    from cyclegan.runtime.devices import choose_devices
+
+    strategy, description = choose_devices(devices)
+    progress.line(f"Devices: {description}.")
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    # This turns off a fusion of operations that fails on leaky ReLU and prints a page of errors at each start.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    return strategy
 
 
 def _find_images(plan: Plan, data_dir: pathlib.Path, progress: Progress) -> tuple[Source, Inventory]:
@@ -123,5 +124,6 @@ def _find_images(plan: Plan, data_dir: pathlib.Path, progress: Progress) -> tupl
     if plan.record:
         inventory = read_inventory(plan.folder, plan.record)
         return recall_images(listed, inventory, data), inventory
-    source = scan_headers(listed, data.max_pixels, data.max_bad_images, progress.line)
+    cache_dir = data_dir / CACHE
+    source = scan_headers(listed, data.max_pixels, data.max_bad_images, progress.line, cache_dir=cache_dir)
     return source, take_inventory(listed, source, data)

@@ -1,5 +1,7 @@
 import io
+import os
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -187,6 +189,33 @@ def test_scan_that_leaves_a_domain_empty_fails(tmp_path: pathlib.Path) -> None:
     source = resolve(tmp_path, dataset=str(folder))
     with pytest.raises(CycleganError, match="of domain B can be used.*trainB/0.png"):
         scan_headers(source, max_pixels=10_000, max_bad_images=10, report=lambda line: None)
+
+
+def test_scan_needs_little_memory_for_each_file(tmp_path: pathlib.Path) -> None:
+    image = write(tmp_path / "set/trainB/0.png", encoded(0, "png"))
+    (tmp_path / "set/trainA").mkdir()
+    for index in range(4000):
+        os.link(image, tmp_path / f"set/trainA/{index}.png")
+    source = resolve(tmp_path, dataset=str(tmp_path / "set"))
+    tracemalloc.start()
+    scan_headers(source, max_pixels=1000, max_bad_images=0, report=pytest.fail)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4000 * 1000  # most of it is the text of the paths
+
+
+def test_scan_remembers_the_good_files_of_a_folder(tmp_path: pathlib.Path) -> None:
+    folder = broken_set(tmp_path)
+    (folder / "trainA/bad.jpg").unlink()
+    source = resolve(tmp_path, dataset=str(folder))
+    for _ in range(2):
+        assert scan_headers(source, 2000, 0, pytest.fail, cache_dir=tmp_path / "cache") == source
+        for path in source.train_a + source.train_b + source.test_b:
+            status = path.stat()
+            path.write_bytes(bytes(status.st_size))
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(CycleganError, match="^5 images cannot be used"):
+        scan_headers(source, 2000, 0, pytest.fail)
 
 
 def test_stripes_are_the_default_and_come_with_their_truth(drawn_stripes: tuple[pathlib.Path, list[str]]) -> None:
