@@ -60,7 +60,7 @@ class ImageCache:
     def _add(self, path: Path, pixels: Pixels) -> None:
         if self._used is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._used = sum(file.stat().st_size for file in self._folder.iterdir())
+            self._used = sum(map(_size, self._folder.iterdir()))
         if self._used + pixels.values.nbytes > self._max_bytes:
             self._stop(
                 f"The cache of images in {self._folder} is full, so other images are decoded again in each epoch."
@@ -76,3 +76,10 @@ class ImageCache:
     def _path(self, key: str) -> Path:
         digest = hashlib.blake2b(os.fsencode(f"{_FORMAT}\0{key}"), digest_size=16)
         return self._folder / f"{digest.hexdigest()}.npz"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it was another run's temporary file
+        return 0

@@ -9,12 +9,12 @@ from cyclegan.runtime.atomic_files import write_atomically
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays of a file, by their names; None if it is not there or is damaged. A damaged file is removed."""
+    """The arrays of a file, by their names; None if it cannot be read or is damaged. A damaged file is removed."""
     try:
         # np.load does not close a damaged file that it has opened itself. The zip format has checksums.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return dict(file)
-    except FileNotFoundError:
+    except (OSError, MemoryError):  # this does not prove that the file is damaged
         return None
     except Exception:  # damaged files make NumPy raise exceptions of nearly every type
         _remove(path)

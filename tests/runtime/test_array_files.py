@@ -27,3 +27,9 @@ def test_a_damaged_file_is_removed(tmp_path, damage):
         np.savez(path, values=np.array([object()], dtype=object))
     assert read_arrays(path) is None
     assert not path.exists()
+
+
+def test_what_cannot_be_read_is_kept(tmp_path):
+    (tmp_path / "a.npz").mkdir()
+    assert read_arrays(tmp_path / "a.npz") is None
+    assert (tmp_path / "a.npz").is_dir()
