@@ -55,6 +55,8 @@ def enable_xla_cache(
         caches.parent.mkdir(parents=True, exist_ok=True)
         for private in (caches, folder.parent, folder):
             private.mkdir(mode=0o700, exist_ok=True)
+        for private in (folder.parent, folder):
+            _close(private)
         if reason := _why_not_private(folder):
             say(f"The cache of compiled code is off: {reason}.")
             return None
@@ -67,6 +69,13 @@ def enable_xla_cache(
     # Without the quotes, TensorFlow ends the path at a space.
     os.environ["TF_XLA_FLAGS"] = f'{flags} --tf_xla_persistent_cache_directory="{folder}"'.strip()
     return folder
+
+
+def _close(folder: pathlib.Path) -> None:
+    """Closes a folder of this user that other people could read but never write to, as earlier versions made it."""
+    status = folder.lstat()
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+        folder.chmod(0o700)
 
 
 def _why_not_private(folder: pathlib.Path) -> str | None:

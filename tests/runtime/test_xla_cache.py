@@ -81,7 +81,7 @@ def test_only_its_owner_can_enter_the_cache(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "mode"), [("", 0o755), ("", 0o770), ("..", 0o755), ("../..", 0o775), ("../..", 0o777)]
+    ("place", "mode"), [("", 0o775), ("", 0o770), ("..", 0o757), ("../..", 0o775), ("../..", 0o777)]
 )
 def test_a_cache_that_others_can_reach_is_off_and_the_line_says_how_to_close_it(tmp_path, place, mode):
     folder = enable_xla_cache(tmp_path / "cyclegan")
@@ -93,6 +93,15 @@ def test_a_cache_that_others_can_reach_is_off_and_the_line_says_how_to_close_it(
     assert len(lines) == 1 and lines[0].startswith("The cache of compiled code is off: ")
     assert re.search(rf"chmod (700|go-w) {re.escape(str(reached))}\.$", lines[0])
     assert os.environ["TF_XLA_FLAGS"] == ""
+
+
+def test_a_cache_that_others_could_only_read_is_closed_and_used(tmp_path):
+    folder = enable_xla_cache(tmp_path / "cyclegan")
+    for place in (folder, folder.parent):
+        place.chmod(0o755)
+    os.environ["TF_XLA_FLAGS"] = ""
+    assert enable_xla_cache(tmp_path / "cyclegan", pytest.fail) == folder
+    assert {stat.S_IMODE(place.stat().st_mode) for place in (folder, folder.parent)} == {0o700}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only the administrator can give folders to others")
