@@ -23,7 +23,8 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
     yield f"# {_count(global_batch, 'image')} of each domain a step, on {_count(num_replicas, 'replica')}"
     yield (
         f"# {_count(length.steps_per_epoch, 'step')} per epoch, {_count(length.num_steps, 'step')} in"
-        f" {_count(length.num_epochs, 'epoch')}, the last {_count(length.decay_steps, 'step')} of them decaying"
+        f" {_count(length.num_epochs, 'epoch')}; the learning rate decays over the last"
+        f" {_count(length.decay_steps, 'step')}"
     )
     # One replica stands for all: the graph of a step reads image pools, which only a replica can do.
     state = build_state(config, tf.distribute.get_strategy(), length)

@@ -38,11 +38,11 @@ class Hook:
     def at_checkpoint(self, call: Call) -> None:
         """Called where the run is to be saved, after `call`, before `after_call` of any hook."""
 
+    def at_end(self, call: Call) -> None:
+        """Called once, after the last call of the run or of the session, before `after_call` of any hook."""
+
     def after_call(self, call: Call) -> None:
         """Called after each call."""
-
-    def at_end(self, call: Call) -> None:
-        """Called once, at the end of the run or where it was asked to stop. `call` is the last one."""
 
     def close(self) -> None:
         """Called last, also when the training failed."""

@@ -71,7 +71,8 @@ class Keeper(Hook):
         """
         self._finish_writing()
         try:
-            self._save(self._waiting or self._snapshot(self._calls or [call]))
+            self._save(self._snapshot([*self._calls, call]))
+            self._waiting = None
         except (CycleganError, OSError) as error:
             raise CycleganError(f"The end of the run cannot be saved: {error}") from error
 

@@ -25,8 +25,8 @@ def iterate(
         first_step: the number of completed steps of the run.
         last_step: the number of steps of the complete run.
         pacing: decides how many steps a call makes.
-        hooks: called in this order. At a checkpoint `at_checkpoint` of all hooks comes before `after_call` of any,
-            so that nothing that is shown can cost the checkpoint. All of them are closed, whatever fails.
+        hooks: called in this order. At a checkpoint and at the end, all of them save before any of them shows
+            something, so that nothing that is shown can cost what was trained. All are closed, whatever fails.
         should_stop: asked between two calls.
 
     Returns:
@@ -39,18 +39,20 @@ def iterate(
     with contextlib.ExitStack() as closing:
         for hook in reversed(hooks):
             closing.callback(hook.close)
-        while call.step < last_step and not should_stop():
+        stopping = should_stop()
+        while call.step < last_step and not stopping:
             call, is_finite = pacing.timed(make_steps, call.step, pacing.next_length(call.step))
             if not is_finite:
                 raise _diverged(call)
-            if pacing.is_checkpoint(call.step):
+            stopping = should_stop()
+            if stopping or call.step >= last_step:
+                for hook in hooks:
+                    hook.at_end(call)
+            elif pacing.is_checkpoint(call.step):
                 for hook in hooks:
                     hook.at_checkpoint(call)
             for hook in hooks:
                 hook.after_call(call)
-        if call.num_steps:
-            for hook in hooks:
-                hook.at_end(call)
     return call.step
 
 

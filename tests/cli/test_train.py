@@ -164,7 +164,9 @@ def test_dry_run_says_what_would_be_trained_and_writes_nothing(train, tmp_path):
     assert result.exit_code == 0, result.output
     assert "  batch_size: 3\n" in result.stdout
     assert "# 3 images of each domain a step, on 1 replica\n" in result.stdout
-    assert "# 167 steps per epoch, 20 steps in 1 epoch, 0 of them decaying\n" in result.stdout
+    assert (
+        "# 167 steps per epoch, 20 steps in 1 epoch; the learning rate decays over the last 10 steps\n" in result.stdout
+    )
     # 592 + 296 + 1168 in, two of 2320 in the residual block, 1160 + 292 + 591 out; 196 + 520 + 129.
     assert "# 8,739 parameters in each generator, 845 in each discriminator" in result.stdout
     assert "GB of memory at the peak" in result.stdout
