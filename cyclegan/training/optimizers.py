@@ -38,18 +38,18 @@ def _adam(config: OptimizerConfig, rate: tf.Tensor, number: tf.Tensor, factor: F
 
         weight -= rate * m_hat / (sqrt(v_hat) + epsilon), m_hat = m / (1 - beta_1^t), v_hat = v / (1 - beta_2^t)
 
-    Both fractions are multiplied by sqrt(1 - beta_2^t), so that the corrections are factors that all weights share.
+    The moments here are m / (1 - beta_1) and v / (1 - beta_2), which saves two operations for each weight. Their
+    factors and the corrections are in two numbers that all weights share.
     """
     # In float64, because 1 - beta^t would lose four of seven digits in the first steps.
     betas = tf.constant([config.beta_1, config.beta_2], tf.float64)
-    correction_1, correction_2 = tf.unstack(1 - tf.pow(betas, number))
-    root = tf.sqrt(correction_2)
-    change, epsilon = factor(-rate * root / correction_1), factor(config.epsilon * root)
-    (beta_1, beta_2), (rest_1, rest_2) = tf.unstack(factor(betas)), tf.unstack(factor(1 - betas))
+    scale_1, scale_2 = tf.unstack((1 - betas) / (1 - tf.pow(betas, number)))  # from a moment here to m_hat or v_hat
+    change, epsilon = factor(-rate * scale_1 / tf.sqrt(scale_2)), factor(config.epsilon / tf.sqrt(scale_2))
+    beta_1, beta_2 = tf.unstack(factor(betas))
 
     def rule(weight: tf.Tensor, gradient: tf.Tensor, m: tf.Tensor, v: tf.Tensor) -> tuple[tf.Tensor, Moments]:
-        m = beta_1 * m + rest_1 * gradient
-        v = beta_2 * v + rest_2 * tf.square(gradient)
+        m = beta_1 * m + gradient
+        v = beta_2 * v + tf.square(gradient)
         return change * m / (tf.sqrt(v) + epsilon), (m, v)
 
     return rule

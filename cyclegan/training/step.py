@@ -149,7 +149,7 @@ def _is_finite(gradients: Gradients, update: Update) -> tf.Tensor:
     """Whether the gradients, and everything that the step would assign, are finite on this replica: a bool scalar.
 
     A sum is finite only if all its terms are, so one sum takes the place of a comparison for each value. The moments
-    need no look of their own: they are means of gradients and of their squares, whose sum is among these sums. XLA
+    need no look of their own: they are sums of gradients and of their squares, whose sum is among these sums. XLA
     would add the terms one after the other, so this is not a part of the update.
     """
     values = [*update.generators, *update.discriminators, *gradients.statistics, *gradients.metrics.values()]
