@@ -1,7 +1,7 @@
 """Seconds of a training step in this checkout against another revision, as a ratio with its interval.
 
 python benchmarks/against.py HEAD~1                       64 px, 6 blocks, 32 filters, uncompiled
-python benchmarks/against.py v0.1.0 --size 128 --blocks 9 --filters 64 --steps 1 --compiled
+python benchmarks/against.py v0.1.0 --size 128 --blocks 9 --filters 64 --steps 1 --compiled both
 
 Both revisions run alternately, each in a process of its own, and wait for each other.
 """
@@ -31,17 +31,17 @@ RESAMPLES = 10_000
 @click.option("--filters", default=32, help="Filters of all networks.")
 @click.option("--steps", default=10, help="Steps that are timed together.")
 @click.option("--rounds", default=20, help="Timed rounds of each revision.")
-@click.option("--compiled", is_flag=True, help="Compile the gradients with XLA.")
+@click.option("--compiled", type=click.Choice(["none", "update", "both"]), default="none", help="Parts for XLA.")
 @click.option("--worker", is_flag=True, hidden=True)
 def main(
-    revision: str, size: int, blocks: int, filters: int, steps: int, rounds: int, compiled: bool, worker: bool
+    revision: str, size: int, blocks: int, filters: int, steps: int, rounds: int, compiled: str, worker: bool
 ) -> None:
     """Times a training step here and at REVISION, and prints the ratio here / REVISION."""
     if worker:
         _answer(size, blocks, filters, steps, compiled)
         return
     options = [f"--size={size}", f"--blocks={blocks}", f"--filters={filters}", f"--steps={steps}"]
-    options += ["--compiled"] if compiled else []
+    options += [f"--compiled={compiled}"]
     with tempfile.TemporaryDirectory() as name:
         other = pathlib.Path(name) / "other"
         git = ["git", "-C", str(CHECKOUT), "worktree"]
@@ -85,7 +85,7 @@ def _process(checkout: pathlib.Path, options: list[str]) -> Iterator[subprocess.
             process.kill()
 
 
-def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: bool) -> None:
+def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: str) -> None:
     """Prints the seconds of `num_steps` steps for each line of standard input."""
     import tensorflow as tf
 
@@ -107,11 +107,13 @@ def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: bool
     build: Any = step_module  # whose functions had other arguments before there was an update apart from the gradients
     if hasattr(build, "build_update"):
         state = build_state(config, strategy, run_length(config.training, 100))
-        gradients = build.build_gradients(state, config, strategy, compiled)
-        step = build.build_step(state, strategy, gradients, build.build_update(state, config, compiled))
+        gradients = build.build_gradients(state, config, strategy, compiled == "both")
+        step = build.build_step(state, strategy, gradients, build.build_update(state, config, compiled != "none"))
     else:
         state = build_state(config, strategy, 100)  # type: ignore[arg-type]
-        step = build.build_step(state, config, strategy, build.build_gradients(state, config, strategy, compiled))
+        step = build.build_step(
+            state, config, strategy, build.build_gradients(state, config, strategy, compiled == "both")
+        )
     steps = build.build_steps(step, "float32")
     random = np.random.default_rng(0)
     images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
