@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import click
 
-from cyclegan.export.formats import Quantization
+from cyclegan.export.conversion import Quantization
 from cyclegan.runtime.startup import import_tensorflow
 
 

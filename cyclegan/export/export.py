@@ -18,7 +18,8 @@ import tensorflow as tf
 import cyclegan
 from cyclegan.bundle import Bundle, BundleInfo, Direction
 from cyclegan.errors import CycleganError, UsageError, first_line
-from cyclegan.export.formats import FORMATS, Conversion, Quantization
+from cyclegan.export.conversion import Conversion, Quantization
+from cyclegan.export.formats import FORMATS
 from cyclegan.export.images import load_images, round_up, sizes_to_try
 from cyclegan.export.verify import LIMIT, Comparison, compare
 from cyclegan.runtime.startup import silenced

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
-    from cyclegan.export.formats import Conversion, Runtime
+    from cyclegan.export.conversion import Conversion, Runtime
 
 
 def write(model: keras.Model, path: pathlib.Path, conversion: Conversion) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from cyclegan.export.formats import Conversion, Runtime
+    from cyclegan.export.conversion import Conversion, Runtime
 
 
 def write(model: keras.Model, path: pathlib.Path, conversion: Conversion) -> None:

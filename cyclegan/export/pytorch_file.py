@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import keras
 
     from cyclegan.bundle import BundleInfo
-    from cyclegan.export.formats import Conversion
+    from cyclegan.export.conversion import Conversion
 
 
 def check_bundle(info: BundleInfo) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from cyclegan.bundle import BundleInfo
-    from cyclegan.export.formats import Conversion, Run, Runtime
+    from cyclegan.export.conversion import Conversion, Run, Runtime
 
 
 def check_bundle(info: BundleInfo) -> None:
