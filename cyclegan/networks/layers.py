@@ -23,8 +23,8 @@ class SpectralConv2D(keras.layers.Conv2D):  # type: ignore[misc]  # Keras ships 
             shape=(self.filters,),
             initializer=keras.initializers.RandomNormal(stddev=1.0),
             trainable=False,
-            # It is the same on every replica, because it depends on the kernel alone.
-            aggregation="only_first_replica",
+            # It is the same on every replica, because it depends on the kernel alone. So each assigns its own.
+            aggregation="none",
             autocast=False,
             name="vector",
         )

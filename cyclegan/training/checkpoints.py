@@ -59,36 +59,43 @@ def save_checkpoint(arrays: Arrays, folder: pathlib.Path, step: int, keep: int) 
 
 
 def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], None]) -> tuple[int, Arrays] | None:
-    """The newest intact checkpoint. Damaged ones are renamed, so that they are not found again.
+    """The newest checkpoint that can be used. Newer ones that cannot are renamed, so that they are not found again.
 
     Args:
         like: arrays with the names, shapes and dtypes that the checkpoint must have.
         folder: the `checkpoints` folder of a run.
-        warn: called with a line for every damaged checkpoint.
+        warn: called with a line for every checkpoint that is set aside.
 
     Returns:
         Its step and its arrays, or None if there is no checkpoint yet.
 
     Raises:
-        CycleganError: if there are checkpoints, but none of them is intact, because the run must not start over
-            silently; or if the newest intact one belongs to another configuration.
+        CycleganError: if there are checkpoints, but none of them can be used, because the run must not start over
+            silently; or if one cannot be read at the moment, which does not mean that it is damaged.
     """
-    checkpoints = list_checkpoints(folder)
-    for step, path in reversed(checkpoints):
+    unusable: list[tuple[pathlib.Path, str]] = []
+    for step, path in reversed(list_checkpoints(folder)):
         try:
             _verify(path)
-        except (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
-            warn(f"{path} is damaged and is set aside as {_set_aside(path).name}: {first_line(error)}")
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except OSError as error:
+            raise CycleganError(f"{path} cannot be read: {error.strerror or first_line(error)}.") from error
+        except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+            unusable.append((path, f"is damaged: {first_line(error)}"))
             continue
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
         if problem := _misfit(like, arrays):
-            raise CycleganError(f"{path} does not fit the configuration of the run: {problem}.")
+            unusable.append((path, f"does not fit the configuration of the run: {problem}"))
+            continue
+        for other, reason in unusable:
+            warn(f"{other} is set aside as {_set_aside(other).name}, because it {reason.rstrip('.')}.")
         return step, arrays
-    if checkpoints:
+    if unusable:
+        newest, reason = unusable[0]
         raise CycleganError(
-            f"All {len(checkpoints)} checkpoints in {folder} are damaged. Put back an intact one, or start a new run in"
-            " another directory; --init-from takes the generators of a run that still has its bundle."
+            f"None of the checkpoints in {folder} can be used. The newest, {newest.name}, {reason.rstrip('.')}. Put an"
+            " intact one back, or start a new run in another directory; --init-from takes the generators of a run that"
+            " still has its bundle."
         )
     return None
 

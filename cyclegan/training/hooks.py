@@ -39,10 +39,16 @@ class Hook:
         """Called where the run is to be saved, after `call`, before `after_call` of any hook."""
 
     def at_end(self, call: Call) -> None:
-        """Called once, after the last call of the run or of the session, before `after_call` of any hook."""
+        """Called once, after the last call of the run or of the session, before `after_call` of any hook.
+
+        It is also called where the input of a later call fails. The run may then be some steps further than `call`.
+        """
 
     def after_call(self, call: Call) -> None:
         """Called after each call."""
+
+    def at_divergence(self) -> None:
+        """Called where a step was not finite, before `close`."""
 
     def close(self) -> None:
         """Called last, also when the training failed."""

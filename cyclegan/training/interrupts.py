@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill`: the first signal is a request to stop, the second ends the process."""
+"""Ctrl-C, `kill` and a closed terminal: the first signal is a request to stop, the second ends the process."""
 
 import contextlib
 import signal
@@ -7,7 +7,7 @@ from cyclegan.training.reporting.progress import Progress
 
 
 class StopSignals:
-    """Turns the first SIGINT or SIGTERM into a request to stop. The second one ends the process at once."""
+    """Turns the first SIGINT, SIGTERM or SIGHUP into a request to stop. The second one ends the process at once."""
 
     def __init__(self, progress: Progress):
         self.requested = False
@@ -16,8 +16,9 @@ class StopSignals:
     def __enter__(self) -> "StopSignals":
         self._old = {}
         with contextlib.suppress(ValueError):  # signals can be handled in the main thread only
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._old[number] = signal.signal(number, self._stop)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) != signal.SIG_IGN:  # as nohup ignores SIGHUP
+                    self._old[number] = signal.signal(number, self._stop)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -69,30 +69,38 @@ class Keeper(Hook):
         Raises:
             CycleganError: if that fails.
         """
+        self._waiting = None  # what is saved here is newer
         self._finish_writing()
         try:
             self._save(self._snapshot([*self._calls, call]))
-            self._waiting = None
         except (CycleganError, OSError) as error:
             raise CycleganError(f"The end of the run cannot be saved: {error}") from error
 
+    def at_divergence(self) -> None:
+        """Throws a snapshot away from which no good step has been made."""
+        self._waiting = None
+
     def close(self) -> None:
-        """Waits until everything is written."""
+        """Writes a snapshot that still waits, as after an error of another hook, and waits until it is written."""
         self._finish_writing()
+        if self._waiting:
+            self._writing = self._thread.submit(self._save, self._waiting)
+            self._finish_writing()
         self._thread.shutdown()
 
     def _finish_writing(self) -> None:
         """Waits for the thread, and says if it failed."""
-        if self._writing is None:
-            return
+        writing, self._writing = self._writing, None
         try:
-            self._writing.result()
-        except (CycleganError, OSError) as error:
-            self._progress.line(f"{error} Training goes on; the next attempt is at the next checkpoint.")
-        self._writing = None
+            if writing:
+                writing.result()
+        except Exception as error:  # whatever it is, it must not cost the training
+            text = str(error) if isinstance(error, CycleganError) else f"A checkpoint cannot be written: {error!r}."
+            self._progress.line(f"{text} Training goes on; the next attempt is at the next checkpoint.")
 
     def _snapshot(self, calls: list[Call]) -> Snapshot:
-        return Snapshot(calls[-1].step, snapshot(self._variables), mean_metrics(calls))
+        arrays = snapshot(self._variables)
+        return Snapshot(int(arrays["step"]), arrays, mean_metrics(calls))
 
     def _save(self, taken: Snapshot) -> None:
         folder, config = self._plan.folder, self._plan.config

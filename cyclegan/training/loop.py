@@ -33,7 +33,7 @@ def iterate(
         The number of completed steps.
 
     Raises:
-        CycleganError: if a step is not finite, or if a hook cannot go on.
+        CycleganError: if a step is not finite, or if the input or a hook cannot go on.
     """
     call = Call(first_step, {}, 0.0, False)
     with contextlib.ExitStack() as closing:
@@ -41,8 +41,15 @@ def iterate(
             closing.callback(hook.close)
         stopping = should_stop()
         while call.step < last_step and not stopping:
-            call, is_finite = pacing.timed(make_steps, call.step, pacing.next_length(call.step))
+            try:
+                call, is_finite = pacing.timed(make_steps, call.step, pacing.next_length(call.step))
+            except CycleganError:  # as for too many bad images: what was trained before is good
+                for hook in hooks if call.num_steps else ():
+                    hook.at_end(call)
+                raise
             if not is_finite:
+                for hook in hooks:
+                    hook.at_divergence()
                 raise _diverged(call)
             stopping = should_stop()
             if stopping or call.step >= last_step:

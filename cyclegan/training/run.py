@@ -16,7 +16,7 @@ from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
 from cyclegan.runtime.process import ALONE
-from cyclegan.training.checkpoints import read_checkpoint
+from cyclegan.training.checkpoints import read_checkpoint, save_checkpoint
 from cyclegan.training.compilation import choose_compilation
 from cyclegan.training.hooks import Hook
 from cyclegan.training.interrupts import StopSignals
@@ -92,13 +92,15 @@ def run_training(
     refuse_other_replicas(folder, record, strategy.num_replicas_in_sync)
     refuse_shorter(folder, length.num_steps)
     state = build_state(config, strategy, length)
+    variables = state.named(strategy)
     if init_from:
         progress.line(start_from_bundle(state, init_from))
+        # The run would otherwise start from random weights if it is killed before its first checkpoint.
+        save_checkpoint(snapshot(variables), folder / "checkpoints", 0, config.training.keep_checkpoints)
 
     with StopSignals(progress) as stop:
         write_run(folder, config, record, inventory)
         progress.log_file = folder / "log.txt"
-        variables = state.named(strategy)
         first_step = _restore(variables, folder, progress)
         ALONE.barrier()
         progress.line(_describe_start(plan, first_step, length))
@@ -164,8 +166,9 @@ def _step_maker(
     step_many = build_steps(build_step(state, strategy, parts.gradients, parts.update), dtype)
 
     def make_steps(num_steps: int) -> tuple[dict[str, np.ndarray], bool]:
-        metrics, is_finite = step_many(iterator, tf.constant(num_steps))
-        return {tag: values.numpy() for tag, values in metrics.items()}, bool(is_finite)
+        with _named_failures(readers):
+            metrics, is_finite = step_many(iterator, tf.constant(num_steps))
+            return {tag: values.numpy() for tag, values in metrics.items()}, bool(is_finite)
 
     return make_steps
 

@@ -139,7 +139,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(folder):
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 0xFF]))
     output = finish([sys.executable, "-m", "cyclegan", "train", "--run-dir", str(run)])
-    assert f"{newest} is damaged and is set aside as {newest.name}.damaged" in output
+    assert f"{newest} is set aside as {newest.name}.damaged, because it is damaged" in output
     after = state_of(run)
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[key], after[key]) for key in before)

@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path, damage)
     warnings = []
     assert read_checkpoint(ARRAYS, tmp_path, warnings.append)[0] == 1
     assert len(warnings) == 1
-    assert warnings[0].startswith(f"{newest} is damaged and is set aside as step-00000002.npz.damaged: ")
+    assert warnings[0].startswith(f"{newest} is set aside as step-00000002.npz.damaged, because it is damaged: ")
 
 
 def test_a_damaged_checkpoint_is_found_only_once_and_takes_no_place(tmp_path):
@@ -90,10 +90,29 @@ def test_a_damaged_checkpoint_is_found_only_once_and_takes_no_place(tmp_path):
     assert steps_in(tmp_path) == [1, 2]
 
 
-def test_nothing_but_damaged_checkpoints_is_an_error_not_a_fresh_start(tmp_path):
+def test_nothing_but_damaged_checkpoints_is_an_error_each_time_and_not_a_fresh_start(tmp_path):
     cut(save(tmp_path, 1))
-    with pytest.raises(CycleganError, match="All 1 checkpoints in .* are damaged"):
-        read_checkpoint(ARRAYS, tmp_path, lambda line: None)
+    for _ in range(2):
+        with pytest.raises(CycleganError, match="None of the checkpoints in .* can be used. The newest, step-00000001"):
+            read_checkpoint(ARRAYS, tmp_path, pytest.fail)
+
+
+def test_a_checkpoint_that_cannot_be_read_at_the_moment_is_not_set_aside(tmp_path):
+    save(tmp_path, 1)
+    newest = save(tmp_path, 2)
+    newest.unlink()
+    newest.symlink_to(newest)  # opening it fails, whoever the user is
+    with pytest.raises(CycleganError, match=f"{newest} cannot be read: Too many levels of symbolic links"):
+        read_checkpoint(ARRAYS, tmp_path, pytest.fail)
+    assert newest.is_symlink()
+
+
+def test_a_newest_checkpoint_that_does_not_fit_gives_way_to_one_that_does(tmp_path):
+    save(tmp_path, 1)
+    save_checkpoint({"step": ARRAYS["step"]}, tmp_path, 2, keep=2)
+    warnings = []
+    assert read_checkpoint(ARRAYS, tmp_path, warnings.append)[0] == 1
+    assert "does not fit the configuration of the run: `x/kernel` must be (60, 100) float32" in warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +127,7 @@ def test_nothing_but_damaged_checkpoints_is_an_error_not_a_fresh_start(tmp_path)
 )
 def test_a_checkpoint_of_another_state_is_refused_and_stays(tmp_path, other):
     path = save_checkpoint(other, tmp_path, 1, keep=2)
-    with pytest.raises(CycleganError, match=f"{path} does not fit the configuration"):
+    with pytest.raises(CycleganError, match=f"{path.name}, does not fit the configuration"):
         read_checkpoint(ARRAYS, tmp_path, pytest.fail)
     assert path.exists()
 

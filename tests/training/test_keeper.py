@@ -21,13 +21,20 @@ CONFIG = load_config("smoke")
 STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
 
 
-def call(step, *losses):
-    return Call(step, {"loss/discriminator_a": np.array(losses, np.float32)}, 0.1, False)
-
-
 @pytest.fixture(scope="module")
 def state():
     return build_state(CONFIG, STRATEGY, run_length(CONFIG.training, 10))
+
+
+@pytest.fixture
+def call(state):
+    """Brings the state to a step, and returns the call that did it."""
+
+    def make(step, *losses):
+        state.step.assign(step)
+        return Call(step, {"loss/discriminator_a": np.array(losses, np.float32)}, 0.1, False)
+
+    return make
 
 
 @pytest.fixture
@@ -46,70 +53,100 @@ def saved_steps(folder):
     return [step for step, _ in list_checkpoints(folder / "checkpoints")]
 
 
-def told(keeper, *calls, checkpoint):
-    """Tells a keeper of calls, one of which is a checkpoint."""
-    for one in calls:
+def told(keeper, call, *steps, checkpoint):
+    """Tells a keeper of calls, given as (step, losses ...), one of which is a checkpoint."""
+    for step in steps:
+        one = call(*step)
         if one.step == checkpoint:
             keeper.at_checkpoint(one)
         keeper.after_call(one)
 
 
-def test_a_checkpoint_and_its_bundle_are_written_once_the_next_call_is_good(keeper, tmp_path):
+def test_a_checkpoint_and_its_bundle_are_written_once_the_next_call_is_good(keeper, call, tmp_path):
     build, _ = keeper
     one = build(tmp_path)
-    told(one, call(7, 1.0), call(8, 1.0), checkpoint=7)
+    told(one, call, (7, 1.0), (8, 1.0), checkpoint=7)
     one.close()
     assert saved_steps(tmp_path) == [7]
     assert load_bundle(tmp_path).info.provenance.step == 7
 
 
-def test_a_state_whose_next_step_is_not_good_is_saved_nowhere(keeper, tmp_path):
+def test_a_state_whose_next_step_is_not_good_is_saved_nowhere(keeper, call, tmp_path):
     build, _ = keeper
     one = build(tmp_path)
-    told(one, call(7, 1.0), checkpoint=7)
-    one.close()  # without another call, as after a divergence
+    told(one, call, (7, 1.0), checkpoint=7)
+    one.at_divergence()
+    one.close()
     assert not saved_steps(tmp_path)
 
 
-def test_checkpoints_after_every_call_are_all_written(keeper, tmp_path):
+def test_a_state_that_waits_is_saved_if_something_else_fails(keeper, call, tmp_path):
+    build, _ = keeper
+    one = build(tmp_path)
+    told(one, call, (7, 1.0), checkpoint=7)
+    one.close()  # as after a failure of another hook
+    assert saved_steps(tmp_path) == [7]
+
+
+def test_what_is_saved_when_the_input_fails_counts_the_steps_since_the_last_call(keeper, call, state, tmp_path):
+    build, _ = keeper
+    one = build(tmp_path)
+    last = call(7, 1.0)
+    state.step.assign(9)  # two steps of a call whose third batch could not be read
+    one.at_end(last)
+    assert saved_steps(tmp_path) == [9]
+
+
+def test_any_error_of_the_writing_thread_is_said_and_the_end_is_saved(keeper, call, tmp_path, monkeypatch):
+    build, output = keeper
+    one = build(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("numpy.savez", lambda *args, **arrays: (_ for _ in ()).throw(MemoryError("full")))
+        told(one, call, (7, 1.0), (8, 1.0), checkpoint=7)
+        one._finish_writing()
+    one.at_end(call(9, 1.0))
+    assert "A checkpoint cannot be written: MemoryError('full')." in output.getvalue()
+    assert saved_steps(tmp_path) == [9]
+
+
+def test_checkpoints_after_every_call_are_all_written(keeper, call, tmp_path):
     build, _ = keeper
     one = build(tmp_path)
     for step in (1, 2, 3):
-        told(one, call(step, 1.0), checkpoint=step)
+        told(one, call, (step, 1.0), checkpoint=step)
+    one.at_divergence()
     one.close()
     assert saved_steps(tmp_path) == [1, 2]
 
 
-def test_a_checkpoint_holds_the_values_of_its_step_and_not_later_ones(keeper, state, tmp_path):
+def test_a_checkpoint_holds_the_values_of_its_step_and_not_later_ones(keeper, call, state, tmp_path):
     build, _ = keeper
     one = build(tmp_path)
-    state.step.assign(7)
     one.at_checkpoint(call(7, 1.0))
-    state.step.assign(8)
     one.after_call(call(8, 1.0))
     one.close()
     with np.load(tmp_path / "checkpoints" / "step-00000007.npz") as arrays:
         assert arrays["step"] == 7
 
 
-def test_the_metrics_of_a_bundle_are_means_over_all_steps_since_the_last_one(keeper, tmp_path):
+def test_the_metrics_of_a_bundle_are_means_over_all_steps_since_the_last_one(keeper, call, tmp_path):
     build, _ = keeper
     one = build(tmp_path)
-    told(one, call(2, 100.0, 200.0), call(4, 1.0, 2.0), checkpoint=2)
+    told(one, call, (2, 100.0, 200.0), (4, 1.0, 2.0), checkpoint=2)
     one.at_end(call(7, 3.0, 4.0, 5.0))
     assert load_bundle(tmp_path).info.provenance.metrics == {"loss/discriminator_a": 3.0}
 
 
-def test_a_checkpoint_that_cannot_be_saved_costs_no_training(keeper, tmp_path):
+def test_a_checkpoint_that_cannot_be_saved_costs_no_training(keeper, call, tmp_path):
     build, output = keeper
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     one = build(tmp_path)
-    told(one, call(7, 1.0), call(8, 1.0), checkpoint=7)
+    told(one, call, (7, 1.0), (8, 1.0), checkpoint=7)
     one.close()
     assert "Training goes on; the next attempt is at the next checkpoint." in output.getvalue()
 
 
-def test_an_end_that_cannot_be_saved_is_an_error(keeper, tmp_path):
+def test_an_end_that_cannot_be_saved_is_an_error(keeper, call, tmp_path):
     build, _ = keeper
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     with pytest.raises(CycleganError, match="The end of the run cannot be saved"):
@@ -117,7 +154,7 @@ def test_an_end_that_cannot_be_saved_is_an_error(keeper, tmp_path):
 
 
 @pytest.fixture
-def finished(keeper, state, tmp_path):
+def finished(keeper, call, state, tmp_path):
     """What `renew_bundle` takes for a run that is complete at step 7."""
     build, _ = keeper
     build(tmp_path).at_end(call(7, 1.0))

@@ -25,6 +25,9 @@ class Diary(Hook):
     def at_end(self, call):
         self.entries.append(f"end {call.step}")
 
+    def at_divergence(self):
+        self.entries.append("divergence")
+
     def close(self):
         self.entries.append("close")
 
@@ -75,7 +78,19 @@ def test_a_metric_that_is_not_finite_is_named_with_its_step_and_saved_nowhere():
     diary = Diary()
     with pytest.raises(CycleganError, match="loss is not finite in step 4, which was not taken"):
         train([diary], first=2, losses=lambda num_steps: np.array([0.5, np.nan]))
-    assert diary.entries == ["close"]
+    assert diary.entries == ["divergence", "close"]
+
+
+def test_a_run_is_saved_where_its_input_fails():
+    def losses(num_steps):
+        if diary.entries:
+            raise CycleganError("too many bad images")
+        return np.zeros(num_steps)
+
+    diary = Diary()
+    with pytest.raises(CycleganError, match="too many bad images"):
+        train([diary], losses=losses)
+    assert diary.entries == ["after 2", "end 2", "close"]
 
 
 def test_a_step_whose_metrics_are_finite_but_its_weights_are_not_is_an_error():

@@ -51,9 +51,16 @@ class Progress:
         self._lock = threading.RLock()
 
     def line(self, text: str) -> None:
-        """Prints a line and writes it to `log.txt`."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Writes a line to `log.txt` and prints it. What cannot be printed does not cost the training."""
+        text = text.encode("utf-8", "backslashreplace").decode()  # names of files need not be UTF-8
         self._log(text)
+        try:
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        except UnicodeError:
+            ascii_text = text.encode("ascii", "backslashreplace").decode()
+            self.console.print(ascii_text, markup=False, highlight=False, soft_wrap=True)
+        except (OSError, SystemExit):  # Rich raises SystemExit where nobody reads its output any more
+            pass
 
     def start(self, step: int, last_step: int) -> None:
         """Shows the progress bar, if the output is a terminal, from `step` to `last_step`."""

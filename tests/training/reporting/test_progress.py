@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 import threading
 
 import rich.console
@@ -37,3 +40,25 @@ def test_a_line_that_interrupts_a_line_in_the_same_thread_is_written_too(tmp_pat
     progress._pending = Interrupted()
     progress.line("first")
     assert [line.split("  ", 1)[1] for line in (tmp_path / "log.txt").read_text().splitlines()] == ["first", "second"]
+
+
+def test_lines_that_nobody_reads_are_still_in_the_log_and_end_nothing(tmp_path):
+    """A process whose output goes to one that has ended, as `tee` ends at Ctrl-C."""
+    program = (
+        "import pathlib, rich.console\n"
+        "from cyclegan.training.reporting.progress import Progress\n"
+        "progress = Progress(rich.console.Console(), pathlib.Path('log.txt'))\n"
+        "for number in range(3): progress.line(f'line {number}')"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, stdout=writing, timeout=60)
+    os.close(writing)
+    assert done.returncode == 0
+    assert (tmp_path / "log.txt").read_text().count("line") == 3
+
+
+def test_a_name_of_a_file_that_is_not_utf_8_can_be_said(tmp_path):
+    output = io.StringIO()
+    Progress(rich.console.Console(file=output), tmp_path / "log.txt").line(os.fsdecode(b"Left out: bad\xe9.png"))
+    assert output.getvalue() == "Left out: bad\\udce9.png\n"
