@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import rich.console
 import tensorflow as tf
@@ -16,9 +17,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import cyclegan
+from cyclegan.bundle import load_bundle
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
 from cyclegan.data.stripes import ensure_stripes, write_stripes
+from cyclegan.networks.weights import named_weights
 from cyclegan.training.checkpoints import list_checkpoints
 from cyclegan.training.record import RunRecord, write_run
 
@@ -347,6 +350,16 @@ def test_a_new_run_starts_from_the_generators_of_another(train, finished):
     assert "step 4; discriminators and optimizers start fresh" in warm.stdout
     weights = {path.name for path in (folder / "runs" / "photos-1" / "bundle" / "last").glob("*.npz")}
     assert {path.name for path in pathlib.Path("warm/bundle/last").glob("*.npz")} == weights
+
+
+def test_a_run_from_a_bundle_is_saved_before_its_first_step(train, finished):
+    """It would go on from random weights if it were killed before its first checkpoint."""
+    folder, _ = finished
+    start = folder / "runs" / "photos-1"
+    assert train("--dataset", folder / "photos", "--steps", 1, "--run-dir", "warm", "--init-from", start).exit_code == 0
+    with np.load("warm/checkpoints/step-00000000.npz") as saved:
+        for name, weight in named_weights(load_bundle(start).generator("ab")).items():
+            np.testing.assert_array_equal(saved[f"generator_ab/{name}"], weight.numpy())
 
 
 def test_a_new_run_refuses_generators_of_another_architecture(train, finished):
