@@ -5,7 +5,6 @@ comes with the same scene in the other domain, and with a mask that shows where 
 """
 
 import json
-import os
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -16,9 +15,11 @@ from PIL import Image
 from cyclegan.data.listing import SPLITS
 from cyclegan.data.scenes import Scene, draw_scene
 from cyclegan.errors import CycleganError
+from cyclegan.runtime.atomic_files import remove_litter_of, temporary_beside
 
 VERSION = 1  # version of the pictures: raise it when any pixel changes
 MARKER = "stripes.json"
+PLACES = (*SPLITS, "truth/testA_striped", "truth/testA_mask", "truth/testB_plain", "truth/testB_mask")
 
 
 def stripes_folder(data_dir: pathlib.Path) -> pathlib.Path:
@@ -69,15 +70,16 @@ def write_stripes(folder: pathlib.Path, num_train: int = 500, num_test: int = 12
     marker = {"version": VERSION, "num_train": num_train, "num_test": num_test}
     if read_marker(folder) == marker:
         return
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(folder)
     try:
-        if temporary.exists():  # it is left from a process with this number that was killed
-            shutil.rmtree(temporary)
+        remove_litter_of(folder)
+        # All folders are made first. If one were removed meanwhile, the next image would fail, and no part go missing.
+        for place in PLACES:
+            (temporary / place).mkdir(parents=True)
         for seed, split in enumerate(SPLITS):
             for index in range(num_train if split.startswith("train") else num_test):
                 scene = draw_scene(seed, index)
                 for place, picture in pictures_of(scene, split).items():
-                    (temporary / place).mkdir(parents=True, exist_ok=True)
                     Image.fromarray(picture).save(temporary / place / f"{index:04d}.png")
         (temporary / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
         temporary.replace(folder)

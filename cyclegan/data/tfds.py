@@ -1,6 +1,5 @@
 """Data sets of TensorFlow Datasets: download them, and write their images as files."""
 
-import os
 import pathlib
 import shutil
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 
 from cyclegan.data.listing import SPLITS
 from cyclegan.errors import CycleganError
+from cyclegan.runtime.atomic_files import AN_HOUR, remove_litter, remove_litter_of, temporary_beside
 from cyclegan.runtime.startup import import_tensorflow
 
 TFDS_NAMES = (
@@ -64,7 +64,10 @@ def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None
         if problem := _download_problem(url):  # TFDS itself would try again for minutes
             raise _cannot_download(name, url, problem, manual_zip)
         report(f"Downloading {name}, {url_info.size}, from {url}.")
-    temporary = data_dir / f".{name}.{os.getpid()}.tmp"
+    temporary = temporary_beside(folder)
+    remove_litter_of(folder)
+    if own_downloads.is_dir():  # another process may be downloading there
+        remove_litter(own_downloads, AN_HOUR, "**/*.tmp.*")
     try:
         builder.download_and_prepare(
             download_dir=own_downloads,
@@ -78,13 +81,13 @@ def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None
     except (requests.RequestException, tfds.download.DownloadError) as error:
         raise _cannot_download(name, url, type(error).__name__, manual_zip) from error
     except Exception as error:  # of many types, some not public: a damaged zip, a wrong zip, a full disk
+        if has_tfds(name, data_dir):  # another process has prepared the same data set
+            return folder
         reason = " ".join(str(error).split()) or type(error).__name__
         hint = f" {manual_zip} must be the file of {url}." if manual_zip.exists() else ""
         raise CycleganError(f"Cannot prepare {name} in {data_dir}: {reason}.{hint}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        for litter in own_downloads.rglob("*.tmp.*"):
-            shutil.rmtree(litter, ignore_errors=True)
     return folder
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import importlib.util
 import json
-import os
 import pathlib
 import shutil
 import warnings
@@ -22,6 +21,7 @@ from cyclegan.export.conversion import Conversion, Quantization
 from cyclegan.export.formats import FORMATS
 from cyclegan.export.images import load_images, round_up, sizes_to_try
 from cyclegan.export.verify import LIMIT, Comparison, compare
+from cyclegan.runtime.atomic_files import temporary_beside
 from cyclegan.runtime.startup import silenced
 
 ExportSize = tuple[int, int] | Literal["dynamic"]
@@ -183,7 +183,7 @@ def _temporary_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
         CycleganError: if files cannot be written, or the memory is exhausted.
     """
-    folder = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    folder = temporary_beside(output)
     try:
         folder.mkdir()
         yield folder

@@ -3,9 +3,14 @@
 import contextlib
 import os
 import pathlib
+import secrets
+import shutil
+import time
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
+
+AN_HOUR, A_DAY = 3600.0, 86400.0  # seconds
 
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
@@ -34,10 +39,9 @@ def open_atomically(path: pathlib.Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: if the file cannot be written.
     """
-    # The temporary name is short, so that it is valid even where the name of the target is as long as allowed.
-    temporary = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -45,3 +49,47 @@ def open_atomically(path: pathlib.Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def temporary_beside(path: pathlib.Path) -> pathlib.Path:
+    """A name in the same folder that nobody else uses: `.<digest of the name>.<random digits>.tmp`.
+
+    The number of the process would not do: in each of two containers that share a folder it can be 1.
+    """
+    # The name is short, so that it is valid even where the name of the target is as long as allowed.
+    return path.with_name(f".{_digest(path)}.{secrets.token_hex(8)}.tmp")
+
+
+def remove_litter_of(path: pathlib.Path, min_age: float = A_DAY) -> None:
+    """Removes what killed processes have left of `path` under names of `temporary_beside`."""
+    remove_litter(path.parent, min_age, f".{_digest(path)}.*.tmp")
+
+
+def remove_litter(folder: pathlib.Path, min_age: float, pattern: str = ".*.tmp") -> None:
+    """Removes temporary files and folders, but not those of a process that still writes.
+
+    Args:
+        folder: where they are.
+        min_age: seconds for which nothing was written. A folder counts as written when anything in it was.
+        pattern: their names.
+    """
+    for path in list(folder.glob(pattern)):
+        if time.time() - _last_written(path) >= min_age:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):  # another process removes it too, or it belongs to another user
+                    path.unlink()
+
+
+def _digest(path: pathlib.Path) -> str:
+    return f"{zlib.crc32(os.fsencode(path.name)):08x}"
+
+
+def _last_written(path: pathlib.Path) -> float:
+    """When a file, or anything in a folder, was written, in seconds; now, if it is gone."""
+    inside = (os.path.join(place, name) for place, folders, files in os.walk(path) for name in (*folders, *files))
+    try:
+        return max(os.lstat(one).st_mtime for one in (str(path), *inside))
+    except OSError:  # a live process has just renamed or removed a file
+        return time.time()

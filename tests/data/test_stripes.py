@@ -1,3 +1,9 @@
+import os
+import shutil
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,13 +69,55 @@ def test_a_whole_folder_is_left_as_it_is(tmp_path):
     assert contents(tmp_path / "data") == before
 
 
-def test_what_a_killed_process_left_does_no_harm(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.getpid", lambda: 77)
-    (tmp_path / ".data.77.tmp/trainA").mkdir(parents=True)
-    (tmp_path / ".data.77.tmp/trainA/9999.png").write_bytes(b"half")
-    write_stripes(tmp_path / "data", num_train=1, num_test=1)
-    assert [path.name for path in (tmp_path / "data/trainA").iterdir()] == ["0000.png"]
+DRAW = """
+import os, pathlib, sys
+os.getpid = lambda: 1  # as in a container
+from cyclegan.data import stripes
+draw = stripes.draw_scene
+def draw_after_a_line(seed, index):
+    if (seed, index) == (0, int(sys.argv[2])):
+        print("waiting", flush=True)
+        sys.stdin.readline()
+    return draw(seed, index)
+stripes.draw_scene = draw_after_a_line
+stripes.write_stripes(pathlib.Path(sys.argv[1]), num_train=3, num_test=1)
+"""
+"""Draws the data set as process 1, and waits for a line after a number of images."""
+
+
+def start_drawing(folder, num_images):
+    command = [sys.executable, "-c", DRAW, folder, str(num_images)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "waiting\n"
+    return process
+
+
+def test_two_containers_do_not_destroy_each_others_images(tmp_path):
+    processes = [start_drawing(tmp_path / "data", num_images) for num_images in (2, 1)]
+    for process in processes:
+        _, errors = process.communicate("go on\n", timeout=120)
+        assert (process.returncode, errors) == (0, "")
+    assert {path.name for path in (tmp_path / "data/trainA").iterdir()} == {"0000.png", "0001.png", "0002.png"}
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    process = start_drawing(tmp_path / "data", num_images=1)
+    process.kill()
+    process.communicate()
+    (left,) = tmp_path.iterdir()
+    write_stripes(tmp_path / "data", num_train=1, num_test=1)
+    assert left.is_dir()
+    for path in (left, *left.rglob("*")):
+        os.utime(path, (time.time() - 90_000,) * 2)
+    write_stripes(tmp_path / "data", num_train=1, num_test=1)
+    assert left.is_dir()  # a finished data set costs no search
+    shutil.rmtree(tmp_path / "data")
+    write_stripes(tmp_path / "data", num_train=1, num_test=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert [path.name for path in (tmp_path / "data/trainA").iterdir()] == ["0000.png"]
 
 
 @pytest.mark.parametrize("existing", ["foreign.txt", MARKER])

@@ -109,3 +109,13 @@ def test_unreachable_host_is_reported_in_three_lines_and_leaves_nothing_behind(
     assert "--dataset DIR" in lines[2]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not (tmp_path / "maps").exists()
+
+
+def test_a_download_of_another_process_is_left_alone(tmp_path: pathlib.Path) -> None:
+    write_small_zip(official_zip(tmp_path))
+    live = tmp_path / "tensorflow_datasets/downloads/facades/facades.zip.tmp.0123/facades.zip"
+    live.parent.mkdir(parents=True)
+    live.write_bytes(b"half")
+    with pytest.raises(CycleganError, match="wrong checksum"):
+        prepare_tfds("facades", tmp_path, ignore)
+    assert live.read_bytes() == b"half"
