@@ -1,7 +1,8 @@
 """A trained pair of generators on disk: architecture, preprocessing, provenance and weights, but no code.
 
 A bundle is a folder with `bundle.json` and one `.npz` file of plain arrays for each direction. `bundle.json` names the
-other files with their digests and is replaced last, so that a reader finds either the old bundle or the new one.
+other files with their digests and is replaced last, so that a reader finds either the old bundle or the new one. The
+weights of the old one stay until the next replacement, for readers that have read its `bundle.json` already.
 """
 
 import hashlib
@@ -240,7 +241,7 @@ def save_bundle(folder: pathlib.Path, generators: Mapping[Direction, keras.Model
 
 
 def write_bundle(folder: pathlib.Path, weights: Mapping[Direction, Mapping[str, np.ndarray]], info: BundleInfo) -> None:
-    """Writes a bundle, or replaces an existing one.
+    """Writes a bundle, or replaces an existing one, whose weights stay until the bundle is replaced again.
 
     Args:
         folder: folder of the bundle, which is created if it does not exist.
@@ -251,6 +252,7 @@ def write_bundle(folder: pathlib.Path, weights: Mapping[Direction, Mapping[str, 
         OSError: if the bundle cannot be written. An existing bundle is then still complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    kept = _named_files(folder)
     files: dict[Direction, WeightsFile] = {}
     for direction, arrays in weights.items():
         data = encode_weights(arrays)
@@ -261,11 +263,19 @@ def write_bundle(folder: pathlib.Path, weights: Mapping[Direction, Mapping[str, 
         files[direction] = WeightsFile(file=name, sha256=digest)
     info = info.model_copy(update={"weights": files})
     write_atomically(folder / INFO_FILE, info.model_dump_json(indent=2).encode() + b"\n")
-    kept = {entry.file for entry in files.values()}
+    kept |= {entry.file for entry in files.values()}
     # A process that is killed while it writes leaves a temporary file.
     for path in [*folder.glob("generator_*.npz"), *folder.glob(".*.tmp")]:
         if path.name not in kept:
             path.unlink(missing_ok=True)
+
+
+def _named_files(folder: pathlib.Path) -> set[str]:
+    """The files that the `bundle.json` in a folder names; none if it is missing or damaged."""
+    try:
+        return {entry.file for entry in load_bundle(folder).info.weights.values()}
+    except UsageError:
+        return set()
 
 
 def _check_extent(config: GeneratorConfig, shapes: dict[str, tuple[int, ...]], path: pathlib.Path) -> None:

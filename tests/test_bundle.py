@@ -50,9 +50,29 @@ def test_a_generator_comes_back_bit_for_bit_from_bundle_and_run(bundle, generato
 def test_a_new_bundle_replaces_the_old_one_and_its_weights(bundle):
     new = {direction: build_generator(CONFIG.generator) for direction in ("ab", "ba")}
     save_bundle(bundle, new, bundle_info(CONFIG, 8))
-    assert len(list(bundle.iterdir())) == 3
     assert load_bundle(bundle).info.provenance.step == 8
     np.testing.assert_array_equal(cyclegan.load_generator(bundle).get_weights()[0], new["ab"].get_weights()[0])
+
+
+def test_a_reader_of_the_replaced_bundle_still_finds_its_weights(bundle, generators):
+    reader = load_bundle(bundle)
+    save_bundle(bundle, {"ab": build_generator(CONFIG.generator)}, bundle_info(CONFIG, 8))
+    for direction, model in generators.items():
+        np.testing.assert_array_equal(reader.generator(direction).get_weights()[0], model.get_weights()[0])
+
+
+def test_weights_from_before_the_replaced_bundle_are_removed(bundle):
+    first = {path.name for path in bundle.glob("*.npz")}
+    for step in (8, 9):
+        save_bundle(bundle, {"ab": build_generator(CONFIG.generator)}, bundle_info(CONFIG, step))
+    left = {path.name for path in bundle.glob("*.npz")}
+    assert len(left) == 2 and not left & first
+
+
+def test_a_damaged_bundle_is_replaced(bundle, generators):
+    (bundle / "bundle.json").write_text("{")
+    save_bundle(bundle, generators, bundle_info(CONFIG, 8))
+    assert load_bundle(bundle).info.provenance.step == 8
 
 
 def test_a_bundle_does_not_contain_the_folders_of_the_training_images():

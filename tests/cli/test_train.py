@@ -257,12 +257,12 @@ def test_a_run_continues_without_xla_or_with_it_as_it_is_told(train, run):
 
 
 def test_a_run_continues_with_another_learning_rate(train, run):
-    # A step too small for float32 leaves the weights, and the files are named after what they hold.
-    before = {path.name for path in (run / "bundle" / "last").glob("*.npz")}
+    # A step too small for float32 leaves the weights, and a bundle states their digests.
+    before = load_bundle(run).info.weights
     more = train("--run-dir", run, "--steps", 5, "--set", "optimizer.learning_rate=1e-30", config=None)
     assert more.exit_code == 0, more.output
     assert "optimizer.learning_rate changed from 0.0002 to 1e-30" in more.stdout
-    assert {path.name for path in (run / "bundle" / "last").glob("*.npz")} == before
+    assert load_bundle(run).info.weights == before
 
 
 def test_a_finished_run_says_that_it_is_finished(train, run):
@@ -325,9 +325,9 @@ def test_a_run_whose_images_have_moved_ends_in_the_same_bits(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def weights(run: str) -> set[str]:
-        """The names of the files, which hold a part of the SHA-256 of the weights."""
-        return {path.name for path in (tmp_path / run / "bundle" / "last").glob("*.npz")}
+    def weights(run: str) -> dict:
+        """The files of both directions with the SHA-256 of the weights."""
+        return load_bundle(tmp_path / run).info.weights
 
     write_stripes(tmp_path / "photos", num_train=5, num_test=1)
     start = ["--dataset", "photos", "--config", "smoke", "--set", "training.deterministic=true"]
@@ -343,13 +343,12 @@ def test_a_run_whose_images_have_moved_ends_in_the_same_bits(tmp_path):
 
 def test_a_new_run_starts_from_the_generators_of_another(train, finished):
     folder, _ = finished
-    # A step too small for float32 leaves the weights, and the files are named after what they hold.
+    # A step too small for float32 leaves the weights, and a bundle states their digests.
     tiny = ["--steps", 1, "--set", "optimizer.learning_rate=1e-30", "--run-dir", "warm"]
     warm = train("--dataset", folder / "photos", *tiny, "--init-from", folder / "runs" / "photos-1")
     assert warm.exit_code == 0, warm.output
     assert "step 4; discriminators and optimizers start fresh" in warm.stdout
-    weights = {path.name for path in (folder / "runs" / "photos-1" / "bundle" / "last").glob("*.npz")}
-    assert {path.name for path in pathlib.Path("warm/bundle/last").glob("*.npz")} == weights
+    assert load_bundle("warm").info.weights == load_bundle(folder / "runs" / "photos-1").info.weights
 
 
 def test_a_run_from_a_bundle_is_saved_before_its_first_step(train, finished):
