@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.augmentation import augment
-from cyclegan.data.headers import BadImage
+from cyclegan.data.headers import BadImage, ReadFailure
 from cyclegan.data.image_cache import ImageCache
 from cyclegan.data.loading import IN_FLIGHT_BYTES, ByteBudget, load_image
 from cyclegan.data.sources import Source
@@ -73,8 +73,9 @@ class ImageReader:
         """The image of a sample at its load size: float32 [height, width, channels] in [-1, 1].
 
         Raises:
-            CycleganError: if more than `data.max_bad_images` files of the domain are broken, or all of them. The error
-                is also kept in `failure`, because TensorFlow passes on only its text.
+            CycleganError: if more than `data.max_bad_images` files of the domain are broken, or all of them, or if a
+                file cannot be read although it may be good. The error is also kept in `failure`, because TensorFlow
+                passes on only its text.
         """
         size = len(self.paths)
         epoch, position = divmod(int(sample), size)
@@ -85,6 +86,12 @@ class ImageReader:
                 return self.load(path)
             except BadImage as error:
                 self._note(path, error)
+            except ReadFailure as error:
+                self.failure = error
+                raise
+            except MemoryError as error:
+                self.failure = CycleganError(f"{path}: reading it needs more memory than is available.")
+                raise self.failure from error
         raise AssertionError("_note raises an error when all images are broken")
 
     def _note(self, path: pathlib.Path, error: BadImage) -> None:

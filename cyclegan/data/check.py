@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from cyclegan.data.decoding import read_pixels
-from cyclegan.data.headers import MAX_PIXELS, BadImage, read_header
+from cyclegan.data.headers import MAX_PIXELS, ReadFailure, read_header
 from cyclegan.data.listing import SPLITS, SUFFIXES, list_images
 from cyclegan.errors import UsageError
 
@@ -95,7 +95,7 @@ def _check_image(
     try:
         header = read_header(folder / path, max_pixels)
         pixels = read_pixels(folder / path, max_pixels)
-    except BadImage as error:
+    except ReadFailure as error:
         yield Finding(path, error.kind, error.reason)
         return
     if min(header.width, header.height) < min_size:

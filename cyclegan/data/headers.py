@@ -4,6 +4,7 @@ A file is recognised by its first bytes and not by its name. Its size is checked
 """
 
 import dataclasses
+import errno
 import io
 import os
 import re
@@ -45,12 +46,18 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _ORIENTATION, _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION = 0x0112, 258, 284
 
 
-class BadImage(CycleganError):
-    """An image file that cannot be used.
+# Other errors of the system, such as a failing disk or too many open files, say nothing about the file.
+_ERRORS_OF_THE_FILE = {
+    errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM, errno.ENXIO,
+}  # fmt: skip
+
+
+class ReadFailure(CycleganError):
+    """An image file that could not be read. If it is not a `BadImage`, the file itself may be good.
 
     Attributes:
         path: the file; None if only its bytes were given.
-        reason: what is wrong with the file, in one line without the path.
+        reason: what is wrong, in one line without the path.
         kind: "unreadable", "truncated" or "over-large".
     """
 
@@ -59,6 +66,10 @@ class BadImage(CycleganError):
         self.path = path
         self.reason = reason
         self.kind = kind
+
+
+class BadImage(ReadFailure):
+    """An image file that cannot be used, because of what it is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +96,7 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 
     Raises:
         BadImage: if the file cannot be read, is empty, is not an image, or has more than `max_pixels` pixels.
+        ReadFailure: if the system fails to read it, for example because of its disk.
     """
     with opened(path, max_pixels) as (image, header):
         return dataclasses.replace(header, has_frames=_has_frames(image))
@@ -92,7 +104,11 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 
 @contextmanager
 def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[ImageFile, Header]]:
-    """Opens an image without decoding it. Any exception that is raised while it is open becomes `BadImage`."""
+    """Opens an image without decoding it. Any exception that is raised while it is open becomes `BadImage`.
+
+    These are the exceptions: MemoryError stays what it is, and an error of the system that says nothing about the file
+    becomes a `ReadFailure`.
+    """
     try:
         if not isinstance(source, bytes) and not stat.S_ISREG(source.stat().st_mode):
             raise BadImage(None, "it is not a regular file")  # reading from a pipe might never end
@@ -108,8 +124,10 @@ def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[ImageFile, H
             if orientation_of(image) >= 5:
                 width, height = height, width
             yield image, Header(width, height, image.mode, _bits(image, start))
+    except MemoryError:
+        raise
     except Exception as error:  # damaged files make Pillow raise exceptions of nearly every type
-        raise _bad_image(None if isinstance(source, bytes) else source, error) from error
+        raise _failure(None if isinstance(source, bytes) else source, error) from error
 
 
 def _reader(start: bytes, length: int) -> type[ImageFile]:
@@ -129,11 +147,12 @@ def _in_words(start: bytes) -> str:
     return f'the text "{text}"' if text and text.isascii() and text.isprintable() else f"the bytes {start.hex(' ')}"
 
 
-def _bad_image(path: Path | None, error: Exception) -> BadImage:
+def _failure(path: Path | None, error: Exception) -> ReadFailure:
     if isinstance(error, BadImage):
         return BadImage(path, error.reason, error.kind)
     if isinstance(error, OSError) and error.errno:
-        return BadImage(path, f"it cannot be read: {error.strerror}")
+        kind = BadImage if error.errno in _ERRORS_OF_THE_FILE else ReadFailure
+        return kind(path, f"it cannot be read: {error.strerror}")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return BadImage(path, str(error), "over-large")
     if "truncated" in str(error).lower():

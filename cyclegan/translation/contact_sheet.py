@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cyclegan.data.decoding import read_image_and_alpha
-from cyclegan.data.headers import BadImage, opened
+from cyclegan.data.headers import ReadFailure, opened
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.translation.gallery import LABELS, Entry
 
@@ -98,7 +98,7 @@ def is_contact_sheet(path: Path) -> bool:
     try:
         with opened(path, sys.maxsize) as (image, _):
             return image.getexif().get(_SOFTWARE) == _MARKER
-    except BadImage:
+    except ReadFailure:
         return False
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from cyclegan.bundle import Bundle, BundleInfo
 from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.encoding import FileFormat
-from cyclegan.data.headers import BadImage, read_header
+from cyclegan.data.headers import ReadFailure, read_header
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.translation.contact_sheet import Planes, contact_sheet, is_contact_sheet, write_contact_sheet
 from cyclegan.translation.engine import run_jobs
@@ -202,7 +202,7 @@ def _is_whole(job: Job, say: Callable[[str], None]) -> bool:
     for path in job.translations:
         try:
             read_header(path, max_pixels=sys.maxsize)
-        except BadImage as error:
+        except ReadFailure as error:
             say(f"{error}. This translation is not shown. Remove the file to have it written again.")
             return False
     return True
@@ -231,5 +231,5 @@ def _write_grid(path: Path, jobs: list[Job], info: BundleInfo) -> None:
     entries = [Entry(job.name, job.source, job.output, job.cycled) for job in jobs]
     try:
         write_contact_sheet(path, contact_sheet(entries, read=read), FORMAT_OF[path.suffix.lower()])
-    except (OSError, ValueError, BadImage) as error:
+    except (OSError, ValueError, ReadFailure) as error:
         raise CycleganError(f"The contact sheet {path} cannot be written: {error}") from error

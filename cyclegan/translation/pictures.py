@@ -16,7 +16,7 @@ import tensorflow as tf
 from cyclegan.bundle import BundleInfo
 from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.encoding import LARGEST_SIDE, encode, levels_of
-from cyclegan.data.headers import BadImage, read_header
+from cyclegan.data.headers import BadImage, ReadFailure, read_header
 from cyclegan.errors import first_line
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.translation.contact_sheet import Planes
@@ -46,17 +46,17 @@ def make_entries(jobs: Iterable[Job], info: BundleInfo, settings: Settings, say:
     """
     one_large = threading.Lock()  # otherwise each thread would hold one in memory
 
-    def make(job: Job) -> Entry | BadImage:
+    def make(job: Job) -> Entry | ReadFailure:
         try:
             return _entry(job, info, settings, one_large)
-        except BadImage as error:
+        except ReadFailure as error:
             return error
 
     entries = []
     num_threads = max(2, os.cpu_count() or 1)
     with ThreadPoolExecutor(num_threads) as threads:
         for made in ahead(threads, make, jobs, 2 * num_threads):
-            if isinstance(made, BadImage):
+            if isinstance(made, ReadFailure):
                 say(f"{made}. This image is not shown.")
             else:
                 entries.append(made)
@@ -123,5 +123,5 @@ def _is_current(target: Path, source: Path) -> bool:
     try:
         read_header(target, sys.maxsize)
         return os.stat(target).st_mtime_ns >= os.stat(source).st_mtime_ns
-    except (BadImage, OSError):  # it does not exist, or has been damaged
+    except (ReadFailure, OSError):  # it does not exist, or has been damaged
         return False

@@ -15,7 +15,7 @@ import numpy as np
 from cyclegan.bundle import Bundle, Direction
 from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.encoding import LARGEST_SIDE, encode
-from cyclegan.data.headers import BadImage, Header, read_header
+from cyclegan.data.headers import BadImage, Header, ReadFailure, read_header
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.runtime.memory import free_bytes
 from cyclegan.translation.layout import Layout
@@ -98,7 +98,7 @@ class Worker:
                 hint = f"a side of a {file_format} file has at most {largest:,}. Choose `--format png`"
                 return Outcome(job, f"{size}: {hint}")
             return SizedImage(job, header, self._any_translator.layouts.choose(header.height, header.width))
-        except BadImage as error:
+        except ReadFailure as error:
             return Outcome(job, error.reason)
 
     def batch_size(self, size: tuple[int, int]) -> int:
@@ -116,8 +116,10 @@ class Worker:
                     return failed
                 try:
                     decoded.append(self._read(image))
-                except BadImage as error:
+                except ReadFailure as error:
                     failed.append(Outcome(image.job, error.reason))
+                except MemoryError:
+                    failed.append(Outcome(image.job, "reading it needs more memory than is available"))
             return failed + self._translate(decoded) if decoded else failed
 
     def _read(self, image: SizedImage) -> _Pixels:

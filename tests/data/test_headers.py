@@ -1,7 +1,10 @@
+import errno
+import os
+
 import pytest
 
 from cyclegan.data.decoding import decode, read_pixels
-from cyclegan.data.headers import BadImage, Header, read_header
+from cyclegan.data.headers import BadImage, Header, ReadFailure, opened, read_header
 
 
 @pytest.mark.parametrize("read", [read_header, read_pixels, lambda path: decode(path.read_bytes(), channels=3)])
@@ -44,3 +47,20 @@ def test_only_an_animation_has_frames_after_the_first(shared):
     folder = shared / "awkward_images"
     assert read_header(folder / "animated.gif").has_frames
     assert not read_header(folder / "cmyk.jpg").has_frames
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE])
+def test_a_failure_of_the_system_does_not_call_the_image_bad(tmp_path, png, number):
+    path = tmp_path / "image.png"
+    path.write_bytes(png(1, 1, bits=8, colour_type=0, rows=[b"\0"]))
+    with pytest.raises(ReadFailure) as caught, opened(path, 100):
+        raise OSError(number, os.strerror(number))
+    assert not isinstance(caught.value, BadImage)
+    assert str(caught.value) == f"{path}: it cannot be read: {os.strerror(number)}"
+
+
+def test_exhausted_memory_does_not_call_the_image_bad(tmp_path, png):
+    path = tmp_path / "image.png"
+    path.write_bytes(png(1, 1, bits=8, colour_type=0, rows=[b"\0"]))
+    with pytest.raises(MemoryError), opened(path, 100):
+        raise MemoryError
