@@ -27,7 +27,7 @@ def load_config(source: str | None = None, overrides: Sequence[tuple[str, object
         source: the name of a preset or the path of a YAML file. None means the defaults.
         overrides: keys of the form "section.key" with their values. They override the source, and a later one overrides
             an earlier one. "training.epochs" alone also clears the "training.steps" of the source, which would be
-            stronger.
+            stronger, and "data.dataset" clears "data.domain_a" and "data.domain_b" for the same reason.
 
     Raises:
         UsageError: if anything is wrong; the message names all problems in one line.
@@ -37,6 +37,14 @@ def load_config(source: str | None = None, overrides: Sequence[tuple[str, object
     keys_given = {key for key, _ in overrides}
     if "training.epochs" in keys_given and "training.steps" not in keys_given:
         overrides = [*overrides, ("training.steps", None)]
+    domains = ("data.domain_a", "data.domain_b")
+    if "data.dataset" in keys_given:
+        if any(dict(overrides).get(key) is not None for key in domains):
+            problems.append(
+                "give either `data.dataset` (--dataset), or `data.domain_a` and `data.domain_b` (--domain-a and"
+                " --domain-b). Received: both."
+            )
+        overrides = [*overrides, *((key, None) for key in domains)]
     for key, value in overrides:
         section, _, name = key.partition(".")
         if key not in DEFAULTS:

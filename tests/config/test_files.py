@@ -328,3 +328,16 @@ def test_folder_called_like_a_preset_for_something_else_does_not_use_it():
 def test_presets_are_beside_the_package_or_one_level_up():
     package = pathlib.Path(config_files.__file__).resolve().parents[1]
     assert preset_path("stripes").parent in (package / "configs", package.parent / "configs")
+
+
+def test_an_override_of_the_data_set_is_stronger_than_the_domains_of_a_file(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("data:\n  domain_a: horses\n  domain_b: zebras\n")
+    data = load_config(str(path), [("data.dataset", "photos")]).data
+    assert (data.dataset, data.domain_a, data.domain_b) == ("photos", None, None)
+
+
+def test_a_data_set_and_a_domain_on_the_command_line_contradict_each_other():
+    with pytest.raises(UsageError, match="give either `data.dataset`.*Received: both") as caught:
+        load_config(None, [("data.dataset", "photos"), ("data.domain_a", "a"), ("data.domain_b", "b")])
+    assert "\n" not in str(caught.value)
