@@ -16,7 +16,7 @@ from cyclegan.config.files import default_preset, load_config
 from cyclegan.data.named import NAMED
 from cyclegan.errors import UsageError
 from cyclegan.training.checkpoints import list_checkpoints
-from cyclegan.training.record import CONFIG_FILE, RECORD_FILE, RunRecord, read_record, unwritable
+from cyclegan.training.record import CONFIG_FILE, IMAGES_FILE, RECORD_FILE, RunRecord, read_record, unwritable
 
 LOCK_FILE = ".lock"
 
@@ -134,11 +134,13 @@ def refuse_shorter(folder: pathlib.Path, num_steps: int) -> None:
 
 
 def is_empty(folder: pathlib.Path) -> bool:
-    """Whether a run directory holds nothing, except the lock file of a start that was killed."""
+    """Whether a run directory holds nothing, except files of a first start that was killed before it wrote run.json."""
     try:
-        return all(path.name == LOCK_FILE for path in folder.iterdir())
+        names = {path.name for path in folder.iterdir() if not path.match(".*.tmp")}
     except OSError:  # it is a file, it is gone, or it cannot be listed
         return False
+    # The images are written first: a configuration without them is a user's own file, which must not be replaced.
+    return names <= ({LOCK_FILE, IMAGES_FILE, CONFIG_FILE} if IMAGES_FILE in names else {LOCK_FILE})
 
 
 def _with_open_choice(record: RunRecord, changes: dict[str, tuple[object, object]]) -> RunRecord:

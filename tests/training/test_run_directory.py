@@ -71,6 +71,19 @@ def test_a_directory_with_nothing_but_a_lock_is_a_new_run(tmp_path):
     assert plan(folder, tmp_path, "smoke").record is None
 
 
+@pytest.mark.parametrize("left", [["images.gz"], ["images.gz", "config.yaml", ".0123.4567.tmp"], [".0123.4567.tmp"]])
+def test_a_directory_that_a_killed_first_start_has_left_is_a_new_run(tmp_path, left):
+    for name in left:
+        (tmp_path / name).touch()
+    assert plan(tmp_path, tmp_path, "smoke").record is None
+
+
+def test_a_directory_with_a_configuration_of_the_user_is_not_a_new_run(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(UsageError, match="it is not a run of cyclegan"):
+        plan(tmp_path, tmp_path, "smoke")
+
+
 def test_a_new_or_empty_directory_is_a_new_run_and_nothing_is_written(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "absent"):
