@@ -27,5 +27,6 @@ class StopSignals:
 
     def _stop(self, number: int, _: object) -> None:
         self.requested = True
-        signal.signal(number, signal.SIG_DFL)
+        for each in self._old:
+            signal.signal(each, signal.SIG_DFL)
         self._progress.line("Stopping after the current steps, then saving. Send the signal once more to quit at once.")

@@ -127,8 +127,17 @@ def run_training(
 
 
 def _restore(variables: Mapping[str, tf.Variable], folder: pathlib.Path, progress: Progress) -> int:
-    """Gives the variables the values of the newest intact checkpoint. Returns its step, or 0 if there is none yet."""
+    """Gives the variables the values of the newest intact checkpoint. Returns its step, or 0 if nothing was ever saved.
+
+    Raises:
+        CycleganError: if the checkpoints cannot be used, or are gone.
+    """
     found = read_checkpoint(snapshot(variables), folder / "checkpoints", progress.line)
+    if found is None and (folder / "bundle").exists():
+        raise CycleganError(
+            f"{folder} has a bundle but no checkpoint, so it cannot go on, and starting over would replace the bundle."
+            f" Put the checkpoints back, or start a new run with --init-from {folder}."
+        )
     if found is None:
         return 0
     step, arrays = found

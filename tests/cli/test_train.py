@@ -256,6 +256,15 @@ def test_a_run_continues_without_xla_or_with_it_as_it_is_told(train, run):
         assert json.loads((run / "run.json").read_text())["compilation"]["update"] == (setting == "true")
 
 
+def test_a_run_whose_checkpoints_are_gone_does_not_start_over(train, run):
+    shutil.rmtree(run / "checkpoints")
+    bundle = (run / "bundle" / "last" / "bundle.json").read_bytes()
+    result = train("--run-dir", run, config=None)
+    assert result.exit_code == 1
+    assert "has a bundle but no checkpoint" in result.stderr
+    assert (run / "bundle" / "last" / "bundle.json").read_bytes() == bundle
+
+
 def test_a_run_continues_with_another_learning_rate(train, run):
     # A step too small for float32 leaves the weights, and a bundle states their digests.
     before = load_bundle(run).info.weights
