@@ -49,7 +49,7 @@ class ImageCache:
         """Keeps an image. If that fails, a line says so, and the cache takes no more images."""
         if not self._takes_more:
             return
-        with self._lock:  # two threads would use the same temporary file for the same image
+        with self._lock:  # the bytes in use are counted by one thread after the other
             if not self._takes_more:
                 return
             try:

@@ -28,7 +28,7 @@ from cyclegan.training.record import Choice, RunRecord, write_run
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan, refuse_other_replicas, refuse_shorter
-from cyclegan.training.state import State, build_state, snapshot
+from cyclegan.training.state import State, blank, build_state, snapshot
 from cyclegan.training.step import build_step, build_steps
 from cyclegan.training.trace import traced
 from cyclegan.training.warm_start import start_from_bundle
@@ -132,7 +132,7 @@ def _restore(variables: Mapping[str, tf.Variable], folder: pathlib.Path, progres
     Raises:
         CycleganError: if the checkpoints cannot be used, or are gone.
     """
-    found = read_checkpoint(snapshot(variables), folder / "checkpoints", progress.line)
+    found = read_checkpoint(blank(variables), folder / "checkpoints", progress.line)
     if found is None and (folder / "bundle").exists():
         raise CycleganError(
             f"{folder} has a bundle but no checkpoint, so it cannot go on, and starting over would replace the bundle."

@@ -105,6 +105,14 @@ class State:
         return named | {"step": self.step}
 
 
+def blank(variables: Mapping[str, tf.Variable]) -> dict[str, np.ndarray]:
+    """Arrays of zeros with the shapes and dtypes of variables, which take no memory."""
+    return {
+        name: np.broadcast_to(np.zeros([], variable.dtype.as_numpy_dtype), tuple(variable.shape))
+        for name, variable in variables.items()
+    }
+
+
 def snapshot(variables: Mapping[str, tf.Variable]) -> dict[str, np.ndarray]:
     """A copy of the values of variables, which later steps do not change."""
     return {name: variable.numpy() for name, variable in variables.items()}

@@ -182,12 +182,12 @@ def build_step(
             return replicas.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
         own = gradients(real_a, real_b)
-        own = own._replace(**total({"generators": own.generators, "discriminators": own.discriminators}))
-        new = update(own)
-        num_spoiled = tf.cast(~_is_finite(own, new), own.pool_a.fakes.dtype)
+        summed = own._replace(**total({"generators": own.generators, "discriminators": own.discriminators}))
+        new = update(summed)
+        num_spoiled = tf.cast(~_is_finite(summed, new), own.pool_a.fakes.dtype)
         *metrics, num_spoiled = tf.unstack(total(tf.stack([*own.metrics.values(), num_spoiled])))
         is_finite = num_spoiled == 0  # on all replicas, which therefore decide the same
-        tf.cond(is_finite, lambda: commit(state, own, new), lambda: None)
+        tf.cond(is_finite, lambda: commit(state, summed, new), lambda: None)
         return dict(zip(own.metrics, metrics, strict=True)), is_finite
 
     def step(real_a: tf.Tensor, real_b: tf.Tensor) -> tuple[Metrics, tf.Tensor]:

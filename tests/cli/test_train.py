@@ -416,16 +416,21 @@ def test_large_images_are_kept_in_the_data_directory(train, data_dir, tmp_path):
     assert len(list((data_dir / "cache" / "images").iterdir())) == 2
 
 
-def test_training_images_that_are_all_broken_end_the_run_with_one_line(train, tmp_path):
-    """Truncated behind intact headers, and fewer than `data.max_bad_images`."""
-    folder = tmp_path / "photos"
-    for part in ("trainA", "trainB"):
+def write_with_truncated(folder, parts, truncated):
+    """Two images in each part; those of one part end in the middle of their pixels."""
+    for part in parts:
         (folder / part).mkdir(parents=True)
         for number in range(2):
             path = folder / part / f"{number}.jpg"
             Image.effect_noise((40, 40), 50).convert("RGB").save(path)
-            if part == "trainA":
+            if part == truncated:
                 path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    return folder
+
+
+def test_training_images_that_are_all_broken_end_the_run_with_one_line(train, tmp_path):
+    """Truncated behind intact headers, and fewer than `data.max_bad_images`."""
+    folder = write_with_truncated(tmp_path / "photos", ("trainA", "trainB"), truncated="trainA")
     result = train("--dataset", folder, "--steps", 1, "--run-dir", "run")
     assert result.exit_code == 1, result.output
     assert result.stderr.startswith("Error: All training images of domain A are broken.")
@@ -434,14 +439,7 @@ def test_training_images_that_are_all_broken_end_the_run_with_one_line(train, tm
 
 def test_test_images_that_are_all_broken_cost_no_training(train, tmp_path):
     """Truncated behind an intact header, which the scan at the start cannot see."""
-    folder = tmp_path / "photos"
-    for part in ("trainA", "trainB", "testA", "testB"):
-        (folder / part).mkdir(parents=True)
-        for number in range(2):
-            path = folder / part / f"{number}.jpg"
-            Image.effect_noise((40, 40), 50).convert("RGB").save(path)
-            if part == "testA":
-                path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    folder = write_with_truncated(tmp_path / "photos", ("trainA", "trainB", "testA", "testB"), truncated="testA")
     result = train("--dataset", folder, "--steps", 1, "--run-dir", "run")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "run" / "samples" / "step-00000001-a_to_b.png").exists()
