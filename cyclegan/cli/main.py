@@ -1,5 +1,6 @@
 """The command `cyclegan`, which loads its subcommands and turns errors into one line and an exit code."""
 
+import difflib
 import importlib
 import signal
 import traceback
@@ -39,6 +40,14 @@ class _Commands(click.Group):
         module = importlib.import_module(f"cyclegan.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            nearest = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            question = f" Did you mean '{nearest[0]}'?" if nearest else ""
+            raise click.UsageError(error.format_message() + question, ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

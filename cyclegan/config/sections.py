@@ -11,10 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 MAX_COUNT = 2**31 - 1
 """The largest whole number that is allowed, because TensorFlow's shapes and seeds have 32 bits."""
 
+MAX_WEIGHT = 3e38
+"""The largest weight that is allowed, because the losses are computed with 32 bits, which end at 3.4e38."""
+
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=MAX_WEIGHT)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Text = Annotated[str, Field(min_length=1)]
 Channels = Literal[1, 3, 4]

@@ -16,9 +16,13 @@ import PIL
 
 from cyclegan.data.decoding import Pixels
 from cyclegan.runtime.array_files import read_arrays, write_arrays
+from cyclegan.runtime.atomic_files import AN_HOUR, remove_litter
 
 _FORMAT = f"1 {PIL.__version__}"
 """Raise the number when decoding or resizing changes any pixel. Pillow's version is there for the same reason."""
+
+_COUNT_AGAIN = 0.05
+"""The folder is counted again after this part of its bound has been added, because other runs may add to it too."""
 
 
 class ImageCache:
@@ -26,7 +30,8 @@ class ImageCache:
 
     Args:
         folder: the folder. It is created with the first image.
-        max_bytes: the folder holds at most this much; nothing is deleted to make room.
+        max_bytes: the folder holds at most this much; nothing is deleted to make room. Each run that fills the folder
+            at the same time can add a twentieth of it too much.
         report: called with one line when the cache takes no more images.
     """
 
@@ -34,7 +39,8 @@ class ImageCache:
         self._folder = folder
         self._max_bytes = max_bytes
         self._report = report
-        self._used: int | None = None  # not counted yet
+        self._used = 0  # bytes, as the last count found them, and what was added since
+        self._uncounted: float = max_bytes  # bytes added since the last count
         self._takes_more = True
         self._lock = threading.Lock()
 
@@ -58,16 +64,19 @@ class ImageCache:
                 self._stop(f"The cache of images in {self._folder} takes no more images: {error.strerror or error}.")
 
     def _add(self, path: Path, pixels: Pixels) -> None:
-        if self._used is None:
+        if self._uncounted >= _COUNT_AGAIN * self._max_bytes:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._used = sum(map(_size, self._folder.iterdir()))
+            remove_litter(self._folder, AN_HOUR)
+            self._used, self._uncounted = sum(map(_size, self._folder.iterdir())), 0
         if self._used + pixels.values.nbytes > self._max_bytes:
             self._stop(
                 f"The cache of images in {self._folder} is full, so other images are decoded again in each epoch."
                 " Delete the folder if it holds images of old data sets, or raise `data.cache_gib`."
             )
             return
-        self._used += write_arrays(path, values=pixels.values, bits=np.array(pixels.bits))
+        num_bytes = write_arrays(path, values=pixels.values, bits=np.array(pixels.bits))
+        self._used += num_bytes
+        self._uncounted += num_bytes
 
     def _stop(self, line: str) -> None:
         self._takes_more = False

@@ -19,6 +19,8 @@ import stat
 import tempfile
 from collections.abc import Callable
 
+from cyclegan.runtime.atomic_files import AN_HOUR, remove_litter, write_atomically
+
 MANIFEST = "digests.json"
 
 KEPT_FILES = 30
@@ -102,14 +104,13 @@ def seal_xla_cache(folder: pathlib.Path) -> None:
     """Records the digests of all files in the cache, so that the next run trusts them."""
     try:
         digests = {path.name: _digest(path) for path in _entries(folder)}
-        temporary = folder / f".{MANIFEST}.{os.getpid()}"
-        temporary.write_text(json.dumps(digests))
-        temporary.replace(folder / MANIFEST)
+        write_atomically(folder / MANIFEST, json.dumps(digests).encode())
     except OSError:
         pass  # another process has cleared the folder, or the disk is full; the next run compiles again
 
 
 def _drop_unverified(folder: pathlib.Path) -> None:
+    remove_litter(folder, AN_HOUR)
     try:
         digests = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError, RecursionError):
@@ -121,7 +122,7 @@ def _drop_unverified(folder: pathlib.Path) -> None:
 
 
 def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
-    return [path for path in folder.iterdir() if path.is_file() and MANIFEST not in path.name]
+    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "." and path.name != MANIFEST]
 
 
 def _digest(path: pathlib.Path) -> str:

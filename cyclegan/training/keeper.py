@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cyclegan.bundle import Direction, bundle_info, load_bundle, write_bundle
 from cyclegan.errors import CycleganError
-from cyclegan.training.checkpoints import save_checkpoint
+from cyclegan.training.checkpoints import list_checkpoints, save_checkpoint
 from cyclegan.training.hooks import Call, Hook, mean_metrics
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
@@ -74,7 +74,7 @@ class Keeper(Hook):
         try:
             self._save(self._snapshot([*self._calls, call]))
         except (CycleganError, OSError) as error:
-            raise CycleganError(f"The end of the run cannot be saved: {error}") from error
+            raise CycleganError(f"Step {call.step} cannot be saved: {error} {self._way_on()}") from error
 
     def at_divergence(self) -> None:
         """Throws a snapshot away from which no good step has been made."""
@@ -97,6 +97,12 @@ class Keeper(Hook):
         except Exception as error:  # whatever it is, it must not cost the training
             text = str(error) if isinstance(error, CycleganError) else f"A checkpoint cannot be written: {error!r}."
             self._progress.line(f"{text} Training goes on; the next attempt is at the next checkpoint.")
+
+    def _way_on(self) -> str:
+        """What is left of a run whose last steps cannot be saved, and how it goes on."""
+        checkpoints = list_checkpoints(self._plan.folder / "checkpoints")
+        left = f"The newest checkpoint is of step {checkpoints[-1][0]}." if checkpoints else "There is no checkpoint."
+        return f"{left} Remove the cause, then continue with: cyclegan train --run-dir {self._plan.folder}"
 
     def _snapshot(self, calls: list[Call]) -> Snapshot:
         arrays = snapshot(self._variables)

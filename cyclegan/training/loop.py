@@ -67,7 +67,8 @@ def _diverged(call: Call) -> CycleganError:
     """The error for a call whose last step was not finite, and was therefore not taken."""
     spoiled = next((tag for tag, values in call.metrics.items() if not np.isfinite(values[-1])), "a new weight")
     return CycleganError(
-        f"Training diverged: {spoiled} is not finite in step {call.step}, which was not taken. Continue the run from"
-        " its last checkpoint with a lower rate, such as --set optimizer.learning_rate=1e-5. If that does not help,"
-        " the weights were spoiled earlier: delete the newest file in `checkpoints` first, or start a new run."
+        f"Training diverged: {spoiled} is not finite in step {call.step}, which was not taken. Continue the run with a"
+        " lower rate, such as --set optimizer.learning_rate=1e-5; it goes on from its newest checkpoint, or from the"
+        " start if it has none. If it diverges again, the weights were spoiled before that checkpoint: delete it, or"
+        " start a new run."
     )

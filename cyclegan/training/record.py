@@ -15,7 +15,7 @@ import pydantic
 from cyclegan.config.config import Config
 from cyclegan.config.files import dump_config
 from cyclegan.data.inventory import Inventory, decode_inventory, encode_inventory, fingerprint
-from cyclegan.errors import CycleganError, UsageError
+from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.runtime.atomic_files import write_atomically
 
 CONFIG_FILE = "config.yaml"
@@ -51,18 +51,28 @@ def read_record(folder: pathlib.Path) -> RunRecord:
     """The record of an existing run.
 
     Raises:
-        UsageError: if `folder` is not a run directory, or if another version of the program has to continue it.
+        UsageError: if `folder` is not a run directory, if another version of the program has to continue it, or if
+            the record is damaged.
+        CycleganError: if the record cannot be read.
     """
     if not folder.is_dir():
         raise UsageError(f"`--run-dir` must be a directory. Received: {folder}, which is a file.")
+    path = folder / RECORD_FILE
     try:
-        content = json.loads((folder / RECORD_FILE).read_text())
+        content = json.loads(path.read_text())
         _refuse_other_schema(folder, content)
         return RunRecord.model_validate(content)
-    except (OSError, ValueError, RecursionError) as error:
+    except FileNotFoundError as error:
         raise UsageError(
-            f"{folder} is not empty, and it is not a run of cyclegan: it has no valid {RECORD_FILE}."
+            f"{folder} is not empty, and it is not a run of cyclegan: it has no {RECORD_FILE}."
             " Give a new or empty directory, or one that `cyclegan train` has written."
+        ) from error
+    except OSError as error:
+        raise CycleganError(f"{path} cannot be read: {error.strerror or first_line(error)}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is damaged, or it was not written by cyclegan. Put the file back, or start a new run with another"
+            f" --run-dir; if {folder} has a bundle, --init-from {folder} takes its generators."
         ) from error
 
 
@@ -95,7 +105,8 @@ def write_run(folder: pathlib.Path, config: Config, record: RunRecord, inventory
         inventory: the training images, which are written with a new run only.
 
     Raises:
-        UsageError: if it cannot be written.
+        UsageError: if a new run cannot be written there.
+        CycleganError: if a run that exists cannot be written.
     """
     is_new = not (folder / RECORD_FILE).exists()
     try:
@@ -107,7 +118,10 @@ def write_run(folder: pathlib.Path, config: Config, record: RunRecord, inventory
         if is_new:  # a folder with one of these files alone could not be used again
             (folder / CONFIG_FILE).unlink(missing_ok=True)
             (folder / IMAGES_FILE).unlink(missing_ok=True)
-        raise unwritable(folder, error.strerror) from error
+            raise unwritable(folder, error.strerror) from error
+        raise CycleganError(
+            f"The run directory {folder} cannot be written: {error.strerror}. Remove the cause, then continue it again."
+        ) from error
 
 
 def unwritable(folder: pathlib.Path, reason: str | None) -> UsageError:

@@ -20,7 +20,8 @@ from cyclegan.training.record import CONFIG_FILE, IMAGES_FILE, RECORD_FILE, RunR
 
 LOCK_FILE = ".lock"
 
-_NAME_THE_DATA = {"data.dataset", "data.domain_a", "data.domain_b"}
+PLACES_OF_DATA = {"data.dataset", "data.domain_a", "data.domain_b"}
+"""The keys that say where the images are."""
 
 
 class Request(NamedTuple):
@@ -159,7 +160,7 @@ def _source_of_new_run(request: Request) -> str | None:
     if request.source:
         return request.source
     values = dict(request.overrides)
-    if request.folder and not os.path.exists(request.folder) and not values.keys() & _NAME_THE_DATA:
+    if request.folder and not os.path.exists(request.folder) and not values.keys() & PLACES_OF_DATA:
         raise _no_run_to_continue(request.folder)
     return None if values.get("data.domain_a") else default_preset(str(values.get("data.dataset", "stripes")))
 

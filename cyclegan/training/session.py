@@ -8,12 +8,12 @@ import rich.console
 
 from cyclegan.data.inventory import Inventory, recall_images, take_inventory
 from cyclegan.data.sources import CACHE, Source, default_data_dir, resolve_source, scan_headers
-from cyclegan.errors import UsageError
+from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.startup import import_tensorflow
 from cyclegan.training.claim import claim_run
 from cyclegan.training.record import read_inventory
 from cyclegan.training.reporting.progress import Progress
-from cyclegan.training.run_directory import Plan, Request, plan_run, refuse_unwritable
+from cyclegan.training.run_directory import PLACES_OF_DATA, Plan, Request, plan_run, refuse_unwritable
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -93,9 +93,15 @@ def train(
             progress.line(line)
         return TrainingResult(plan.folder, 0, False)
     with claim_run(request, plan, progress.line) as plan:
-        return run_training(
-            plan, source, inventory, strategy, devices, progress, cache_dir, init_from=start, profile=profile
-        )
+        try:
+            result = run_training(
+                plan, source, inventory, strategy, devices, progress, cache_dir, init_from=start, profile=profile
+            )
+        except CycleganError as error:
+            progress.log(f"Error: {error}")
+            raise
+        progress.log(f"{'Done' if result.complete else 'Stopped'} at step {result.step}.")
+    return result
 
 
 def _start_devices(devices: str, deterministic: bool, progress: Progress) -> "tf.distribute.Strategy":
@@ -123,7 +129,15 @@ def _find_images(plan: Plan, data_dir: pathlib.Path, progress: Progress) -> tupl
         raise UsageError(f"{error}{hint if plan.record else ''}") from error
     if plan.record:
         inventory = read_inventory(plan.folder, plan.record)
-        return recall_images(listed, inventory, data), inventory
+        try:
+            return recall_images(listed, inventory, data), inventory
+        except UsageError as error:
+            moved = [
+                f" {key} is {new} now; it was {old}."
+                for key, (old, new) in plan.changes.items()
+                if key in PLACES_OF_DATA
+            ]
+            raise UsageError(f"{error}{''.join(moved)}") from error
     cache_dir = data_dir / CACHE
     source = scan_headers(listed, data.max_pixels, data.max_bad_images, progress.line, cache_dir=cache_dir)
     return source, take_inventory(listed, source, data)

@@ -65,6 +65,11 @@ def test_any_other_exception_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(_run(monkeypatch, ZeroDivisionError()).exception, ZeroDivisionError)
 
 
+def test_an_unknown_command_is_answered_with_the_nearest_one() -> None:
+    result = CliRunner().invoke(main, ["trian"], prog_name="cyclegan")
+    assert result.stderr == "Error: No such command 'trian'. Did you mean 'train'? See `cyclegan --help`.\n"
+
+
 @pytest.mark.parametrize("arguments", [["trian"], ["version", "--no-such-option"], ["version", "too", "many"]])
 def test_unknown_command_option_and_argument_exit_with_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(main, arguments)

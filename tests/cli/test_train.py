@@ -223,7 +223,9 @@ def test_a_run_says_where_it_is_and_which_images_it_shows(finished):
 def test_a_run_writes_samples_and_a_log(finished):
     folder, _ = finished
     assert (folder / "runs" / "photos-1" / "samples" / "step-00000004-a_to_b.png").exists()
-    assert "step 4/4" in (folder / "runs" / "photos-1" / "log.txt").read_text()
+    lines = (folder / "runs" / "photos-1" / "log.txt").read_text().splitlines()
+    assert any("step 4/4" in line for line in lines)
+    assert lines[-1].endswith("Done at step 4.")
 
 
 def test_a_run_writes_a_bundle_that_says_where_it_comes_from(finished):
@@ -302,6 +304,12 @@ def test_a_run_cannot_continue_with_other_images(train, finished, run):
         (images / "new.png").rename(images / "1.png")
     assert other.exit_code == 2 and other.stderr.count("\n") == 1
     assert f"1 new (the first: {images}/new.png), 1 missing (the first: {images}/1.png)" in other.stderr
+
+
+def test_a_run_that_is_asked_for_another_data_set_says_so(train, run):
+    result = train("--run-dir", run, "--dataset", "stripes", config=None)
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert " data.dataset is stripes now; it was /" in result.stderr
 
 
 def test_images_that_are_gone_are_asked_for_at_their_new_place(train, run):
@@ -384,6 +392,7 @@ def test_a_training_that_diverges_stops_with_the_loss_and_saves_nothing_of_it(tr
     result = train("--set", "optimizer.learning_rate=1e20", "--run-dir", "run")
     assert result.exit_code == 1
     assert "Training diverged: loss/" in result.stderr
+    assert "Error: Training diverged: loss/" in (tmp_path / "run" / "log.txt").read_text().splitlines()[-1]
     assert not list_checkpoints(tmp_path / "run" / "checkpoints")
 
 
@@ -466,7 +475,7 @@ def test_a_divergence_keeps_the_checkpoint_before_it(train, tmp_path):
     assert train("--dataset", photos, "--steps", 2, "--run-dir", "run").exit_code == 0
     result = train("--run-dir", "run", "--steps", 8, "--set", "optimizer.learning_rate=1e20", config=None)
     assert result.exit_code == 1
-    assert "is not finite at step 4." in result.stderr and result.stderr.count("\n") == 1
+    assert "is not finite in step 4," in result.stderr and result.stderr.count("\n") == 1
     assert [step for step, _ in list_checkpoints(tmp_path / "run" / "checkpoints")] == [2]
 
 
@@ -504,6 +513,6 @@ def test_a_full_disk_is_reported_and_costs_no_training_until_the_end(train, tmp_
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.count("No more TensorBoard events") == 1
     assert done.stdout.count("Training goes on; the next attempt is at the next checkpoint") == 2  # steps 4 and 8
-    assert "step 12/12" in done.stdout
-    assert done.stderr.startswith("Error: The end of the run cannot be saved: ") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Error: Step 12 cannot be saved: ") and done.stderr.count("\n") == 1
+    assert "There is no checkpoint. Remove the cause, then continue with: cyclegan train --run-dir run" in done.stderr
     assert not list((tmp_path / "run" / "checkpoints").iterdir())

@@ -7,7 +7,7 @@ import pytest
 
 from cyclegan.config.config import DEFAULTS, SAFE_TO_CHANGE, Config
 from cyclegan.config.files import parse_override
-from cyclegan.config.sections import MAX_COUNT
+from cyclegan.config.sections import MAX_COUNT, MAX_WEIGHT
 
 FIELDS = {
     f"{section}.{key}": field
@@ -28,7 +28,7 @@ def bounds(constraints: list[object]) -> str:
     limits = {
         name: getattr(one, name) for one in constraints for name in ("ge", "gt", "le", "lt") if hasattr(one, name)
     }
-    if limits.get("le") == MAX_COUNT:
+    if limits.get("le") in (MAX_COUNT, MAX_WEIGHT):
         del limits["le"]
     match limits:
         case {"ge": low, "le": high}:

@@ -102,3 +102,14 @@ def test_threads_that_write_the_same_image_do_not_disturb_each_other(tmp_path):
     for thread in threads:
         thread.join()
     np.testing.assert_array_equal(images.read("key").values, pixels.values)
+
+
+def test_the_bound_counts_what_other_runs_add(tmp_path):
+    lines: list[str] = []
+    mine, other = (cache(tmp_path, max_bytes=9000, report=lines.append) for _ in range(2))
+    mine.write("mine 0", image(size=20))  # an image has 1200 bytes, and 500 around it
+    for number in range(3):
+        other.write(f"other {number}", image(size=20))
+    for number in range(1, 3):
+        mine.write(f"mine {number}", image(size=20))
+    assert len(list(tmp_path.iterdir())) == 5 and len(lines) == 1

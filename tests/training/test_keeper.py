@@ -149,8 +149,22 @@ def test_a_checkpoint_that_cannot_be_saved_costs_no_training(keeper, call, tmp_p
 def test_an_end_that_cannot_be_saved_is_an_error(keeper, call, tmp_path):
     build, _ = keeper
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
-    with pytest.raises(CycleganError, match="The end of the run cannot be saved"):
+    with pytest.raises(CycleganError, match=r"^Step 7 cannot be saved: .* There is no checkpoint\. Remove the cause"):
         build(tmp_path).at_end(call(7, 1.0))
+
+
+def test_an_end_that_cannot_be_saved_names_the_checkpoint_that_is_left(keeper, call, state, tmp_path, monkeypatch):
+    build, _ = keeper
+    one = build(tmp_path)
+    told(one, call, (7, 1.0), (8, 1.0), checkpoint=7)
+    one._finish_writing()
+
+    def full(*_):
+        raise CycleganError("The checkpoint cannot be written: No space left on device.")
+
+    monkeypatch.setattr("cyclegan.training.keeper.save_checkpoint", full)
+    with pytest.raises(CycleganError, match="No space left on device. The newest checkpoint is of step 7. Remove the"):
+        one.at_end(call(9, 1.0))
 
 
 @pytest.fixture

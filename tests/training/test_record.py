@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import pathlib
 
 import pytest
@@ -46,7 +48,7 @@ def test_directories_of_other_programs_and_files_are_refused(tmp_path):
         read_record(tmp_path / "file")
     for content in ('{"program": "other", "version": "1", "schema_version": 9}', "[]", "", "[" * 100_000):
         (tmp_path / "thesis" / "run.json").write_text(content)
-        with pytest.raises(UsageError, match="not a run of cyclegan"):
+        with pytest.raises(UsageError, match="run.json is damaged, or it was not written by cyclegan"):
             read_record(tmp_path / "thesis")
 
 
@@ -70,7 +72,7 @@ def test_a_run_of_an_earlier_version_is_refused_with_the_way_to_go_on(run):
 @pytest.mark.parametrize("version", ["2", 2.5, [2]])
 def test_a_schema_version_that_is_not_a_number_is_not_valid(run, version):
     edit(run, schema_version=version)
-    with pytest.raises(UsageError, match="no valid run.json"):
+    with pytest.raises(UsageError, match="run.json is damaged"):
         read_record(run)
 
 
@@ -101,3 +103,18 @@ def test_an_empty_list_of_images_is_refused(run):
 def test_the_list_of_another_run_is_refused(run):
     with pytest.raises(CycleganError, match=r"images.gz cannot be read: it does not fit run.json\."):
         read_inventory(run, RECORD.model_copy(update={"fingerprint": fingerprint(INVENTORY[:1])}))
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_full_disk_sends_nobody_who_continues_to_another_directory(run, monkeypatch, is_new):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if is_new:
+        (run / "run.json").unlink()
+    monkeypatch.setattr("cyclegan.training.record.write_atomically", full)
+    with pytest.raises(CycleganError, match="No space left on device") as error:
+        write_run(run, load_config("smoke"), RECORD, INVENTORY)
+    assert ("Choose another with --run-dir" in str(error.value)) == is_new
+    assert ("Remove the cause, then continue it again." in str(error.value)) != is_new
+    assert error.value.exit_code == (2 if is_new else 1)

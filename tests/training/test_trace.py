@@ -48,3 +48,24 @@ def test_a_call_that_fails_leaves_no_profiler_behind(make_steps, tmp_path):
         make(2)
     tf.profiler.experimental.start(str(tmp_path / "next"))
     tf.profiler.experimental.stop()
+
+
+def test_a_trace_that_cannot_be_written_costs_no_training(make_steps, tmp_path):
+    (tmp_path / "plugins").write_text("a file where the folder should be")
+    lines = []
+    make = traced(make_steps, tmp_path, lines.append)
+    made = [make(num_steps)[0]["step"] for num_steps in (1, 8)]
+    assert np.concatenate(made).tolist() == list(range(9))
+    assert len(lines) == 1 and lines[0].startswith("There is no trace: ")
+
+
+def test_another_profiler_costs_no_training(make_steps, tmp_path):
+    lines = []
+    make = traced(make_steps, tmp_path / "mine", lines.append)
+    tf.profiler.experimental.start(str(tmp_path / "other"))
+    try:
+        made = [make(num_steps)[0]["step"] for num_steps in (1, 2)]
+    finally:
+        tf.profiler.experimental.stop()
+    assert np.concatenate(made).tolist() == list(range(3))
+    assert len(lines) == 1 and lines[0].startswith("There is no trace: ")

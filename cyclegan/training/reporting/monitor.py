@@ -100,14 +100,16 @@ class Monitor(Hook):
         )
 
     def _show_samples(self, step: int) -> None:
-        for tag, grid in self._samples.grids().items():
+        grids = self._samples.grids()
+        for tag, grid in grids.items():
             self._summaries.grid(step, f"samples/{tag}", grid)
-            buffer = io.BytesIO()
-            PIL.Image.fromarray(grid).save(buffer, "PNG")
-            try:
-                folder = self._plan.folder / "samples"
-                folder.mkdir(exist_ok=True)
-                write_atomically(folder / f"step-{step:08d}-{tag}.png", buffer.getvalue())
-            except OSError as error:
-                self._progress.line(f"The samples of step {step} cannot be written: {error.strerror}.")
         self._summaries.flush()
+        folder = self._plan.folder / "samples"
+        try:
+            folder.mkdir(exist_ok=True)
+            for tag, grid in grids.items():
+                buffer = io.BytesIO()
+                PIL.Image.fromarray(grid).save(buffer, "PNG")
+                write_atomically(folder / f"step-{step:08d}-{tag}.png", buffer.getvalue())
+        except OSError as error:
+            self._progress.line(f"The samples of step {step} cannot be written: {error.strerror}.")

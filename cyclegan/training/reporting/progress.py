@@ -53,7 +53,7 @@ class Progress:
     def line(self, text: str) -> None:
         """Writes a line to `log.txt` and prints it. What cannot be printed does not cost the training."""
         text = text.encode("utf-8", "backslashreplace").decode()  # names of files need not be UTF-8
-        self._log(text)
+        self.log(text)
         try:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         except UnicodeError:
@@ -94,7 +94,7 @@ class Progress:
         if self._bar is None:
             self.line(text)
         else:
-            self._log(text)
+            self.log(text)
 
     def stop(self) -> None:
         """Ends the progress bar."""
@@ -102,7 +102,8 @@ class Progress:
             self._bar.stop()
             self._bar = None
 
-    def _log(self, text: str) -> None:
+    def log(self, text: str) -> None:
+        """Writes a line to `log.txt` alone."""
         with self._lock:
             self._pending.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
             if self.log_file is None:
