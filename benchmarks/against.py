@@ -87,6 +87,10 @@ def _process(checkout: pathlib.Path, options: list[str]) -> Iterator[subprocess.
 
 def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: str) -> None:
     """Prints the seconds of `num_steps` steps for each line of standard input."""
+    with contextlib.suppress(ImportError):  # at a revision that did not have it
+        from cyclegan.runtime.allocator import keep_freed_memory
+
+        keep_freed_memory()
     import tensorflow as tf
 
     from cyclegan.config.files import load_config

@@ -40,7 +40,7 @@ class WeightsFile(pydantic.BaseModel):
 
 
 class Provenance(pydantic.BaseModel):
-    """Where a bundle comes from. People read this; the program does not use it."""
+    """Where a bundle comes from, for people. The program reads `step` alone, to see whether a run has a newer one."""
 
     dataset: str
     fingerprint: str = ""  # of the training images, from `cyclegan.data.inventory.fingerprint`

@@ -97,14 +97,15 @@ class ImageReader:
     def _note(self, path: pathlib.Path, error: BadImage) -> None:
         """Remembers a broken file, and raises an error if there are too many of them or no others."""
         with self._lock:
-            if path not in self._bad:
-                self._bad.add(path)
-                self.report(f"Replaced by the next image: {error}")
+            is_new = path not in self._bad
+            self._bad.add(path)
             if len(self._bad) > self.config.max_bad_images:
                 problem = f"More than `data.max_bad_images` = {self.config.max_bad_images} files are broken"
             elif len(self._bad) == len(self.paths):
                 problem = f"All training images of domain {'AB'[self.domain]} are broken"
             else:
+                if is_new:
+                    self.report(f"Replaced by the next image: {error}")
                 return
             self.failure = CycleganError(
                 f"{problem}. The last one is {error}. `cyclegan data check {path.parent}` lists all of them."

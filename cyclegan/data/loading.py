@@ -17,7 +17,7 @@ from PIL.ImageFile import ImageFile
 
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.decoding import Pixels, ValueRange, as_image, load_in_range
-from cyclegan.data.headers import Header, opened
+from cyclegan.data.headers import BadImage, Header, opened
 from cyclegan.data.image_cache import ImageCache
 from cyclegan.data.resizing import resize, resized_size
 
@@ -77,15 +77,23 @@ def load_image(
         float32 [height, width, channels] in [-1, 1], not smaller than the crop.
 
     Raises:
-        BadImage: if the file cannot be used, see `cyclegan.data.decoding.decode`.
+        BadImage: if the file cannot be used, see `cyclegan.data.decoding.decode`, or if it would be resized to more
+            than `data.max_pixels`.
     """
     key = _cache_key(path, channels == 4, size, config) if cache else None
     pixels = cache.read(key) if cache and key else None
     if pixels is None:
         with opened(path, config.max_pixels) as (image, header):
             height, width = resized_size(header.height, header.width, size, config)
+            if height * width > config.max_pixels:
+                raise BadImage(
+                    path,
+                    f"is too narrow: {header.width} x {header.height} pixels would be resized to {width} x {height},"
+                    f" which is more than `data.max_pixels` = {config.max_pixels}",
+                    "over-large",
+                )
             _allow_draft(image, header, height, width)
-            with budget.taking(math.prod(image.size) * _BYTES_PER_PIXEL):
+            with budget.taking(max(math.prod(image.size), height * width) * _BYTES_PER_PIXEL):
                 values, bits = load_in_range(image, header, config.value_range)
                 values = _wanted(values, channels == 4)
                 pixels = Pixels(resize(_clipped(values, bits, config.value_range), height, width), bits)

@@ -19,6 +19,11 @@ _NAME = re.compile(r"step-(\d{8,})\.npz")
 Arrays = Mapping[str, np.ndarray]
 
 
+def checkpoint_name(step: int) -> str:
+    """The name of the file of a checkpoint."""
+    return f"step-{step:08d}.npz"
+
+
 def list_checkpoints(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
     """The step and the file of every checkpoint, oldest first. Those that were set aside do not count."""
     if not folder.is_dir():
@@ -42,7 +47,7 @@ def save_checkpoint(arrays: Arrays, folder: pathlib.Path, step: int, keep: int) 
     Raises:
         CycleganError: if it cannot be written, such as on a full disk. Older checkpoints are then untouched.
     """
-    target = folder / f"step-{step:08d}.npz"
+    target = folder / checkpoint_name(step)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for litter in folder.glob(".*.tmp"):  # of a process that was killed while it wrote

@@ -96,6 +96,8 @@ def _open_locked(folder: pathlib.Path) -> IO[str]:
         try:
             file = path.open("w")
         except OSError as error:
+            if not folder.is_dir():
+                continue  # a process that gave its claim up has removed it
             raise unwritable(folder, error.strerror) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ from cyclegan.data.sources import Source
 from cyclegan.networks.complexity import multiply_adds
 from cyclegan.training.footprint import estimate_peak_bytes
 from cyclegan.training.length import run_length
+from cyclegan.training.schedules import describe_rate
 from cyclegan.training.state import build_state
 
 
@@ -23,8 +24,7 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
     yield f"# {_count(global_batch, 'image')} of each domain a step, on {_count(num_replicas, 'replica')}"
     yield (
         f"# {_count(length.steps_per_epoch, 'step')} per epoch, {_count(length.num_steps, 'step')} in"
-        f" {_count(length.num_epochs, 'epoch')}; the learning rate decays over the last"
-        f" {_count(length.decay_steps, 'step')}"
+        f" {_count(length.num_epochs, 'epoch')}; {describe_rate(config.optimizer, length)}"
     )
     # One replica stands for all: the graph of a step reads image pools, which only a replica can do.
     state = build_state(config, tf.distribute.get_strategy(), length)

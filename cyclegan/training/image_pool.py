@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 class PoolUpdate(NamedTuple):
-    """The change that a query asks for: slot i takes entry `sources[i]` of the old slots followed by `fakes`."""
+    """What a query stores: slot i takes entry `sources[i]` of the old slots followed by `fakes`."""
 
     fakes: tf.Tensor
     sources: tf.Tensor
@@ -19,7 +19,8 @@ class PoolUpdate(NamedTuple):
 class ImagePool(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
     """A pool of images for each replica, kept in variables so that they are checkpointed and XLA can read them.
 
-    A query changes nothing. It returns an update, and `store` carries it out, so that the gradients stay pure.
+    A query changes nothing. It returns an update, from which `updated` makes the new images and their number, so that
+    the gradients stay pure.
 
     Args:
         size: the number of images. 0 turns the pool off.
@@ -84,8 +85,8 @@ class ImagePool(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
         images = tf.gather(tf.concat([self.images, fakes], axis=0), tf.stack(returned))
         return images, PoolUpdate(fakes, sources, count)
 
-    def store(self, update: PoolUpdate) -> None:
-        """Carries out an update that `query` returned."""
-        if self.size:
-            self.images.assign(tf.gather(tf.concat([self.images, update.fakes], axis=0), update.sources))
-            self.count.assign(update.count)
+    def updated(self, update: PoolUpdate) -> tuple[tf.Tensor, tf.Tensor]:
+        """The values that `images` and `count` have after an update that `query` returned."""
+        if self.size == 0:
+            return self.images + 0, update.count
+        return tf.gather(tf.concat([self.images, update.fakes], axis=0), update.sources), update.count

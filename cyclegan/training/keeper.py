@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan.bundle import Direction, bundle_info, load_bundle, write_bundle
-from cyclegan.errors import CycleganError
+from cyclegan.errors import CycleganError, first_line
 from cyclegan.training.checkpoints import list_checkpoints, save_checkpoint
 from cyclegan.training.hooks import Call, Hook, mean_metrics
 from cyclegan.training.reporting.progress import Progress
@@ -60,7 +60,7 @@ class Keeper(Hook):
         """Lets the thread write the snapshot that waits for a good step, if `call` has made one."""
         if self._waiting and self._waiting.step < call.step:
             self._finish_writing()
-            self._writing = self._thread.submit(self._save, self._waiting)
+            self._writing = self._thread.submit(self._try_to_save, self._waiting, "Training goes on")
             self._waiting = None
 
     def at_end(self, call: Call) -> None:
@@ -73,7 +73,7 @@ class Keeper(Hook):
         self._finish_writing()
         try:
             self._save(self._snapshot([*self._calls, call]))
-        except (CycleganError, OSError) as error:
+        except CycleganError as error:
             raise CycleganError(f"Step {call.step} cannot be saved: {error} {self._way_on()}") from error
 
     def at_divergence(self) -> None:
@@ -84,19 +84,22 @@ class Keeper(Hook):
         """Writes a snapshot that still waits, as after an error of another hook, and waits until it is written."""
         self._finish_writing()
         if self._waiting:
-            self._writing = self._thread.submit(self._save, self._waiting)
-            self._finish_writing()
+            self._try_to_save(self._waiting, "It was the last attempt")
         self._thread.shutdown()
 
     def _finish_writing(self) -> None:
-        """Waits for the thread, and says if it failed."""
-        writing, self._writing = self._writing, None
+        """Waits for the thread."""
+        if self._writing:
+            self._writing.result()
+            self._writing = None
+
+    def _try_to_save(self, taken: Snapshot, consequence: str) -> None:
+        """Saves, or says why that failed and what it means."""
         try:
-            if writing:
-                writing.result()
+            self._save(taken)
         except Exception as error:  # whatever it is, it must not cost the training
-            text = str(error) if isinstance(error, CycleganError) else f"A checkpoint cannot be written: {error!r}."
-            self._progress.line(f"{text} Training goes on; the next attempt is at the next checkpoint.")
+            text = str(error) if isinstance(error, CycleganError) else f"The run cannot be saved: {error!r}."
+            self._progress.line(f"{text} {consequence}.")
 
     def _way_on(self) -> str:
         """What is left of a run whose last steps cannot be saved, and how it goes on."""
@@ -137,10 +140,7 @@ def renew_bundle(variables: Mapping[str, tf.Variable], plan: Plan, step: int, fi
             return False
     except CycleganError:
         pass  # it is missing or damaged
-    try:
-        _write_bundle(plan, Snapshot(step, snapshot(variables), {}), fingerprint)
-    except OSError as error:
-        raise CycleganError(f"The bundle of {plan.folder} cannot be written: {error.strerror}.") from error
+    _write_bundle(plan, Snapshot(step, snapshot(variables), {}), fingerprint)
     return True
 
 
@@ -148,7 +148,7 @@ def _write_bundle(plan: Plan, taken: Snapshot, fingerprint: str) -> None:
     """Writes the bundle of a run. Its generators are the averages, if the run keeps them.
 
     Raises:
-        OSError: if it cannot be written.
+        CycleganError: if it cannot be written.
     """
     network = "average" if plan.config.training.ema_decay else "generator"
     directions: tuple[Direction, ...] = ("ab", "ba")
@@ -158,4 +158,9 @@ def _write_bundle(plan: Plan, taken: Snapshot, fingerprint: str) -> None:
         for prefix in (f"{network}_{direction}/",)
     }
     info = bundle_info(plan.config, taken.step, fingerprint=fingerprint, metrics=taken.metrics)
-    write_bundle(plan.folder / "bundle" / "last", weights, info)
+    folder = plan.folder / "bundle" / "last"
+    try:
+        write_bundle(folder, weights, info)
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise CycleganError(f"The bundle {folder} cannot be written: {reason}.") from error

@@ -43,9 +43,12 @@ def iterate(
         while call.step < last_step and not stopping:
             try:
                 call, is_finite = pacing.timed(make_steps, call.step, pacing.next_length(call.step))
-            except CycleganError:  # as for too many bad images: what was trained before is good
-                for hook in hooks if call.num_steps else ():
-                    hook.at_end(call)
+            except CycleganError as error:  # as for too many bad images: what was trained before is good
+                try:
+                    for hook in hooks if call.num_steps else ():
+                        hook.at_end(call)
+                except CycleganError as another:
+                    raise CycleganError(f"{error} {another}") from error
                 raise
             if not is_finite:
                 for hook in hooks:

@@ -15,6 +15,7 @@ from cyclegan.data.batches import ImageReader, build_pipeline, build_readers, st
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
+from cyclegan.runtime.atomic_files import remove_litter
 from cyclegan.runtime.process import ALONE
 from cyclegan.training.checkpoints import read_checkpoint, save_checkpoint
 from cyclegan.training.compilation import choose_compilation
@@ -27,10 +28,11 @@ from cyclegan.training.pacing import MakeSteps, Pacing
 from cyclegan.training.record import Choice, RunRecord, write_run
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
-from cyclegan.training.run_directory import Plan, refuse_other_replicas, refuse_shorter
+from cyclegan.training.run_directory import CHECKPOINTS, START, Plan, refuse_other_replicas, refuse_shorter
+from cyclegan.training.schedules import describe_rate
 from cyclegan.training.state import State, blank, build_state, snapshot
 from cyclegan.training.step import build_step, build_steps
-from cyclegan.training.trace import traced
+from cyclegan.training.trace import Trace
 from cyclegan.training.warm_start import start_from_bundle
 
 
@@ -93,15 +95,16 @@ def run_training(
     refuse_shorter(folder, length.num_steps)
     state = build_state(config, strategy, length)
     variables = state.named(strategy)
+    _clear(plan)
     if init_from:
         progress.line(start_from_bundle(state, init_from))
         # The run would otherwise start from random weights if it is killed before its first checkpoint.
-        save_checkpoint(snapshot(variables), folder / "checkpoints", 0, config.training.keep_checkpoints)
+        save_checkpoint(snapshot(variables), folder / CHECKPOINTS, 0, config.training.keep_checkpoints)
 
     with StopSignals(progress) as stop:
+        first_step = _restore(variables, folder, progress)
         write_run(folder, config, record, inventory)
         progress.log_file = folder / "log.txt"
-        first_step = _restore(variables, folder, progress)
         ALONE.barrier()
         progress.line(_describe_start(plan, first_step, length))
         if first_step >= length.num_steps:
@@ -113,17 +116,26 @@ def run_training(
         readers = build_readers(source, config.data, config.training.seed, progress.line, cache_dir)
         with _named_failures(readers):
             make_steps = _step_maker(state, plan, record, strategy, readers, first_step, length.num_steps, progress)
-            if profile:
-                make_steps = traced(make_steps, folder, progress.line)
             pacing = Pacing(config.training, length.num_steps)
             hooks: list[Hook] = []
+            if profile:
+                make_steps = trace = Trace(make_steps, folder, progress.line)
+                hooks = [trace]
             if ALONE.is_chief:
-                hooks = [
+                hooks += [
                     Keeper(variables, plan, progress, record.fingerprint),
                     Monitor(state, source, plan, progress, first_step, length, global_batch),
                 ]
             step = iterate(make_steps, first_step, length.num_steps, pacing, hooks, lambda: stop.requested)
     return TrainingResult(folder, step, step >= length.num_steps)
+
+
+def _clear(plan: Plan) -> None:
+    """Removes what a session that was killed has left. Nobody else writes here now."""
+    for place in (plan.folder, plan.folder / "samples"):
+        remove_litter(place, min_age=0)
+    if plan.record is None:  # its first start had another bundle, or none
+        (plan.folder / CHECKPOINTS / START).unlink(missing_ok=True)
 
 
 def _restore(variables: Mapping[str, tf.Variable], folder: pathlib.Path, progress: Progress) -> int:
@@ -132,7 +144,7 @@ def _restore(variables: Mapping[str, tf.Variable], folder: pathlib.Path, progres
     Raises:
         CycleganError: if the checkpoints cannot be used, or are gone.
     """
-    found = read_checkpoint(blank(variables), folder / "checkpoints", progress.line)
+    found = read_checkpoint(blank(variables), folder / CHECKPOINTS, progress.line)
     if found is None and (folder / "bundle").exists():
         raise CycleganError(
             f"{folder} has a bundle but no checkpoint, so it cannot go on, and starting over would replace the bundle."
@@ -208,15 +220,8 @@ def _named_failures(readers: tuple[ImageReader, ImageReader]) -> Iterator[None]:
 
 def _describe_start(plan: Plan, first_step: int, length: Length) -> str:
     """One line: which steps of which run, the learning rate, and what has changed since the last session."""
-    optimizer = plan.config.optimizer
     text = f"{'Continuing' if plan.record else 'New run'} {plan.folder}: steps {first_step} to {length.num_steps}"
-    text += f", {length.steps_per_epoch} steps per epoch"
-    if optimizer.schedule in ("linear", "cosine") and length.decay_steps:
-        constant = length.num_steps - length.decay_steps
-        text += (
-            f"; the learning rate is {optimizer.learning_rate:g} for {constant} steps, then decays over"
-            f" {length.decay_steps}"
-        )
+    text += f", {length.steps_per_epoch} steps per epoch; {describe_rate(plan.config.optimizer, length)}"
     for key, (old, new) in plan.changes.items():
         text += f"; {key} changed from {old} to {new}"
     return text + "."

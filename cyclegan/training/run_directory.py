@@ -15,10 +15,12 @@ from cyclegan.config.config import SAFE_TO_CHANGE, Config, changed_keys
 from cyclegan.config.files import default_preset, load_config
 from cyclegan.data.named import NAMED
 from cyclegan.errors import UsageError
-from cyclegan.training.checkpoints import list_checkpoints
+from cyclegan.training.checkpoints import checkpoint_name, list_checkpoints
 from cyclegan.training.record import CONFIG_FILE, IMAGES_FILE, RECORD_FILE, RunRecord, read_record, unwritable
 
 LOCK_FILE = ".lock"
+CHECKPOINTS = "checkpoints"
+START = checkpoint_name(0)
 
 PLACES_OF_DATA = {"data.dataset", "data.domain_a", "data.domain_b"}
 """The keys that say where the images are."""
@@ -117,8 +119,17 @@ def refuse_other_replicas(folder: pathlib.Path, record: RunRecord, num_replicas:
     if num_replicas != record.num_replicas:
         raise UsageError(
             f"The number of replicas of {folder} must stay {record.num_replicas}. Received: {num_replicas}."
-            f" Continue with the same devices (--devices {record.devices}), or start a new run."
+            f" Continue with {_devices_like(record)}, or start a new run."
         )
+
+
+def _devices_like(record: RunRecord) -> str:
+    """Devices that make as many replicas as the run has."""
+    if record.devices not in ("auto", "gpu"):
+        return f"the same devices (--devices {record.devices})"
+    gpus = ",".join(map(str, range(record.num_replicas)))
+    cpus = "cpu" if record.num_replicas == 1 else f"cpu:{record.num_replicas}"
+    return f"as many devices (--devices gpu:{gpus}, or {cpus})"
 
 
 def refuse_shorter(folder: pathlib.Path, num_steps: int) -> None:
@@ -127,7 +138,7 @@ def refuse_shorter(folder: pathlib.Path, num_steps: int) -> None:
     Raises:
         UsageError: if it has done more than `num_steps` steps.
     """
-    checkpoints = list_checkpoints(folder / "checkpoints")
+    checkpoints = list_checkpoints(folder / CHECKPOINTS)
     if checkpoints and checkpoints[-1][0] > num_steps:
         raise UsageError(
             f"{folder} has done {checkpoints[-1][0]} steps and cannot be made shorter. Received: {num_steps} steps."
@@ -138,6 +149,9 @@ def is_empty(folder: pathlib.Path) -> bool:
     """Whether a run directory holds nothing, except files of a first start that was killed before it wrote run.json."""
     try:
         names = {path.name for path in folder.iterdir() if not path.match(".*.tmp")}
+        # A run from a bundle is saved at step 0 before anything else.
+        if all(path.match(".*.tmp") or path.name == START for path in (folder / CHECKPOINTS).glob("*")):
+            names.discard(CHECKPOINTS)
     except OSError:  # it is a file, it is gone, or it cannot be listed
         return False
     # The images are written first: a configuration without them is a user's own file, which must not be replaced.

@@ -49,3 +49,13 @@ def learning_rate(config: OptimizerConfig, length: Length, step: tf.Tensor) -> t
     decayed = (step // length.decay_unit + 1 - (num_units - num_decaying)) / (num_decaying + 1)
     time = _Time(step // length.steps_per_epoch, tf.clip_by_value(decayed, 0, 1))
     return config.learning_rate * SCHEDULES[config.schedule](time, config)
+
+
+def describe_rate(config: OptimizerConfig, length: Length) -> str:
+    """The learning rate over a run, as part of a sentence."""
+    text = f"the learning rate is {config.learning_rate:g}"
+    if config.schedule == "step":
+        return f"{text}, and a tenth after every {config.step_epochs} epochs"
+    if config.schedule == "constant" or not length.decay_steps:
+        return text
+    return f"{text} for {length.num_steps - length.decay_steps} steps, then decays over {length.decay_steps}"

@@ -9,6 +9,7 @@ import rich.console
 from cyclegan.data.inventory import Inventory, recall_images, take_inventory
 from cyclegan.data.sources import CACHE, Source, default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import CycleganError, UsageError
+from cyclegan.runtime.allocator import keep_freed_memory
 from cyclegan.runtime.startup import import_tensorflow
 from cyclegan.training.claim import claim_run
 from cyclegan.training.record import read_inventory
@@ -71,6 +72,7 @@ def train(
         refuse_unwritable(plan.folder)
 
     # What a request gets wrong is said above, before the seconds that TensorFlow takes to start.
+    keep_freed_memory()
     import_tensorflow()
     from cyclegan.training.dry_run import describe_run
     from cyclegan.training.run import TrainingResult, run_training

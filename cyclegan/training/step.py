@@ -18,6 +18,9 @@ from cyclegan.training.optimizers import Moments, optimize
 from cyclegan.training.schedules import learning_rate
 from cyclegan.training.state import State
 
+MOMENT_STEPS = 1e6
+"""The squared gradients of so many steps must have a finite sum in float32."""
+
 Compute = Callable[[tf.Tensor, tf.Tensor], Gradients]
 """The gradients of the calling replica for its images (real_a, real_b)."""
 
@@ -124,8 +127,20 @@ def _averages(averages: list[tf.Tensor], weights: list[tf.Tensor], decay: float,
     ]
 
 
-def commit(state: State, gradients: Gradients, update: Update) -> None:
-    """Assigns everything that a step changes, and counts the step."""
+Pools = Sequence[tuple[tf.Tensor, tf.Tensor]]
+"""The new images and their number of both pools."""
+
+
+def new_pools(state: State, gradients: Gradients) -> Pools:
+    """What the pools of the calling replica hold after a step."""
+    return [state.pool_a.updated(gradients.pool_a), state.pool_b.updated(gradients.pool_b)]
+
+
+def commit(state: State, gradients: Gradients, update: Update, pools: Pools) -> None:
+    """Assigns everything that a step changes, and counts the step.
+
+    Nothing is computed here. An assignment takes its tensor over without new memory, so none of them can fail halfway.
+    """
     pairs = [
         *zip(state.generator_variables, update.generators, strict=True),
         *zip(state.discriminator_variables, update.discriminators, strict=True),
@@ -136,8 +151,9 @@ def commit(state: State, gradients: Gradients, update: Update) -> None:
     ]
     for variable, value in pairs:
         variable.assign(value)
-    state.pool_a.store(gradients.pool_a)
-    state.pool_b.store(gradients.pool_b)
+    for pool, (images, count) in zip((state.pool_a, state.pool_b), pools, strict=True):
+        pool.images.assign(images)
+        pool.count.assign(count)
     state.step.assign_add(1)
 
 
@@ -145,15 +161,19 @@ def _flat(moments: Sequence[tuple[tf.Tensor, ...]]) -> list[tf.Tensor]:
     return [moment for own in moments for moment in own]
 
 
-def _is_finite(gradients: Gradients, update: Update) -> tf.Tensor:
+def is_step_finite(gradients: Gradients, update: Update) -> tf.Tensor:
     """Whether the gradients, and everything that the step would assign, are finite on this replica: a bool scalar.
 
     A sum is finite only if all its terms are, so one sum takes the place of a comparison for each value. The moments
-    need no look of their own: they are sums of gradients and of their squares, whose sum is among these sums. XLA
-    would add the terms one after the other, so this is not a part of the update.
+    need no look of their own: they are sums of gradients and of their squares over at most so many steps as
+    `MOMENT_STEPS`, and the sum of the squares of one step is among these sums. XLA would add the terms one after the
+    other, so this is not a part of the update.
     """
     values = [*update.generators, *update.discriminators, *gradients.statistics, *gradients.metrics.values()]
-    sums = [tf.nn.l2_loss(gradient) for gradient in (*gradients.generators, *gradients.discriminators)]
+    sums = [
+        MOMENT_STEPS * tf.cast(tf.nn.l2_loss(gradient), tf.float32)
+        for gradient in (*gradients.generators, *gradients.discriminators)
+    ]
     sums += [tf.reduce_sum(value) for value in (*values, gradients.pool_a.fakes, gradients.pool_b.fakes)]
     return tf.reduce_all(tf.math.is_finite(tf.stack([tf.cast(value, tf.float32) for value in sums])))
 
@@ -184,10 +204,11 @@ def build_step(
         own = gradients(real_a, real_b)
         summed = own._replace(**total({"generators": own.generators, "discriminators": own.discriminators}))
         new = update(summed)
-        num_spoiled = tf.cast(~_is_finite(summed, new), own.pool_a.fakes.dtype)
+        num_spoiled = tf.cast(~is_step_finite(summed, new), own.pool_a.fakes.dtype)
         *metrics, num_spoiled = tf.unstack(total(tf.stack([*own.metrics.values(), num_spoiled])))
         is_finite = num_spoiled == 0  # on all replicas, which therefore decide the same
-        tf.cond(is_finite, lambda: commit(state, summed, new), lambda: None)
+        pools = new_pools(state, own)
+        tf.cond(is_finite, lambda: commit(state, summed, new, pools), lambda: None)
         return dict(zip(own.metrics, metrics, strict=True)), is_finite
 
     def step(real_a: tf.Tensor, real_b: tf.Tensor) -> tuple[Metrics, tf.Tensor]:

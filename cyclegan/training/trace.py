@@ -1,59 +1,71 @@
 """A trace of a few steps for TensorBoard's profiler."""
 
-import contextlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from cyclegan.errors import first_line
+from cyclegan.training.hooks import Hook
 from cyclegan.training.pacing import MakeSteps
 
 TRACED_STEPS = 5
 
 
-def traced(make_steps: MakeSteps, folder: pathlib.Path, say: Callable[[str], None]) -> MakeSteps:
-    """The same function, which also traces the first steps of its second call. The first call would show compiling.
+class Trace(Hook):
+    """Makes steps, and traces some of them. The first call is not traced, because it would show compiling.
+
+    A trace that cannot be written does not cost the training.
 
     Args:
         make_steps: makes steps.
         folder: the run directory, which gets the trace.
-        say: called with a line that says where the trace is.
+        say: called with a line that says where the trace is, or why there is none.
     """
-    num_calls = 0
 
-    def make_and_trace(num_steps: int) -> tuple[dict[str, np.ndarray], bool]:
-        nonlocal num_calls
-        num_calls += 1
-        if num_calls != 2:
-            return make_steps(num_steps)
-        num_traced = min(TRACED_STEPS, num_steps)
-        with _profiler(folder, num_traced, say):
-            first, is_finite = make_steps(num_traced)
+    def __init__(self, make_steps: MakeSteps, folder: pathlib.Path, say: Callable[[str], None]):
+        self._make_steps, self._folder, self._say = make_steps, folder, say
+        self._left = TRACED_STEPS
+        self._is_first = True
+        self._is_tracing = False
+
+    def __call__(self, num_steps: int) -> tuple[dict[str, np.ndarray], bool]:
+        """Makes steps. A call in which the trace ends is made in two parts, so that nothing else is in the trace."""
+        if not (self._is_first or self._is_tracing) and self._left:
+            self._start()
+        self._is_first = False
+        if not self._is_tracing:
+            return self._make_steps(num_steps)
+        num_traced = min(self._left, num_steps)
+        first, is_finite = self._make_steps(num_traced)
+        self._left -= num_traced
+        if not self._left:
+            self._stop()
         if num_traced == num_steps or not is_finite:
             return first, is_finite
-        rest, is_finite = make_steps(num_steps - num_traced)
+        rest, is_finite = self._make_steps(num_steps - num_traced)
         return {tag: np.concatenate([values, rest[tag]]) for tag, values in first.items()}, is_finite
 
-    return make_and_trace
+    def close(self) -> None:
+        """Ends a trace of fewer steps, and says so if there is none."""
+        if self._is_tracing:
+            self._stop()
+        elif self._left == TRACED_STEPS:
+            self._say("There is no trace, because the training ended with its first call of TensorFlow.")
 
-
-@contextlib.contextmanager
-def _profiler(folder: pathlib.Path, num_steps: int, say: Callable[[str], None]) -> Iterator[None]:
-    """Traces a block of steps, and says where the trace is. A trace that cannot be written costs no training."""
-    try:
-        tf.profiler.experimental.start(str(folder))
-    except tf.errors.OpError as error:  # as where another profiler is at work
-        say(f"There is no trace: {first_line(error)}")
-        yield
-        return
-    try:
-        yield
-    finally:
+    def _start(self) -> None:
         try:
-            tf.profiler.experimental.stop()
-        except tf.errors.OpError as error:  # the files are written here
-            say(f"There is no trace: {first_line(error)}")
-        else:
-            say(f"Trace of {num_steps} steps in {folder / 'plugins' / 'profile'}.")
+            tf.profiler.experimental.start(str(self._folder))
+            self._is_tracing = True
+        except tf.errors.OpError as error:  # as where another profiler is at work
+            self._left = 0
+            self._say(f"There is no trace: {first_line(error)}")
+
+    def _stop(self) -> None:
+        self._is_tracing = False
+        try:
+            tf.profiler.experimental.stop()  # the files are written here
+            self._say(f"A trace of {TRACED_STEPS - self._left} steps is in {self._folder / 'plugins' / 'profile'}.")
+        except tf.errors.OpError as error:
+            self._say(f"There is no trace: {first_line(error)}")

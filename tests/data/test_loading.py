@@ -8,6 +8,7 @@ from PIL import Image
 
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.decoding import decode, read_image
+from cyclegan.data.headers import BadImage
 from cyclegan.data.image_cache import ImageCache
 from cyclegan.data.loading import ByteBudget, load_image
 
@@ -222,3 +223,12 @@ def test_a_budget_lets_in_alone_what_is_larger_than_it():
         pass
     with budget.taking(10):
         pass
+
+
+@pytest.mark.parametrize(("resize", "size"), [("keep-aspect", (2000, 3)), ("none", (2000, 1))])
+def test_a_strip_that_would_become_a_huge_image_is_refused(tmp_path, resize, size):
+    Image.new("L", size).save(tmp_path / "strip.png")
+    config = DataConfig(load_size=286, crop_size=256, resize=resize, max_pixels=10**7)
+    with pytest.raises(BadImage, match=r"strip.png: is too narrow: 2000 x \d pixels would be resized to \d+ x 2[58]6,"):
+        load(tmp_path / "strip.png", config)
+    assert load(tmp_path / "strip.png", config.model_copy(update={"resize": "stretch"})).shape == (286, 286, 3)

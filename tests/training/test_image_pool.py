@@ -10,7 +10,9 @@ def images(*values):
 
 def exchange(pool, fakes, seed):
     returned, update = pool.query(fakes, tf.constant([seed, 1]))
-    pool.store(update)
+    images, count = pool.updated(update)
+    pool.images.assign(images)
+    pool.count.assign(count)
     return returned.numpy().ravel().tolist()
 
 

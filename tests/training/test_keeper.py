@@ -105,7 +105,7 @@ def test_any_error_of_the_writing_thread_is_said_and_the_end_is_saved(keeper, ca
         told(one, call, (7, 1.0), (8, 1.0), checkpoint=7)
         one._finish_writing()
     one.at_end(call(9, 1.0))
-    assert "A checkpoint cannot be written: MemoryError('full')." in output.getvalue()
+    assert "The run cannot be saved: MemoryError('full')." in output.getvalue()
     assert saved_steps(tmp_path) == [9]
 
 
@@ -142,8 +142,11 @@ def test_a_checkpoint_that_cannot_be_saved_costs_no_training(keeper, call, tmp_p
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     one = build(tmp_path)
     told(one, call, (7, 1.0), (8, 1.0), checkpoint=7)
+    one._finish_writing()
+    assert output.getvalue().endswith("cannot be written: File exists. Training goes on.\n")
+    told(one, call, (9, 1.0), checkpoint=9)
     one.close()
-    assert "Training goes on; the next attempt is at the next checkpoint." in output.getvalue()
+    assert output.getvalue().endswith("cannot be written: File exists. It was the last attempt.\n")
 
 
 def test_an_end_that_cannot_be_saved_is_an_error(keeper, call, tmp_path):
@@ -196,3 +199,12 @@ def test_a_bundle_of_an_earlier_step_is_written_again(finished, tmp_path):
     variables, plan, _, fingerprint = finished
     assert renew_bundle(variables, plan, 8, fingerprint)
     assert load_bundle(tmp_path).info.provenance.step == 8
+
+
+def test_a_bundle_that_cannot_be_written_is_called_a_bundle(keeper, call, tmp_path):
+    build, _ = keeper
+    (tmp_path / "bundle").write_text("a file where the folder should be")
+    with pytest.raises(CycleganError) as error:
+        build(tmp_path).at_end(call(7, 1.0))
+    assert str(error.value).startswith(f"Step 7 cannot be saved: The bundle {tmp_path}/bundle/last cannot be written: ")
+    assert "The newest checkpoint is of step 7." in str(error.value)

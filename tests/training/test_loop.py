@@ -118,3 +118,19 @@ def test_all_hooks_are_closed_when_closing_one_of_them_fails():
     with pytest.raises(OSError, match="broken"):
         train([Broken(), diary])
     assert diary.entries[-1] == "close"
+
+
+def test_an_error_that_cannot_be_followed_by_saving_is_told_with_both_causes():
+    class Full(Hook):
+        def at_end(self, call):
+            raise CycleganError("The disk is full.")
+
+    def losses(num_steps):
+        calls.append(num_steps)
+        if len(calls) == 2:
+            raise CycleganError("Too many bad images.")
+        return np.zeros(num_steps)
+
+    calls = []
+    with pytest.raises(CycleganError, match=r"^Too many bad images\. The disk is full\.$"):
+        train([Full()], losses=losses)

@@ -72,10 +72,22 @@ def test_a_directory_with_nothing_but_a_lock_is_a_new_run(tmp_path):
 
 
 @pytest.mark.parametrize("left", [["images.gz"], ["images.gz", "config.yaml", ".0123.4567.tmp"], [".0123.4567.tmp"]])
-def test_a_directory_that_a_killed_first_start_has_left_is_a_new_run(tmp_path, left):
+@pytest.mark.parametrize("checkpoints", [None, [], [".0123.4567.tmp"], ["step-00000000.npz"]])
+def test_a_directory_that_a_killed_first_start_has_left_is_a_new_run(tmp_path, left, checkpoints):
     for name in left:
         (tmp_path / name).touch()
+    if checkpoints is not None:
+        (tmp_path / "checkpoints").mkdir()
+        for name in checkpoints:
+            (tmp_path / "checkpoints" / name).touch()
     assert plan(tmp_path, tmp_path, "smoke").record is None
+
+
+def test_a_directory_with_checkpoints_and_no_record_is_not_a_new_run(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-00000010.npz").touch()
+    with pytest.raises(UsageError, match="it is not a run of cyclegan"):
+        plan(tmp_path, tmp_path, "smoke")
 
 
 def test_a_directory_with_a_configuration_of_the_user_is_not_a_new_run(tmp_path):
@@ -151,6 +163,12 @@ def test_a_run_continues_with_the_same_number_of_replicas_only(run):
     assert f"The number of replicas of {run} must stay 1. Received: 2. Continue with the same devices" in str(
         error.value
     )
+
+
+def test_a_run_on_automatic_devices_is_told_how_many_it_needs(run):
+    record = RECORD.model_copy(update={"devices": "auto", "num_replicas": 2})
+    with pytest.raises(UsageError, match=r"Continue with as many devices \(--devices gpu:0,1, or cpu:2\), or start"):
+        refuse_other_replicas(run, record, 1)
 
 
 def test_a_new_run_takes_the_preset_of_its_data_set_if_there_is_one(tmp_path):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from cyclegan.config.sections import OptimizerConfig, TrainingConfig
 from cyclegan.training.length import run_length
-from cyclegan.training.schedules import learning_rate
+from cyclegan.training.schedules import describe_rate, learning_rate
 
 # Multipliers at epochs counted from 0, of 200 epochs of which 100 decay.
 EXPECTED = {
@@ -61,3 +61,16 @@ def test_decaying_epochs_of_a_run_of_steps_are_whole_epochs_of_steps():
     assert rate(79, **run) == 2e-4
     assert rate(80, **run) == pytest.approx(2e-4 * 20 / 21)
     assert rate(99, **run) == pytest.approx(2e-4 / 21)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("constant", "the learning rate is 0.0002"),
+        ("linear", "the learning rate is 0.0002 for 1000 steps, then decays over 1000"),
+        ("step", "the learning rate is 0.0002, and a tenth after every 50 epochs"),
+    ],
+)
+def test_the_rate_is_described_as_it_is(name, expected):
+    length = run_length(TrainingConfig(), 10)
+    assert describe_rate(OptimizerConfig(schedule=name, step_epochs=50), length) == expected

@@ -10,7 +10,15 @@ from cyclegan.errors import UsageError
 from cyclegan.training.gradients import compute_gradients
 from cyclegan.training.length import run_length
 from cyclegan.training.state import State, build_state, snapshot
-from cyclegan.training.step import build_gradients, build_step, build_steps, build_update, commit
+from cyclegan.training.step import (
+    build_gradients,
+    build_step,
+    build_steps,
+    build_update,
+    commit,
+    is_step_finite,
+    new_pools,
+)
 
 STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
 RNG = np.random.default_rng(0)
@@ -196,7 +204,8 @@ def trained_two_steps(config):
         size, channels = config.data.crop_size, (config.data.channels_a, config.data.channels_b)
         real_a, real_b = (tf.constant(RNG.uniform(-1, 1, (2, size, size, c)), tf.float32) for c in channels)
         gradients = compute_gradients(state, config, real_a, real_b, tf.constant(0), 1)
-        commit(state, gradients, build_update(state, config, jit_compile=False)(gradients))
+        update = build_update(state, config, jit_compile=False)(gradients)
+        commit(state, gradients, update, new_pools(state, gradients))
         metrics.append(list(metrics_of(gradients).values()))
         sizes.append([float(tf.reduce_max(tf.abs(g))) for g in gradients.generators + gradients.discriminators])
     return state, np.array(metrics), np.array(sizes)
@@ -468,3 +477,14 @@ def test_a_checkpoint_names_every_variable_that_a_step_changes():
     changed = [name for name, value in snapshot(named).items() if np.any(value != before[name])]
     assert {"step", "pool_a/images/0", "moment_1/generator_ab/first_conv/kernel"} <= set(changed)
     assert {name.partition("/")[0] for name in named} == {name.partition("/")[0] for name in changed}
+
+
+def test_gradients_whose_squares_would_overflow_when_they_are_summed_are_not_finite():
+    config = small_config()
+    state = new_state(config)
+    gradients = compute_gradients(state, config, images(), images(), tf.constant(0), 1)
+    update = build_update(state, config, jit_compile=False)(gradients)
+    large = [tf.fill(gradient.shape, 1e17) for gradient in gradients.generators]
+    assert is_step_finite(gradients, update)
+    assert not is_step_finite(gradients._replace(generators=large), update)
+    assert np.isfinite(float(tf.nn.l2_loss(large[0])))

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan.training.trace import TRACED_STEPS, traced
+from cyclegan.config.files import load_config
+from cyclegan.training.pacing import Pacing
+from cyclegan.training.trace import TRACED_STEPS, Trace
 
 
 @pytest.fixture
@@ -22,30 +24,61 @@ def make_steps(calls):
     return make
 
 
-def test_the_first_steps_of_the_second_call_are_traced(make_steps, tmp_path):
+def made(trace, *lengths):
+    """The numbers of the steps that calls of these lengths make."""
+    return np.concatenate([trace(num_steps)[0]["step"] for num_steps in lengths]).tolist()
+
+
+@pytest.mark.parametrize("lengths", [(1, 8, 3), (1, 1, 50, 50), (1, 2, 2, 2), (3, 5)])
+def test_the_first_steps_after_the_first_call_are_traced(make_steps, tmp_path, lengths):
     lines = []
-    make = traced(make_steps, tmp_path, lines.append)
-    for num_steps in (1, 8, 3):
-        make(num_steps)
-    assert lines == [f"Trace of {TRACED_STEPS} steps in {tmp_path / 'plugins' / 'profile'}."]
+    trace = Trace(make_steps, tmp_path, lines.append)
+    assert made(trace, *lengths) == list(range(sum(lengths)))
+    assert lines == [f"A trace of {TRACED_STEPS} steps is in {tmp_path / 'plugins' / 'profile'}."]
     assert list((tmp_path / "plugins" / "profile").rglob("*.xplane.pb"))
+    trace.close()
+    assert len(lines) == 1
 
 
-def test_a_traced_call_makes_all_its_steps(make_steps, calls, tmp_path):
-    make = traced(make_steps, tmp_path, print)
-    made = [make(num_steps)[0]["step"] for num_steps in (1, 8)]
+def test_the_calls_of_a_real_training_are_traced(make_steps, tmp_path):
+    lines = []
+    trace = Trace(make_steps, tmp_path, lines.append)
+    pacing, done = Pacing(load_config("smoke").training, 100), 0
+    while done < 100:
+        done = pacing.timed(trace, done, pacing.next_length(done))[0].step
+    assert lines == [f"A trace of {TRACED_STEPS} steps is in {tmp_path / 'plugins' / 'profile'}."]
+
+
+def test_the_end_of_the_trace_divides_a_call(make_steps, calls, tmp_path):
+    made(Trace(make_steps, tmp_path, print), 1, 8)
     assert calls == [1, TRACED_STEPS, 8 - TRACED_STEPS]
-    assert np.concatenate(made).tolist() == list(range(9))
+
+
+def test_a_training_that_ends_early_has_a_shorter_trace(make_steps, tmp_path):
+    lines = []
+    trace = Trace(make_steps, tmp_path, lines.append)
+    made(trace, 1, 2)
+    trace.close()
+    assert lines == [f"A trace of 2 steps is in {tmp_path / 'plugins' / 'profile'}."]
+
+
+def test_a_training_of_one_call_says_that_it_has_no_trace(make_steps, tmp_path):
+    lines = []
+    trace = Trace(make_steps, tmp_path, lines.append)
+    made(trace, 1)
+    trace.close()
+    assert lines == ["There is no trace, because the training ended with its first call of TensorFlow."]
 
 
 def test_a_call_that_fails_leaves_no_profiler_behind(make_steps, tmp_path):
     def broken(num_steps):
         raise OSError("broken")
 
-    make = traced(lambda num_steps: make_steps(num_steps) if num_steps == 1 else broken(num_steps), tmp_path, print)
-    make(1)
+    trace = Trace(lambda num_steps: make_steps(num_steps) if num_steps == 1 else broken(num_steps), tmp_path, print)
+    trace(1)
     with pytest.raises(OSError, match="broken"):
-        make(2)
+        trace(2)
+    trace.close()
     tf.profiler.experimental.start(str(tmp_path / "next"))
     tf.profiler.experimental.stop()
 
@@ -53,19 +86,19 @@ def test_a_call_that_fails_leaves_no_profiler_behind(make_steps, tmp_path):
 def test_a_trace_that_cannot_be_written_costs_no_training(make_steps, tmp_path):
     (tmp_path / "plugins").write_text("a file where the folder should be")
     lines = []
-    make = traced(make_steps, tmp_path, lines.append)
-    made = [make(num_steps)[0]["step"] for num_steps in (1, 8)]
-    assert np.concatenate(made).tolist() == list(range(9))
+    trace = Trace(make_steps, tmp_path, lines.append)
+    assert made(trace, 1, 8) == list(range(9))
+    trace.close()
     assert len(lines) == 1 and lines[0].startswith("There is no trace: ")
 
 
 def test_another_profiler_costs_no_training(make_steps, tmp_path):
     lines = []
-    make = traced(make_steps, tmp_path / "mine", lines.append)
+    trace = Trace(make_steps, tmp_path / "mine", lines.append)
     tf.profiler.experimental.start(str(tmp_path / "other"))
     try:
-        made = [make(num_steps)[0]["step"] for num_steps in (1, 2)]
+        assert made(trace, 1, 2) == list(range(3))
+        trace.close()
     finally:
         tf.profiler.experimental.stop()
-    assert np.concatenate(made).tolist() == list(range(3))
     assert len(lines) == 1 and lines[0].startswith("There is no trace: ")

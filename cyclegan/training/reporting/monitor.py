@@ -66,8 +66,8 @@ class Monitor(Hook):
 
     def close(self) -> None:
         """Ends the progress bar, and leaves everything visible to TensorBoard."""
-        self._progress.stop()
         self._summaries.flush()
+        self._progress.stop()
 
     def _status(self, call: Call) -> Status:
         """The state of the run after `call`; means and medians are over the window."""

@@ -1,5 +1,6 @@
 """The text that a run writes while it trains: on the terminal and in `log.txt`."""
 
+import contextlib
 import datetime
 import pathlib
 import threading
@@ -59,7 +60,9 @@ class Progress:
         except UnicodeError:
             ascii_text = text.encode("ascii", "backslashreplace").decode()
             self.console.print(ascii_text, markup=False, highlight=False, soft_wrap=True)
-        except (OSError, SystemExit):  # Rich raises SystemExit where nobody reads its output any more
+        except (OSError, SystemExit, RuntimeError):
+            # Rich raises SystemExit where nobody reads its output any more. Python raises RuntimeError in a signal
+            # handler that prints while the line before is still being written, as to a pipe that is full.
             pass
 
     def start(self, step: int, last_step: int) -> None:
@@ -99,7 +102,8 @@ class Progress:
     def stop(self) -> None:
         """Ends the progress bar."""
         if self._bar is not None:
-            self._bar.stop()
+            with contextlib.suppress(OSError, SystemExit):  # the terminal has been closed
+                self._bar.stop()
             self._bar = None
 
     def log(self, text: str) -> None:

@@ -12,6 +12,7 @@ from tensorboard.plugins.hparams import api as hparams_api
 from cyclegan.config.config import Config
 from cyclegan.config.files import dump_config
 from cyclegan.errors import first_line
+from cyclegan.runtime.atomic_files import temporary_beside
 
 
 class Summaries:
@@ -83,18 +84,23 @@ class Summaries:
 
 def _remove_points_after(step: int, path: pathlib.Path) -> None:
     """Rewrites a file of events without those of steps after `step`, if there are any, and without a damaged end."""
-    kept, num_removed = [], 0
+    if all(is_kept for _, is_kept in _events_until(step, path)):
+        return
+    temporary = temporary_beside(path)
+    try:
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for record, is_kept in _events_until(step, path):
+                if is_kept:
+                    writer.write(record)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _events_until(step: int, path: pathlib.Path) -> Iterator[tuple[bytes, bool]]:
+    """The records of a file of events, and whether each is kept. A damaged end is one record that is not."""
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            if event_pb2.Event.FromString(record).step <= step:
-                kept.append(record)
-            else:
-                num_removed += 1
+            yield record, event_pb2.Event.FromString(record).step <= step
     except tf.errors.DataLossError:  # the process was killed while it wrote
-        num_removed += 1
-    if num_removed:
-        temporary = path.with_name(f".{path.name}.tmp")
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for record in kept:
-                writer.write(record)
-        temporary.replace(path)
+        yield b"", False

@@ -1,5 +1,8 @@
+import errno
 import io
 import os
+import select
+import signal
 import subprocess
 import sys
 import threading
@@ -62,3 +65,38 @@ def test_a_name_of_a_file_that_is_not_utf_8_can_be_said(tmp_path):
     output = io.StringIO()
     Progress(rich.console.Console(file=output), tmp_path / "log.txt").line(os.fsdecode(b"Left out: bad\xe9.png"))
     assert output.getvalue() == "Left out: bad\\udce9.png\n"
+
+
+def test_a_signal_may_write_a_line_while_a_line_waits_for_a_pipe_that_is_full(tmp_path):
+    """Python does not let a signal handler write to a stream while a write to the same stream is going on."""
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0) as reader, open(writing, "w", encoding="utf-8") as writer:
+        progress = Progress(rich.console.Console(file=writer), tmp_path / "log.txt")
+
+        def stop(*_):
+            progress.line("Stopping.")
+            while select.select([reader], [], [], 0)[0]:  # so that the first line goes on
+                reader.read(2**16)
+
+        old = signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.05)
+        try:
+            progress.line("x" * 500_000)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+    assert "Stopping." in (tmp_path / "log.txt").read_text()
+
+
+def test_a_closed_terminal_does_not_end_the_training():
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.EIO, "Input/output error")
+
+        def isatty(self):
+            return True
+
+    progress = Progress(rich.console.Console(file=io.StringIO(), force_terminal=True))
+    progress.start(0, 10)
+    progress.console.file = Closed()
+    progress.stop()

@@ -1,0 +1,79 @@
+"""A step on two replicas, of which one is ill. It runs in a process of its own, because TensorFlow must not be used yet
+where the logical devices are made.
+"""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+PARTS = ["a gradient", "a statistic", "a metric", "a fake", "nothing"]
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """For each part that is not a number on replica 1 alone: is the step finite, and which variables have changed."""
+    output = subprocess.run([sys.executable, __file__], check=True, capture_output=True, timeout=300).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS[:-1])
+def test_a_number_that_is_not_finite_on_one_replica_changes_nothing_on_any(outcomes, part):
+    assert outcomes[part] == {"is_finite": False, "changed": []}
+
+
+@pytest.mark.slow
+def test_a_step_that_is_finite_on_both_replicas_changes_both(outcomes):
+    assert outcomes["nothing"]["is_finite"]
+    assert {"step", "pool_a/images/0", "pool_a/images/1"} <= set(outcomes["nothing"]["changed"])
+
+
+def main() -> None:
+    import tensorflow as tf
+
+    from cyclegan.config.files import load_config
+    from cyclegan.runtime.devices import choose_devices
+    from cyclegan.training.length import run_length
+    from cyclegan.training.state import build_state, snapshot
+    from cyclegan.training.step import build_gradients, build_step, build_update
+
+    config = load_config("smoke", [("discriminator.spectral_norm", True)])
+    strategy = choose_devices("cpu:2")[0]
+    state = build_state(config, strategy, run_length(config.training, 10))
+    healthy = build_gradients(state, config, strategy, jit_compile=False)
+    size = config.data.crop_size
+    images = tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3)), tf.float32)
+    batches = tf.data.Dataset.from_tensors((images, images)).repeat()
+
+    def outcome(part: str) -> dict[str, object]:
+        def gradients(real_a, real_b):
+            own = healthy(real_a, real_b)
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            ill = tf.where(tf.equal(replica, 1), np.nan, 0.0)
+            if part == "a gradient":
+                return own._replace(generators=[own.generators[0] + ill, *own.generators[1:]])
+            if part == "a statistic":
+                return own._replace(statistics=[own.statistics[0] + ill, *own.statistics[1:]])
+            if part == "a metric":
+                first, *others = own.metrics.items()
+                return own._replace(metrics={first[0]: first[1] + ill, **dict(others)})
+            if part == "a fake":
+                return own._replace(pool_a=own.pool_a._replace(fakes=own.pool_a.fakes + ill))
+            return own
+
+        step = tf.function(build_step(state, strategy, gradients, build_update(state, config, False)))
+        before = snapshot(state.named(strategy))
+        iterator = iter(strategy.experimental_distribute_dataset(batches))
+        _, is_finite = step(*next(iterator))
+        after = snapshot(state.named(strategy))
+        changed = [name for name, value in after.items() if not np.array_equal(value, before[name], equal_nan=True)]
+        return {"is_finite": bool(is_finite), "changed": changed}
+
+    print(json.dumps({part: outcome(part) for part in PARTS}))
+
+
+if __name__ == "__main__":
+    main()
