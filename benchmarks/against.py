@@ -110,7 +110,7 @@ def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: str)
     strategy = tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
     build: Any = step_module  # whose functions had other arguments before there was an update apart from the gradients
     if hasattr(build, "build_update"):
-        state = build_state(config, strategy, run_length(config.training, 100))
+        state = build_state(config, strategy, run_length(config.training, 100, 1))
         gradients = build.build_gradients(state, config, strategy, compiled == "both")
         step = build.build_step(state, strategy, gradients, build.build_update(state, config, compiled != "none"))
     else:

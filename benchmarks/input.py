@@ -23,15 +23,15 @@ import click
 def main(folder: str, cache_dir: pathlib.Path | None, epochs: int, load_size: int, crop_size: int) -> None:
     """Time the batches of a training on the images in FOLDER."""
     from cyclegan.config.sections import DataConfig
-    from cyclegan.data.batches import build_pipeline, build_readers, steps_per_epoch
+    from cyclegan.data.batches import Share, build_pipeline, build_readers
     from cyclegan.data.sources import resolve_source
 
     config = DataConfig(dataset=str(pathlib.Path(folder).resolve()), load_size=load_size, crop_size=crop_size)
     source = resolve_source(config, pathlib.Path(), click.echo)
-    num_steps = steps_per_epoch(source, 1)
+    num_steps = max(len(source.train_a), len(source.train_b))
     readers = build_readers(source, config, 0, click.echo, cache_dir)
     click.echo(f"{peak_mib():.0f} MiB at the start")
-    batches = iter(build_pipeline(readers, "float32", 0, epochs * num_steps, 1))
+    batches = iter(build_pipeline(readers, "float32", 0, epochs * num_steps, Share(1, 0, 1, 1)))
     for epoch in range(1, epochs + 1):
         seconds, cpu_seconds = time.perf_counter(), time.process_time()
         for _ in range(num_steps):

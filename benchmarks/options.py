@@ -66,7 +66,7 @@ def main(options: tuple[str, ...], size: int, blocks: int, filters: int, rounds:
     for name in ("default", *(options or OPTIONS)):
         overrides = [] if name == "default" else [parse_override(text) for text in name.split(",")]
         config = load_config(None, base + overrides)
-        state = build_state(config, strategy, run_length(config.training, 100))
+        state = build_state(config, strategy, run_length(config.training, 100, 1))
         gradients = build_gradients(state, config, strategy, jit_compile=False)
         update = build_update(state, config, jit_compile=False)
         steps[name] = tf.function(build_step(state, strategy, gradients, update))

@@ -38,7 +38,7 @@ def main() -> None:
     }
     config = load_config(None, list(keys.items()))
     strategy = tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
-    variables = build_state(config, strategy, run_length(config.training, 100)).named(strategy)
+    variables = build_state(config, strategy, run_length(config.training, 100, 1)).named(strategy)
     copying, writing = [], []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(ROUNDS):

@@ -56,7 +56,7 @@ def main(size: int, batch: int, blocks: int, filters: int, rounds: int) -> None:
 
     steps: dict[str, Step] = {}
     for name, jit_compile in (("compiled", True), ("uncompiled", False)):
-        state = build_state(config, strategy, run_length(config.training, 100))
+        state = build_state(config, strategy, run_length(config.training, 100, 1))
         gradients = build_gradients(state, config, strategy, jit_compile)
         steps[name] = tf.function(build_step(state, strategy, gradients, build_update(state, config, jit_compile)))
     steps["plain port"] = build_plain_step(config)

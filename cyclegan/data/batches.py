@@ -9,6 +9,7 @@ import functools
 import pathlib
 import threading
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -113,22 +114,39 @@ class ImageReader:
             raise self.failure
 
 
+class Share(NamedTuple):
+    """The part of each global batch that the replicas of one process read.
+
+    Attributes:
+        global_batch: images of each domain in a step, over all replicas of all processes.
+        first: the position in the global batch of the first image that this process reads.
+        num_replicas: the replicas of this process.
+        batch: images of each domain for each replica.
+    """
+
+    global_batch: int
+    first: int
+    num_replicas: int
+    batch: int
+
+
 def build_pipeline(
-    readers: tuple[ImageReader, ImageReader], dtype: str, first_step: int, last_step: int, global_batch: int
+    readers: tuple[ImageReader, ImageReader], dtype: str, first_sample: int, num_steps: int, share: Share
 ) -> tf.data.Dataset:
-    """The batches of the steps from `first_step` up to but not including `last_step`.
+    """The batches of some steps, one for each replica of this process after the other.
 
     Args:
         readers: the readers of domain A and of domain B.
         dtype: "float32" or "float64".
-        first_step: number of steps that are done.
-        last_step: number of steps of the complete run.
-        global_batch: number of images of each domain in a step, over all replicas.
+        first_sample: the number of images of each domain that the run has seen before.
+        num_steps: the number of steps.
+        share: the part of each global batch to read.
 
     Returns:
-        A tf.data.Dataset of pairs (real_a, real_b), each float32 or float64
-        [global_batch, crop_size, crop_size, channels] in [-1, 1].
+        A tf.data.Dataset of num_steps * share.num_replicas pairs (real_a, real_b), each float32 or float64
+        [share.batch, crop_size, crop_size, channels] in [-1, 1].
     """
+    own = share.num_replicas * share.batch
 
     def view(reader: ImageReader, sample: tf.Tensor) -> tf.Tensor:
         image = tf.numpy_function(reader, [sample], tf.float32, stateful=False)
@@ -138,13 +156,12 @@ def build_pipeline(
         )
         return tf.cast(augment(image, seed, reader.config), dtype)
 
-    samples = tf.data.Dataset.range(first_step * global_batch, last_step * global_batch)
-    pairs = samples.map(
-        lambda sample: (view(readers[0], sample), view(readers[1], sample)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    return pairs.batch(global_batch, drop_remainder=True).prefetch(2)
+    def pair(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        sample = first_sample + index // own * share.global_batch + share.first + index % own
+        return view(readers[0], sample), view(readers[1], sample)
+
+    pairs = tf.data.Dataset.range(num_steps * own).map(pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return pairs.batch(share.batch, drop_remainder=True).prefetch(2 * share.num_replicas)
 
 
 def build_readers(
@@ -197,8 +214,3 @@ def load_views(paths: Sequence[pathlib.Path], count: int, channels: int, config:
         top, left = ((side - size) // 2 for side in image.shape[:2])
         views.append(image[top : top + size, left : left + size])
     return np.stack(views) if views else np.zeros((0, size, size, channels), np.float32)
-
-
-def steps_per_epoch(source: Source, global_batch: int) -> int:
-    """The number of steps in which each image of the larger domain is shown once, rounded up to whole batches."""
-    return -(-max(len(source.train_a), len(source.train_b)) // global_batch)

@@ -67,7 +67,8 @@ def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], No
     """The newest checkpoint that can be used. Newer ones that cannot are renamed, so that they are not found again.
 
     Args:
-        like: arrays with the names, shapes and dtypes that the checkpoint must have.
+        like: arrays with the names, shapes and dtypes that the checkpoint must have. Names that end with a number are
+            of a replica, and the checkpoint may be of more or fewer replicas.
         folder: the `checkpoints` folder of a run.
         warn: called with a line for every checkpoint that is set aside.
 
@@ -121,7 +122,10 @@ def _set_aside(path: pathlib.Path) -> pathlib.Path:
 
 
 def _misfit(like: Arrays, arrays: Arrays) -> str | None:
-    """Says how the arrays of a checkpoint differ from those that are needed."""
+    """Says how the arrays of a checkpoint differ from those that are needed, of which the first replica has all."""
+    like, arrays = (
+        {name: value for name, value in each.items() if not re.search(r"/[1-9]\d*$", name)} for each in (like, arrays)
+    )
     for name in sorted(like.keys() | arrays.keys()):
         needed, found = (
             f"{tuple(each[name].shape)} {each[name].dtype}" if name in each else "no array" for each in (like, arrays)

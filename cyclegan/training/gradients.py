@@ -156,7 +156,7 @@ def _translate(
     (scores_fake_b,) = _scores(state.discriminator_b, fake_b)
     identity_ab, identity_ba = global_mean(identity_ab), global_mean(identity_ba)
     if losses.identity_fading:
-        share = 1 - tf.cast(state.step, real_a.dtype) / state.length.num_steps
+        share = 1 - tf.cast(state.samples / state.length.num_samples, real_a.dtype)
         identity_ab, identity_ba = identity_ab * share, identity_ba * share
 
     def fooling(scores: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -7,23 +7,22 @@ import numpy as np
 
 from cyclegan.errors import CycleganError
 from cyclegan.training.hooks import Call, Hook
+from cyclegan.training.length import Session
 from cyclegan.training.pacing import MakeSteps, Pacing
 
 
 def iterate(
     make_steps: MakeSteps,
-    first_step: int,
-    last_step: int,
+    session: Session,
     pacing: Pacing,
     hooks: Sequence[Hook],
     should_stop: Callable[[], bool],
 ) -> int:
-    """Trains until `last_step`, or until it is asked to stop.
+    """Trains until the last step of a session, or until it is asked to stop.
 
     Args:
         make_steps: makes steps, as `Pacing.timed` calls it.
-        first_step: the number of completed steps of the run.
-        last_step: the number of steps of the complete run.
+        session: the steps that are left.
         pacing: decides how many steps a call makes.
         hooks: called in this order. At a checkpoint and at the end, all of them save before any of them shows
             something, so that nothing that is shown can cost what was trained. All are closed, whatever fails.
@@ -35,12 +34,12 @@ def iterate(
     Raises:
         CycleganError: if a step is not finite, or if the input or a hook cannot go on.
     """
-    call = Call(first_step, {}, 0.0, False)
+    call = Call(session.first_step, {}, 0.0, False)
     with contextlib.ExitStack() as closing:
         for hook in reversed(hooks):
             closing.callback(hook.close)
         stopping = should_stop()
-        while call.step < last_step and not stopping:
+        while call.step < session.last_step and not stopping:
             try:
                 call, is_finite = pacing.timed(make_steps, call.step, pacing.next_length(call.step))
             except CycleganError as error:  # as for too many bad images: what was trained before is good
@@ -55,7 +54,7 @@ def iterate(
                     hook.at_divergence()
                 raise _diverged(call)
             stopping = should_stop()
-            if stopping or call.step >= last_step:
+            if stopping or call.step >= session.last_step:
                 for hook in hooks:
                     hook.at_end(call)
             elif pacing.is_checkpoint(call.step):

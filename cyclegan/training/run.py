@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cyclegan.bundle import Bundle
 from cyclegan.config.sections import image_dtype
-from cyclegan.data.batches import ImageReader, build_pipeline, build_readers, steps_per_epoch
+from cyclegan.data.batches import ImageReader, Share, build_pipeline, build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
@@ -22,13 +22,13 @@ from cyclegan.training.compilation import choose_compilation
 from cyclegan.training.hooks import Hook
 from cyclegan.training.interrupts import StopSignals
 from cyclegan.training.keeper import Keeper, renew_bundle
-from cyclegan.training.length import Length, run_length
+from cyclegan.training.length import Length, Session, plan_session, run_length
 from cyclegan.training.loop import iterate
 from cyclegan.training.pacing import MakeSteps, Pacing
 from cyclegan.training.record import Choice, RunRecord, write_run
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
-from cyclegan.training.run_directory import CHECKPOINTS, START, Plan, refuse_other_replicas, refuse_shorter
+from cyclegan.training.run_directory import CHECKPOINTS, START, Plan, refuse_shorter
 from cyclegan.training.schedules import describe_rate
 from cyclegan.training.state import State, blank, build_state, snapshot
 from cyclegan.training.step import build_step, build_steps
@@ -83,16 +83,14 @@ def run_training(
         CycleganError: if it cannot go on.
     """
     folder, config = plan.folder, plan.config
-    global_batch = config.training.batch_size * strategy.num_replicas_in_sync
-    length = run_length(config.training, steps_per_epoch(source, global_batch))
     record = plan.record or RunRecord(
         version=importlib.metadata.version("cyclegan"),
         devices=devices,
         num_replicas=strategy.num_replicas_in_sync,
         fingerprint=fingerprint(inventory),
     )
-    refuse_other_replicas(folder, record, strategy.num_replicas_in_sync)
-    refuse_shorter(folder, length.num_steps)
+    num_images = max(len(source.train_a), len(source.train_b))
+    length = run_length(config.training, num_images, config.training.batch_size * record.num_replicas)
     state = build_state(config, strategy, length)
     variables = state.named(strategy)
     _clear(plan)
@@ -102,21 +100,23 @@ def run_training(
         save_checkpoint(snapshot(variables), folder / CHECKPOINTS, 0, config.training.keep_checkpoints)
 
     with StopSignals(progress) as stop:
-        first_step = _restore(variables, folder, progress)
+        _restore(variables, folder, progress)
+        session = plan_session(length, int(state.step), int(state.samples), state.global_batch)
+        refuse_shorter(folder, session, length)
         write_run(folder, config, record, inventory)
         progress.log_file = folder / "log.txt"
         ALONE.barrier()
-        progress.line(_describe_start(plan, first_step, length))
-        if first_step >= length.num_steps:
-            progress.line(f"All {length.num_steps} steps are done. Give more with --epochs or --steps.")
-            if renew_bundle(variables, plan, first_step, record.fingerprint):
-                progress.line(f"The bundle was missing or older than step {first_step}, and has been written again.")
-            return TrainingResult(folder, first_step, True)
+        progress.line(_describe_start(plan, session, length))
+        if not session.num_steps:
+            progress.line(f"All {session.last_step} steps are done. Give more with --epochs or --steps.")
+            if renew_bundle(variables, plan, session.last_step, record.fingerprint):
+                progress.line("The bundle was missing or older than the last step, and has been written again.")
+            return TrainingResult(folder, session.last_step, True)
 
         readers = build_readers(source, config.data, config.training.seed, progress.line, cache_dir)
         with _named_failures(readers):
-            make_steps = _step_maker(state, plan, record, strategy, readers, first_step, length.num_steps, progress)
-            pacing = Pacing(config.training, length.num_steps)
+            make_steps = _step_maker(state, plan, record, strategy, readers, session, progress)
+            pacing = Pacing(config.training, session.last_step)
             hooks: list[Hook] = []
             if profile:
                 make_steps = trace = Trace(make_steps, folder, progress.line)
@@ -124,10 +124,10 @@ def run_training(
             if ALONE.is_chief:
                 hooks += [
                     Keeper(variables, plan, progress, record.fingerprint),
-                    Monitor(state, source, plan, progress, first_step, length, global_batch),
+                    Monitor(state, source, plan, progress, session),
                 ]
-            step = iterate(make_steps, first_step, length.num_steps, pacing, hooks, lambda: stop.requested)
-    return TrainingResult(folder, step, step >= length.num_steps)
+            step = iterate(make_steps, session, pacing, hooks, lambda: stop.requested)
+    return TrainingResult(folder, step, step >= session.last_step)
 
 
 def _clear(plan: Plan) -> None:
@@ -138,8 +138,10 @@ def _clear(plan: Plan) -> None:
         (plan.folder / CHECKPOINTS / START).unlink(missing_ok=True)
 
 
-def _restore(variables: Mapping[str, tf.Variable], folder: pathlib.Path, progress: Progress) -> int:
-    """Gives the variables the values of the newest intact checkpoint. Returns its step, or 0 if nothing was ever saved.
+def _restore(variables: Mapping[str, tf.Variable], folder: pathlib.Path, progress: Progress) -> None:
+    """Gives the variables the values of the newest intact checkpoint, if anything was ever saved.
+
+    The pools of replicas that the run did not have stay empty, and those of replicas that it has no more are dropped.
 
     Raises:
         CycleganError: if the checkpoints cannot be used, or are gone.
@@ -151,11 +153,17 @@ def _restore(variables: Mapping[str, tf.Variable], folder: pathlib.Path, progres
             f" Put the checkpoints back, or start a new run with --init-from {folder}."
         )
     if found is None:
-        return 0
-    step, arrays = found
+        return
+    _, arrays = found
     for name, variable in variables.items():
-        variable.assign(arrays[name])
-    return step
+        if name in arrays:
+            variable.assign(arrays[name])
+    before, now = (sum(name.startswith("pool_a/count/") for name in names) for names in (arrays, variables))
+    if before != now:
+        progress.line(
+            f"The run continues on {now} replicas instead of {before}. Its progress is counted in images. "
+            + ("The image pools of the new replicas are empty." if now > before else "Surplus image pools are dropped.")
+        )
 
 
 def _step_maker(
@@ -164,22 +172,26 @@ def _step_maker(
     record: RunRecord,
     strategy: tf.distribute.Strategy,
     readers: tuple[ImageReader, ImageReader],
-    first_step: int,
-    last_step: int,
+    session: Session,
     progress: Progress,
 ) -> MakeSteps:
     """Makes a function that makes steps. XLA compiles it as the record says. A new run decides that, and records it."""
     config = plan.config
-    global_batch = config.training.batch_size * strategy.num_replicas_in_sync
     dtype = image_dtype(config.training.precision)
 
-    def batches(first: int, last: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        pipeline = build_pipeline(readers, dtype, first, last, global_batch)
-        return iter(strategy.experimental_distribute_dataset(pipeline))
+    def batches(first_sample: int, num_steps: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        def share(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            num_local, batch = context.num_replicas_in_sync // context.num_input_pipelines, config.training.batch_size
+            first = context.input_pipeline_id * num_local * batch
+            return build_pipeline(
+                readers, dtype, first_sample, num_steps, Share(session.global_batch, first, num_local, batch)
+            )
 
-    iterator = batches(first_step, last_step)
+        return iter(strategy.distribute_datasets_from_function(share))
+
+    iterator = batches(session.first_sample, session.num_steps)
     parts, choice = choose_compilation(
-        state, config, strategy, lambda: next(batches(0, 1)), last_step - first_step, record.compilation
+        state, config, strategy, lambda: next(batches(0, 1)), session.num_steps, record.compilation
     )
     if record.compilation is None:
         write_run(plan.folder, config, record.model_copy(update={"compilation": choice}))
@@ -218,9 +230,11 @@ def _named_failures(readers: tuple[ImageReader, ImageReader]) -> Iterator[None]:
         raise
 
 
-def _describe_start(plan: Plan, first_step: int, length: Length) -> str:
+def _describe_start(plan: Plan, session: Session, length: Length) -> str:
     """One line: which steps of which run, the learning rate, and what has changed since the last session."""
-    text = f"{'Continuing' if plan.record else 'New run'} {plan.folder}: steps {first_step} to {length.num_steps}"
+    text = (
+        f"{'Continuing' if plan.record else 'New run'} {plan.folder}: steps {session.first_step} to {session.last_step}"
+    )
     text += f", {length.steps_per_epoch} steps per epoch; {describe_rate(plan.config.optimizer, length)}"
     for key, (old, new) in plan.changes.items():
         text += f"; {key} changed from {old} to {new}"

@@ -15,7 +15,8 @@ from cyclegan.config.config import SAFE_TO_CHANGE, Config, changed_keys
 from cyclegan.config.files import default_preset, load_config
 from cyclegan.data.named import NAMED
 from cyclegan.errors import UsageError
-from cyclegan.training.checkpoints import checkpoint_name, list_checkpoints
+from cyclegan.training.checkpoints import checkpoint_name
+from cyclegan.training.length import Length, Session
 from cyclegan.training.record import CONFIG_FILE, IMAGES_FILE, RECORD_FILE, RunRecord, read_record, unwritable
 
 LOCK_FILE = ".lock"
@@ -110,38 +111,16 @@ def refuse_unwritable(folder: pathlib.Path) -> None:
         raise unwritable(folder, f"this user may not write to {nearest}")
 
 
-def refuse_other_replicas(folder: pathlib.Path, record: RunRecord, num_replicas: int) -> None:
-    """Makes sure that the batches and image pools of a continued run stay what they were.
-
-    Raises:
-        UsageError: if the number of replicas differs from the one in the record.
-    """
-    if num_replicas != record.num_replicas:
-        raise UsageError(
-            f"The number of replicas of {folder} must stay {record.num_replicas}. Received: {num_replicas}."
-            f" Continue with {_devices_like(record)}, or start a new run."
-        )
-
-
-def _devices_like(record: RunRecord) -> str:
-    """Devices that make as many replicas as the run has."""
-    if record.devices not in ("auto", "gpu"):
-        return f"the same devices (--devices {record.devices})"
-    gpus = ",".join(map(str, range(record.num_replicas)))
-    cpus = "cpu" if record.num_replicas == 1 else f"cpu:{record.num_replicas}"
-    return f"as many devices (--devices gpu:{gpus}, or {cpus})"
-
-
-def refuse_shorter(folder: pathlib.Path, num_steps: int) -> None:
+def refuse_shorter(folder: pathlib.Path, session: Session, length: Length) -> None:
     """Makes sure that a continued run has not already gone past its end.
 
     Raises:
-        UsageError: if it has done more than `num_steps` steps.
+        UsageError: if it has seen more images than its length asks for, and not for want of whole steps.
     """
-    checkpoints = list_checkpoints(folder / CHECKPOINTS)
-    if checkpoints and checkpoints[-1][0] > num_steps:
+    if session.first_sample >= length.num_samples + session.global_batch:
         raise UsageError(
-            f"{folder} has done {checkpoints[-1][0]} steps and cannot be made shorter. Received: {num_steps} steps."
+            f"{folder} has done {session.first_step} steps and cannot be made shorter. Received:"
+            f" {length.num_steps} steps."
         )
 
 

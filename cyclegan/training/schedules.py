@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step."""
+"""The learning rate as a function of the progress of a run."""
 
 import math
 from collections.abc import Callable
@@ -32,8 +32,8 @@ SCHEDULES: dict[str, Callable[[_Time, OptimizerConfig], tf.Tensor]] = {
 """Multipliers of the learning rate by the value of `optimizer.schedule`."""
 
 
-def learning_rate(config: OptimizerConfig, length: Length, step: tf.Tensor) -> tf.Tensor:
-    """The learning rate of the update that follows `step` completed ones: float64.
+def learning_rate(config: OptimizerConfig, length: Length, samples: tf.Tensor) -> tf.Tensor:
+    """The learning rate of the update that follows after so many samples: float64.
 
     The rate falls after each `length.decay_unit` steps: after each epoch where epochs decide how long the run is, and
     after each step where steps decide.
@@ -41,9 +41,9 @@ def learning_rate(config: OptimizerConfig, length: Length, step: tf.Tensor) -> t
     Args:
         config: the full rate and the name of the schedule.
         length: the length of the run.
-        step: an integer, the number of completed steps.
+        samples: an integer, the images of each domain that the run has seen.
     """
-    step = tf.cast(step, tf.float64)
+    step = tf.cast(samples // length.global_batch, tf.float64)
     num_units = -(-length.num_steps // length.decay_unit)
     num_decaying = length.decay_steps // length.decay_unit
     decayed = (step // length.decay_unit + 1 - (num_units - num_decaying)) / (num_decaying + 1)

@@ -23,8 +23,10 @@ class State:
 
     `generator_ab` maps domain A to B; `discriminator_a` judges images of domain A; `pool_a` holds fakes of domain A.
     `averages` are copies of the generators, ab and ba, whose weights are running averages, if the run keeps them.
-    `generator_moments` holds the moments of each of `generator_variables`. `step` is the only counter: learning rate,
-    optimizers, random numbers and averages read it. `length` says how long the run is.
+    `generator_moments` holds the moments of each of `generator_variables`. `step` counts the updates: optimizers,
+    random numbers and averages read it. `samples` counts the images of each domain that the run has seen: the learning
+    rate and the input read it. `length` says how long the run is, and `global_batch` how many samples a step of this
+    session has, over all replicas.
     """
 
     generator_ab: keras.Model
@@ -37,7 +39,9 @@ class State:
     pool_a: ImagePool
     pool_b: ImagePool
     step: tf.Variable
+    samples: tf.Variable
     length: Length
+    global_batch: int
 
     @property
     def translators(self) -> tuple[keras.Model, keras.Model]:
@@ -102,7 +106,7 @@ class State:
             for kind, variable in (("images", pool.images), ("count", pool.count)):
                 for replica, local in enumerate(strategy.experimental_local_results(variable)):
                     named[f"pool_{domain}/{kind}/{replica}"] = local
-        return named | {"step": self.step}
+        return named | {"step": self.step, "samples": self.samples}
 
 
 def blank(variables: Mapping[str, tf.Variable]) -> dict[str, np.ndarray]:
@@ -161,7 +165,9 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length
             pool_a=ImagePool(config.training.pool_size, (size, size, channels_a), image_dtype(dtype)),
             pool_b=ImagePool(config.training.pool_size, (size, size, channels_b), image_dtype(dtype)),
             step=_local(tf.zeros([], tf.int64)),
+            samples=_local(tf.zeros([], tf.int64)),
             length=length,
+            global_batch=config.training.batch_size * strategy.num_replicas_in_sync,
         )
         set_averages(state)
     return state

@@ -82,8 +82,8 @@ def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[G
     """
     num_statistics = sum(len(generator.non_trainable_weights) for generator in state.networks[:2])
 
-    def update(step: tf.Tensor, old: Update, gradients: tuple[list[tf.Tensor], ...]) -> Update:
-        rate, number = learning_rate(config.optimizer, state.length, step), tf.cast(step + 1, tf.float64)
+    def update(step: tf.Tensor, samples: tf.Tensor, old: Update, gradients: tuple[list[tf.Tensor], ...]) -> Update:
+        rate, number = learning_rate(config.optimizer, state.length, samples), tf.cast(step + 1, tf.float64)
 
         def new(weights: list[tf.Tensor], own: list[tf.Tensor], moments: list[Moments]) -> Any:
             return optimize(config.optimizer, rate, number, weights, own, moments)
@@ -105,7 +105,7 @@ def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[G
         )
         statistics = gradients.statistics[:num_statistics]
         given = (list(gradients.generators), list(gradients.discriminators), list(statistics))
-        return function(tf.convert_to_tensor(state.step), old, given)
+        return function(tf.convert_to_tensor(state.step), tf.convert_to_tensor(state.samples), old, given)
 
     return from_gradients
 
@@ -155,6 +155,7 @@ def commit(state: State, gradients: Gradients, update: Update, pools: Pools) -> 
         pool.images.assign(images)
         pool.count.assign(count)
     state.step.assign_add(1)
+    state.samples.assign_add(state.global_batch)
 
 
 def _flat(moments: Sequence[tuple[tf.Tensor, ...]]) -> list[tf.Tensor]:

@@ -9,11 +9,11 @@ from cyclegan.config.files import load_config
 from cyclegan.data.batches import (
     DOMAIN_A,
     DOMAIN_B,
+    Share,
     build_pipeline,
     build_readers,
     load_views,
     permutation,
-    steps_per_epoch,
 )
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
@@ -38,9 +38,15 @@ def config(**data):
     return load_config("smoke", [(f"data.{key}", value) for key, value in settings.items()]).data
 
 
+def batches_of_steps(readers, first, last, global_batch=1):
+    """The batches of the steps from `first` up to but not including `last`, on one replica."""
+    share = Share(global_batch, 0, 1, global_batch)
+    return build_pipeline(readers, "float32", first * global_batch, last - first, share)
+
+
 def values(source, config, first, last, global_batch=1, report=print):
     """The grey values of the images in each step, of both domains."""
-    pipeline = build_pipeline(build_readers(source, config, 0, report), "float32", first, last, global_batch)
+    pipeline = batches_of_steps(build_readers(source, config, 0, report), first, last, global_batch)
     batches = [tuple(np.round((x.numpy()[:, 0, 0, 0] + 1) * 127.5) for x in pair) for pair in pipeline]
     return np.array([a for a, _ in batches]), np.array([b for _, b in batches])
 
@@ -70,15 +76,27 @@ def test_each_epoch_has_an_order_of_its_own(source):
     assert a[:5].tolist() != a[5:10].tolist()
 
 
-@pytest.mark.parametrize(("global_batch", "num_steps"), [(1, 5), (2, 3)])
-def test_an_epoch_shows_the_larger_domain_in_whole_batches(source, global_batch, num_steps):
-    assert steps_per_epoch(source, global_batch) == num_steps
+@pytest.mark.parametrize(("processes", "replicas"), [(1, 2), (2, 1), (2, 2), (4, 1)])
+def test_replicas_of_several_processes_share_the_global_batch(source, processes, replicas):
+    """Replica r takes part r of the global batch, wherever it is."""
+    smoke = load_config("smoke", [("data.load_size", 40)]).data
+    readers = build_readers(source, smoke, 0, print)
+    whole = list(batches_of_steps(readers, 3, 7, global_batch=4))
+    batch = 4 // (processes * replicas)
+    parts = [[] for _ in whole]
+    for process in range(processes):
+        share = Share(4, process * replicas * batch, replicas, batch)
+        for number, pair in enumerate(build_pipeline(readers, "float32", 3 * 4, 4, share)):
+            parts[number // replicas].append(pair)
+    for expected, found in zip(whole, parts, strict=True):
+        for domain in range(2):
+            np.testing.assert_array_equal(expected[domain], np.concatenate([pair[domain] for pair in found]))
 
 
 def test_batches_do_not_depend_on_where_the_pipeline_starts(source):
     smoke = load_config("smoke", [("data.load_size", 40)]).data
-    whole = list(build_pipeline(build_readers(source, smoke, 0, print), "float32", 0, 9, 2))
-    rest = list(build_pipeline(build_readers(source, smoke, 0, print), "float32", 4, 9, 2))
+    whole = list(batches_of_steps(build_readers(source, smoke, 0, print), 0, 9, 2))
+    rest = list(batches_of_steps(build_readers(source, smoke, 0, print), 4, 9, 2))
     for one, other in zip(whole[4:], rest, strict=True):
         for x, y in zip(one, other, strict=True):
             np.testing.assert_array_equal(x, y)
@@ -109,7 +127,7 @@ def test_too_many_broken_files_end_the_run_with_their_limit(source):
         path.write_bytes(b"")
     readers = build_readers(source, config(max_bad_images=1), 0, lambda line: None)
     with pytest.raises(Exception, match="max_bad_images"):
-        list(build_pipeline(readers, "float32", 0, 5, 1))
+        list(batches_of_steps(readers, 0, 5))
     assert isinstance(readers[1].failure, CycleganError)
     assert "`data.max_bad_images` = 1" in str(readers[1].failure)
 
@@ -120,7 +138,7 @@ def test_a_domain_whose_images_are_all_broken_ends_the_run(source):
         path.write_bytes(path.read_bytes()[:40])
     readers = build_readers(source, config(max_bad_images=10), 0, lambda line: None)
     with pytest.raises(tf.errors.OpError):
-        list(build_pipeline(readers, "float32", 0, 5, 1))
+        list(batches_of_steps(readers, 0, 5))
     assert str(readers[1].failure).startswith("All training images of domain B are broken. The last one is ")
 
 
@@ -138,7 +156,7 @@ def photos(tmp_path):
 
 def batches_of(source, first, last, cache_dir, **data):
     readers = build_readers(source, config(resize="stretch", load_size=16, **data), 0, pytest.fail, cache_dir)
-    return [[np.asarray(x) for x in pair] for pair in build_pipeline(readers, "float32", first, last, 1)]
+    return [[np.asarray(x) for x in pair] for pair in batches_of_steps(readers, first, last)]
 
 
 def test_large_images_are_decoded_in_the_first_epoch_only(photos, tmp_path):

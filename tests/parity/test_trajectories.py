@@ -75,7 +75,7 @@ def prepare(case, strategy, precision, jit_compile):
     settings = json.loads((case / "settings.json").read_text())
     weights = {name: load(case / f"0_net_{name}.weights.npz") for name in ("G_A", "G_B", "D_A", "D_B")}
     config = config_of(settings, weights, precision, strategy.num_replicas_in_sync)
-    state = build_state(config, strategy, run_length(config.training, 100))
+    state = build_state(config, strategy, run_length(config.training, 100, 1))
     networks = {
         "G_A": (state.generator_ab, config.generator),
         "G_B": (state.generator_ba, config.generator),

@@ -11,7 +11,7 @@ from cyclegan.training.state import build_state
 @functools.cache
 def estimate(*overrides):
     config = load_config("smoke", overrides)
-    state = build_state(config, tf.distribute.OneDeviceStrategy("/cpu:0"), run_length(config.training, 1))
+    state = build_state(config, tf.distribute.OneDeviceStrategy("/cpu:0"), run_length(config.training, 1, 1))
     return estimate_peak_bytes(state, config, 1)
 
 

@@ -23,7 +23,7 @@ STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
 
 @pytest.fixture(scope="module")
 def state():
-    return build_state(CONFIG, STRATEGY, run_length(CONFIG.training, 10))
+    return build_state(CONFIG, STRATEGY, run_length(CONFIG.training, 10, 1))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError
 from cyclegan.training.hooks import Hook
+from cyclegan.training.length import Session
 from cyclegan.training.loop import iterate
 from cyclegan.training.pacing import Pacing
 
@@ -37,7 +38,7 @@ def train(hooks, *, first=0, last=6, stop=lambda: False, losses=np.zeros):
         values = losses(num_steps)
         return {"loss": values}, bool(np.isfinite(values).all())
 
-    return iterate(make_steps, first, last, Pacing(CONFIG.training, last), hooks, stop)
+    return iterate(make_steps, Session(first, first, last, 1), Pacing(CONFIG.training, last), hooks, stop)
 
 
 def test_hooks_are_told_of_calls_checkpoints_and_the_end():
@@ -95,7 +96,8 @@ def test_a_run_is_saved_where_its_input_fails():
 
 def test_a_step_whose_metrics_are_finite_but_its_weights_are_not_is_an_error():
     with pytest.raises(CycleganError, match="a new weight is not finite in step 2"):
-        iterate(lambda num_steps: ({"loss": np.zeros(2)}, False), 0, 6, Pacing(CONFIG.training, 6), [], lambda: False)
+        make = lambda num_steps: ({"loss": np.zeros(2)}, False)  # noqa: E731
+        iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG.training, 6), [], lambda: False)
 
 
 def test_hooks_are_closed_when_one_of_them_fails():

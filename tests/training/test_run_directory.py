@@ -1,9 +1,12 @@
+import contextlib
 import pathlib
 
 import pytest
 
 from cyclegan.config.files import load_config
+from cyclegan.config.sections import TrainingConfig
 from cyclegan.errors import UsageError
+from cyclegan.training.length import plan_session, run_length
 from cyclegan.training.record import Choice, RunRecord, write_run
 from cyclegan.training.run_directory import (
     LOCK_FILE,
@@ -11,7 +14,7 @@ from cyclegan.training.run_directory import (
     Request,
     next_run_directory,
     plan_run,
-    refuse_other_replicas,
+    refuse_shorter,
     refuse_unwritable,
 )
 
@@ -156,19 +159,13 @@ def test_a_directory_that_cannot_be_written_is_refused_before_it_is_tried(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_run_continues_with_the_same_number_of_replicas_only(run):
-    refuse_other_replicas(run, RECORD, 1)
-    with pytest.raises(UsageError) as error:
-        refuse_other_replicas(run, RECORD, 2)
-    assert f"The number of replicas of {run} must stay 1. Received: 2. Continue with the same devices" in str(
-        error.value
-    )
-
-
-def test_a_run_on_automatic_devices_is_told_how_many_it_needs(run):
-    record = RECORD.model_copy(update={"devices": "auto", "num_replicas": 2})
-    with pytest.raises(UsageError, match=r"Continue with as many devices \(--devices gpu:0,1, or cpu:2\), or start"):
-        refuse_other_replicas(run, record, 1)
+@pytest.mark.parametrize(("samples", "is_refused"), [(10, False), (11, False), (12, True)])
+def test_a_run_that_went_past_its_end_for_want_of_whole_steps_is_not_refused(tmp_path, samples, is_refused):
+    """Ten samples, of which a session on two replicas takes two in each step."""
+    length = run_length(TrainingConfig(steps=10), 5, 1)
+    session = plan_session(length, 9, samples, 2)
+    with pytest.raises(UsageError, match="cannot be made shorter") if is_refused else contextlib.nullcontext():
+        refuse_shorter(tmp_path, session, length)
 
 
 def test_a_new_run_takes_the_preset_of_its_data_set_if_there_is_one(tmp_path):

@@ -25,7 +25,7 @@ EXPECTED = {
 
 def rate(step, *, name="linear", steps_per_epoch=10, step_epochs=50, **training):
     config = OptimizerConfig(schedule=name, step_epochs=step_epochs)
-    length = run_length(TrainingConfig(**training), steps_per_epoch)
+    length = run_length(TrainingConfig(**training), steps_per_epoch, 1)
     return float(learning_rate(config, length, tf.constant(step)))
 
 
@@ -72,5 +72,5 @@ def test_decaying_epochs_of_a_run_of_steps_are_whole_epochs_of_steps():
     ],
 )
 def test_the_rate_is_described_as_it_is(name, expected):
-    length = run_length(TrainingConfig(), 10)
+    length = run_length(TrainingConfig(), 10, 1)
     assert describe_rate(OptimizerConfig(schedule=name, step_epochs=50), length) == expected

@@ -29,7 +29,7 @@ def small_config(**overrides):
 
 
 def new_state(config):
-    return build_state(config, STRATEGY, run_length(config.training, 10))
+    return build_state(config, STRATEGY, run_length(config.training, 10, 1))
 
 
 def whole_step(state: State, config: Config):
@@ -313,7 +313,7 @@ def test_batch_norm_never_mixes_domains_nor_real_images_with_fakes():
 
 
 def metrics_of_steps(number, **options):
-    """The metrics of the first steps, nothing updated but the counter."""
+    """The metrics of the first steps of one sample each, nothing updated but the counters."""
     config = small_config(**options)
     state = new_state(config)
     real_a, real_b = images(), images()
@@ -321,6 +321,7 @@ def metrics_of_steps(number, **options):
     found = []
     for step in range(number):
         state.step.assign(step)
+        state.samples.assign(step)
         found.append({name: float(value) for name, value in compute().items()})
     return found
 
@@ -473,7 +474,7 @@ def test_a_checkpoint_names_every_variable_that_a_step_changes():
     weights = [weight for network in (*state.networks, *state.averages) for weight in network.weights]
     moments = [moment for own in state.generator_moments + state.discriminator_moments for moment in own]
     pools = [variable for pool in (state.pool_a, state.pool_b) for variable in (pool.images, pool.count)]
-    assert len(named) == len(weights) + len(moments) + len(pools) + 1
+    assert len(named) == len(weights) + len(moments) + len(pools) + 2  # step and samples
     changed = [name for name, value in snapshot(named).items() if np.any(value != before[name])]
     assert {"step", "pool_a/images/0", "moment_1/generator_ab/first_conv/kernel"} <= set(changed)
     assert {name.partition("/")[0] for name in named} == {name.partition("/")[0] for name in changed}

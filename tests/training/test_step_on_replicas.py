@@ -42,7 +42,7 @@ def main() -> None:
 
     config = load_config("smoke", [("discriminator.spectral_norm", True)])
     strategy = choose_devices("cpu:2")[0]
-    state = build_state(config, strategy, run_length(config.training, 10))
+    state = build_state(config, strategy, run_length(config.training, 10, 1))
     healthy = build_gradients(state, config, strategy, jit_compile=False)
     size = config.data.crop_size
     images = tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3)), tf.float32)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from cyclegan.data.sources import Source
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.training.hooks import Call, Hook, mean_metrics
-from cyclegan.training.length import Length
+from cyclegan.training.length import Session
 from cyclegan.training.pacing import is_sample_due
 from cyclegan.training.reporting.progress import Progress, Status
 from cyclegan.training.reporting.samples import Samples
@@ -27,9 +27,7 @@ class Monitor(Hook):
         source: the images from which the samples are taken.
         plan: the run directory and the intervals.
         progress: the progress bar and the log.
-        first_step: the number of steps that were complete before this session.
-        length: the length of the run.
-        global_batch: the number of images of each domain in a step.
+        session: the steps that are left.
     """
 
     def __init__(
@@ -38,22 +36,20 @@ class Monitor(Hook):
         source: Source,
         plan: Plan,
         progress: Progress,
-        first_step: int,
-        length: Length,
-        global_batch: int,
+        session: Session,
     ):
         self._state, self._plan, self._progress = state, plan, progress
-        self._length, self._global_batch = length, global_batch
+        self._session = session
         self._samples = Samples(source, plan.config, state)
-        self._summaries = Summaries(plan.folder, first_step, progress.line)
-        if first_step == 0:
+        self._summaries = Summaries(plan.folder, session.first_step, progress.line)
+        if session.first_step == 0:
             self._summaries.configuration(plan.config)
         self._window: list[Call] = []  # the calls since the last line of losses
-        progress.start(first_step, length.num_steps)
+        progress.start(session.first_step, session.last_step)
 
     def after_call(self, call: Call) -> None:
         """Moves the progress bar, and writes the losses and samples that are due."""
-        training, last_step = self._plan.config.training, self._length.num_steps
+        training, last_step = self._plan.config.training, self._session.last_step
         self._window.append(call)
         status = self._status(call)
         self._progress.advance(status)
@@ -76,14 +72,15 @@ class Monitor(Hook):
         step_seconds = float(np.median([one.seconds / one.num_steps for one in timed]))
         return Status(
             step=call.step,
-            last_step=self._length.num_steps,
-            epoch=(call.step - 1) // self._length.steps_per_epoch + 1,
+            last_step=self._session.last_step,
+            epoch=(self._session.samples(call.step) - 1) // self._state.length.samples_per_epoch + 1,
             metrics=mean_metrics(self._window),
             step_seconds=step_seconds,
-            images_per_second=self._global_batch / step_seconds,
+            images_per_second=self._session.global_batch / step_seconds,
         )
 
     def _write_scalars(self, status: Status) -> None:
+        samples = self._session.samples(status.step - 1)
         # Penalties that are off would only be flat lines.
         shown = {tag: mean for tag, mean in status.metrics.items() if mean or not tag.startswith("penalty/")}
         self._summaries.scalars(
@@ -92,7 +89,7 @@ class Monitor(Hook):
             | {
                 # of the last update, as everything else in this point
                 "learning_rate": float(
-                    learning_rate(self._plan.config.optimizer, self._length, tf.constant(status.step - 1))
+                    learning_rate(self._plan.config.optimizer, self._state.length, tf.constant(samples))
                 ),
                 "speed/images_per_second": status.images_per_second,
                 "speed/step_seconds": status.step_seconds,

@@ -13,14 +13,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cyclegan.config.files import load_config
 from cyclegan.data.sources import Source
 from cyclegan.training.hooks import Call
-from cyclegan.training.length import Length
+from cyclegan.training.length import Length, Session
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
 from cyclegan.training.state import build_state
 
 CONFIG = load_config("smoke", [("training.log_every_steps", 2), ("training.sample_every_steps", 4)])
-LENGTH = Length(steps_per_epoch=2, num_steps=4, num_epochs=2, decay_steps=2, decay_unit=2)
+LENGTH = Length(steps_per_epoch=2, num_steps=4, num_epochs=2, decay_steps=2, decay_unit=2, global_batch=1)
 
 
 @pytest.fixture
@@ -36,7 +36,8 @@ def watched(tmp_path):
     progress = Progress(rich.console.Console(file=output), tmp_path / "log.txt")
 
     def build(folder: pathlib.Path, first_step: int = 0) -> Monitor:
-        return Monitor(state, source, Plan(folder, CONFIG, None, {}), progress, first_step, LENGTH, 1)
+        session = Session(first_step, first_step, LENGTH.num_steps, 1)
+        return Monitor(state, source, Plan(folder, CONFIG, None, {}), progress, session)
 
     return build, output
 
