@@ -101,7 +101,7 @@ def run_training(
 
     with StopSignals(progress) as stop:
         _restore(variables, folder, progress)
-        session = plan_session(length, int(state.step), int(state.samples), state.global_batch)
+        session = plan_session(length, int(state.step.numpy()), int(state.samples.numpy()), state.global_batch)
         refuse_shorter(folder, session, length)
         write_run(folder, config, record, inventory)
         progress.log_file = folder / "log.txt"
