@@ -1,7 +1,7 @@
 """`cyclegan train`: train a model, or continue a run."""
 
-import pathlib
 import sys
+from typing import Any
 
 import click
 
@@ -22,6 +22,9 @@ from cyclegan.errors import UsageError
 @click.option("--epochs", type=click.IntRange(1), help="Length of the run in epochs.")
 @click.option("--steps", type=click.IntRange(1), help="Length of the run in steps.")
 @devices_option
+@click.option("--workers", metavar="HOST:PORT,...|slurm", help="All processes that train together. [$TF_CONFIG or one]")
+@click.option("--worker-index", metavar="N", type=int, help="Which of them this process is, counted from 0.")
+@click.option("--start-seconds", type=click.FloatRange(0, min_open=True), help="Wait so long for all workers. [300]")
 @click.option("--precision", help="float32, float64 or mixed_bfloat16. [float32]")
 @click.option("--seed", type=click.IntRange(0), help="Seed of the weights, order, crops, flips and pools.")
 @click.option("--profile", is_flag=True, help="Write a trace of a few steps for TensorBoard.")
@@ -32,16 +35,11 @@ def command(
     domain_b: str | None,
     config: str | None,
     settings: tuple[str, ...],
-    init_from: str | None,
-    run_dir: str | None,
-    data_dir: pathlib.Path | None,
     epochs: int | None,
     steps: int | None,
-    devices: str | None,
     precision: str | None,
     seed: int | None,
-    profile: bool,
-    dry_run: bool,
+    **others: Any,
 ) -> None:
     """Train a model, or continue a run (--run-dir of an existing one).
 
@@ -66,20 +64,11 @@ def command(
 
     cache = enable_xla_cache(say=lambda line: click.echo(line, err=True))
     try:
-        result = train(
-            config,
-            overrides,
-            run_dir=run_dir,
-            data_dir=data_dir,
-            devices=devices,
-            init_from=init_from,
-            dry_run=dry_run,
-            profile=profile,
-        )
+        result = train(config, overrides, **others)
     finally:
         if cache:
             seal_xla_cache(cache)
-    if dry_run:
+    if others["dry_run"]:
         return
     if not result.complete:
         click.echo(f"Stopped at step {result.step}. Continue with: cyclegan train --run-dir {result.folder}")

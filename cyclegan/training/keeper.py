@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cyclegan.bundle import Direction, bundle_info, load_bundle, write_bundle
 from cyclegan.errors import CycleganError, first_line
+from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.checkpoints import list_checkpoints, save_checkpoint
 from cyclegan.training.hooks import Call, Hook, mean_metrics
 from cyclegan.training.reporting.progress import Progress
@@ -35,10 +36,19 @@ class Keeper(Hook):
         plan: the run directory and the configuration.
         progress: told if something cannot be saved.
         fingerprint: the fingerprint of the training images, for the bundle.
+        cluster: the processes that train together. All of them copy their values, and the chief writes.
     """
 
-    def __init__(self, variables: Mapping[str, tf.Variable], plan: Plan, progress: Progress, fingerprint: str):
+    def __init__(
+        self,
+        variables: Mapping[str, tf.Variable],
+        plan: Plan,
+        progress: Progress,
+        fingerprint: str,
+        cluster: Cluster,
+    ):
         self._variables, self._plan, self._progress, self._fingerprint = variables, plan, progress, fingerprint
+        self._cluster = cluster
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "keeper")
         self._writing: concurrent.futures.Future[None] | None = None
         self._waiting: Snapshot | None = None
@@ -108,10 +118,12 @@ class Keeper(Hook):
         return f"{left} Remove the cause, then continue with: cyclegan train --run-dir {self._plan.folder}"
 
     def _snapshot(self, calls: list[Call]) -> Snapshot:
-        arrays = snapshot(self._variables)
+        arrays = snapshot(self._variables, self._cluster)
         return Snapshot(int(arrays["step"]), arrays, mean_metrics(calls))
 
     def _save(self, taken: Snapshot) -> None:
+        if not self._cluster.is_chief:
+            return
         folder, config = self._plan.folder, self._plan.config
         save_checkpoint(taken.arrays, folder / "checkpoints", taken.step, config.training.keep_checkpoints)
         _write_bundle(self._plan, taken, self._fingerprint)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cyclegan.errors import CycleganError
+from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.hooks import Call, Hook
 from cyclegan.training.length import Session
 from cyclegan.training.pacing import MakeSteps, Pacing
@@ -17,6 +18,7 @@ def iterate(
     pacing: Pacing,
     hooks: Sequence[Hook],
     should_stop: Callable[[], bool],
+    cluster: Cluster,
 ) -> int:
     """Trains until the last step of a session, or until it is asked to stop.
 
@@ -26,7 +28,8 @@ def iterate(
         pacing: decides how many steps a call makes.
         hooks: called in this order. At a checkpoint and at the end, all of them save before any of them shows
             something, so that nothing that is shown can cost what was trained. All are closed, whatever fails.
-        should_stop: asked between two calls.
+        should_stop: asked between two calls. All processes stop if one of them should.
+        cluster: the processes that train together. The chief decides about the calls of all.
 
     Returns:
         The number of completed steps.
@@ -34,15 +37,24 @@ def iterate(
     Raises:
         CycleganError: if a step is not finite, or if the input or a hook cannot go on.
     """
+
+    def agree(step: int) -> tuple[bool, bool, int]:
+        """Whether to stop and whether to save, after `step` completed steps, and the length of the next call."""
+        own = [pacing.is_checkpoint(step), pacing.next_length(step)] if cluster.is_chief else [False, 0]
+        num_stopping, is_checkpoint, length = cluster.sum([should_stop(), *own])
+        return bool(num_stopping), bool(is_checkpoint), length
+
     call = Call(session.first_step, {}, 0.0, False)
     with contextlib.ExitStack() as closing:
         for hook in reversed(hooks):
             closing.callback(hook.close)
-        stopping = should_stop()
+        stopping, _, length = agree(call.step)
         while call.step < session.last_step and not stopping:
             try:
-                call, is_finite = pacing.timed(make_steps, call.step, pacing.next_length(call.step))
+                call, is_finite = pacing.timed(make_steps, call.step, length)
             except CycleganError as error:  # as for too many bad images: what was trained before is good
+                if cluster.num_processes > 1:
+                    raise  # the image pools of a process that is lost are missing
                 try:
                     for hook in hooks if call.num_steps else ():
                         hook.at_end(call)
@@ -53,11 +65,11 @@ def iterate(
                 for hook in hooks:
                     hook.at_divergence()
                 raise _diverged(call)
-            stopping = should_stop()
+            stopping, is_checkpoint, length = agree(call.step)
             if stopping or call.step >= session.last_step:
                 for hook in hooks:
                     hook.at_end(call)
-            elif pacing.is_checkpoint(call.step):
+            elif is_checkpoint:
                 for hook in hooks:
                     hook.at_checkpoint(call)
             for hook in hooks:

@@ -69,7 +69,7 @@ class Pacing:
         if training.checkpoint_every_steps:
             periods.append(training.checkpoint_every_steps)
         due = min(period - done % period for period in periods)
-        return min(length, due, self._last_step - done)
+        return max(0, min(length, due, self._last_step - done))
 
     def is_checkpoint(self, step: int) -> bool:
         """Whether a checkpoint is due at `step`. The end of the run is not one. By time, it is due once."""

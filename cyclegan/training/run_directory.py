@@ -4,6 +4,7 @@ config.yaml  run.json  images.gz                     what `cyclegan.training.rec
 checkpoints/  bundle/last/  samples/  log.txt  and TensorBoard events
 """
 
+import contextlib
 import dataclasses
 import difflib
 import os
@@ -124,10 +125,20 @@ def refuse_shorter(folder: pathlib.Path, session: Session, length: Length) -> No
         )
 
 
+def log_file(folder: pathlib.Path, rank: int) -> pathlib.Path:
+    """Where a process logs. The run directory is the chief's, and each of the others has a file of its own in it."""
+    if rank == 0:
+        return folder / "log.txt"
+    with contextlib.suppress(OSError):  # where it cannot be written, the lines are printed only
+        folder.mkdir(parents=True, exist_ok=True)  # on a machine that does not share it with the chief
+    return folder / f"log-worker-{rank}.txt"
+
+
 def is_empty(folder: pathlib.Path) -> bool:
     """Whether a run directory holds nothing, except files of a first start that was killed before it wrote run.json."""
     try:
         names = {path.name for path in folder.iterdir() if not path.match(".*.tmp")}
+        names -= {name for name in names if name.startswith("log-worker-")}
         # A run from a bundle is saved at step 0 before anything else.
         if all(path.match(".*.tmp") or path.name == START for path in (folder / CHECKPOINTS).glob("*")):
             names.discard(CHECKPOINTS)

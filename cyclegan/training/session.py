@@ -1,24 +1,27 @@
 """From a request to a training: the configuration, the devices, the images, then the run."""
 
+import contextlib
+import json
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import rich.console
 
-from cyclegan.data.inventory import Inventory, recall_images, take_inventory
+from cyclegan.config.config import Config
+from cyclegan.data.inventory import Inventory, decode_inventory, encode_inventory, recall_images, take_inventory
 from cyclegan.data.sources import CACHE, Source, default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.allocator import keep_freed_memory
 from cyclegan.runtime.startup import import_tensorflow
+from cyclegan.runtime.workers import find_workers
 from cyclegan.training.claim import claim_run
-from cyclegan.training.record import read_inventory
+from cyclegan.training.record import RunRecord, read_inventory
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import PLACES_OF_DATA, Plan, Request, plan_run, refuse_unwritable
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
+    from cyclegan.runtime.cluster import Cluster
     from cyclegan.training.run import TrainingResult
 
 DEFAULT_RUNS_DIR = pathlib.Path("runs")
@@ -32,6 +35,9 @@ def train(
     runs_dir: str | pathlib.Path = DEFAULT_RUNS_DIR,
     data_dir: str | pathlib.Path | None = None,
     devices: str | None = None,
+    workers: str | None = None,
+    worker_index: int | None = None,
+    start_seconds: float | None = None,
     init_from: str | pathlib.Path | None = None,
     dry_run: bool = False,
     profile: bool = False,
@@ -48,6 +54,10 @@ def train(
         data_dir: the folder in which data sets are prepared. None: `default_data_dir()`.
         devices: the request for `choose_devices`. None: "auto" for a new run, and the first request for a continued
             run.
+        workers: the processes that train together, as `find_workers` takes them. All are started with the same request.
+            None: those in `TF_CONFIG`, or this process alone.
+        worker_index: the number of this process among them, counted from 0.
+        start_seconds: how long to wait for all processes. None: five minutes.
         init_from: the run or bundle whose generators a new run starts from.
         dry_run: whether to describe the training only.
         profile: whether to write a trace of a few steps for TensorBoard.
@@ -62,42 +72,94 @@ def train(
     """
     progress = Progress(console or rich.console.Console())
     request = Request(pathlib.Path(run_dir) if run_dir else None, pathlib.Path(runs_dir), config, tuple(overrides))
-    plan = plan_run(request)
-    if init_from and plan.record:
-        raise UsageError(
-            f"`--init-from` is for new runs. Received: --init-from {init_from} with {plan.folder}, which was started"
-            " before."
-        )
-    if not dry_run:
-        refuse_unwritable(plan.folder)
+    processes = find_workers(workers, worker_index)
+    plan, refusal = None, None
+    try:  # what a request gets wrong is said before the seconds that TensorFlow takes to start
+        plan = _plan(request, init_from, dry_run) if processes is None or processes.rank == 0 else None
+    except CycleganError as error:
+        if processes is None:
+            raise
+        refusal = error  # the other workers are told when all are there
 
-    # What a request gets wrong is said above, before the seconds that TensorFlow takes to start.
     keep_freed_memory()
     import_tensorflow()
+    from cyclegan.runtime.cluster import START_SECONDS, start_cluster
+
+    devices = devices or (plan.record.devices if plan and plan.record else "auto")
+    cluster = start_cluster(devices, processes, progress.line, start_seconds or START_SECONDS)
+    with cluster.together():
+        if refusal:
+            raise refusal
+    plan, _ = _share(plan, (), cluster)
+    _configure(plan.config.training.deterministic)
+    data_folder = pathlib.Path(data_dir) if data_dir else default_data_dir()
+    if dry_run:
+        return _describe(plan, data_folder, init_from, cluster, progress)
+    return _train_run(request, plan, data_folder, init_from, cluster, devices, progress, profile=profile)
+
+
+def _describe(
+    plan: Plan,
+    data_folder: pathlib.Path,
+    init_from: str | pathlib.Path | None,
+    cluster: "Cluster",
+    progress: Progress,
+) -> "TrainingResult":
+    """Describes a training that does not take place."""
     from cyclegan.training.dry_run import describe_run
-    from cyclegan.training.run import TrainingResult, run_training
+    from cyclegan.training.run import TrainingResult
     from cyclegan.training.warm_start import load_start
 
-    devices = devices or (plan.record.devices if plan.record else "auto")
-    strategy = _start_devices(devices, plan.config.training.deterministic, progress)
-    data_folder = pathlib.Path(data_dir) if data_dir else default_data_dir()
-    cache_dir = data_folder / CACHE
-    source, inventory = _find_images(plan, data_folder, progress)
-    progress.line(
-        f"Images of {source.name}: {len(source.train_a)} A and {len(source.train_b)} B to train,"
-        f" {len(source.test_a)} A and {len(source.test_b)} B to test."
-    )
-    if not source.test_a or not source.test_b:
-        progress.line("No test images of both domains: samples come from the training images where they are missing.")
-    start = load_start(plan.config, init_from) if init_from else None
-    if dry_run:
-        for line in describe_run(plan.config, source, strategy):
-            progress.line(line)
-        return TrainingResult(plan.folder, 0, False)
-    with claim_run(request, plan, progress.line) as plan:
+    with cluster.together():
+        if cluster.is_chief:
+            source, _ = _find_images(plan, data_folder, progress)
+            if init_from:
+                load_start(plan.config, init_from)
+            for line in describe_run(plan.config, source, cluster.strategy):
+                progress.line(line)
+    return TrainingResult(plan.folder, 0, False)
+
+
+def _train_run(
+    request: Request,
+    plan: Plan,
+    data_folder: pathlib.Path,
+    init_from: str | pathlib.Path | None,
+    cluster: "Cluster",
+    devices: str,
+    progress: Progress,
+    *,
+    profile: bool,
+) -> "TrainingResult":
+    """Finds the images, claims the run directory, and trains."""
+    from cyclegan.training.run import run_training
+    from cyclegan.training.warm_start import load_start
+
+    source, inventory = None, Inventory()
+    with cluster.together():
+        start = load_start(plan.config, init_from) if init_from else None
+        if cluster.is_chief:
+            source, inventory = _find_images(plan, data_folder, progress)
+    with contextlib.ExitStack() as claim:
+        with cluster.together():
+            if cluster.is_chief:
+                plan = claim.enter_context(claim_run(request, plan, progress.line))
+        plan, inventory = _share(plan, inventory, cluster)
+        with cluster.together():
+            if source is None:  # the chief has said which images they are
+                listed = resolve_source(plan.config.data, data_folder, progress.line)
+                source = recall_images(listed, inventory, plan.config.data)
         try:
             result = run_training(
-                plan, source, inventory, strategy, devices, progress, cache_dir, init_from=start, profile=profile
+                plan,
+                source,
+                inventory,
+                cluster,
+                devices,
+                progress,
+                data_folder / CACHE,
+                init_from=start,
+                profile=profile,
             )
         except CycleganError as error:
             progress.log(f"Error: {error}")
@@ -106,19 +168,48 @@ def train(
     return result
 
 
-def _start_devices(devices: str, deterministic: bool, progress: Progress) -> "tf.distribute.Strategy":
-    """The strategy for `--devices`, and the settings of TensorFlow that must be made before it is used."""
+def _plan(request: Request, init_from: str | pathlib.Path | None, dry_run: bool) -> Plan:
+    """The plan of a request, if nothing is wrong with it as far as that can be seen without TensorFlow."""
+    plan = plan_run(request)
+    if init_from and plan.record:
+        raise UsageError(
+            f"`--init-from` is for new runs. Received: --init-from {init_from} with {plan.folder}, which was started"
+            " before."
+        )
+    if not dry_run:
+        refuse_unwritable(plan.folder)
+    return plan
+
+
+def _share(plan: Plan | None, inventory: Inventory, cluster: "Cluster") -> tuple[Plan, Inventory]:
+    """The plan of the chief and its list of images, for all processes."""
+    if plan and cluster.num_processes == 1:
+        return plan, inventory
+    content = plan and {
+        "folder": str(plan.folder),
+        "config": plan.config.model_dump(mode="json"),
+        "record": plan.record and plan.record.model_dump(mode="json"),
+        "inventory": encode_inventory(inventory).hex(),
+    }
+    received = json.loads(cluster.from_chief(json.dumps(content).encode()))
+    if plan and cluster.is_chief:
+        return plan, inventory
+    record = received["record"] and RunRecord.model_validate(received["record"])
+    config = Config.model_validate(received["config"])
+    return (
+        Plan(pathlib.Path(received["folder"]), config, record, {}),
+        decode_inventory(bytes.fromhex(received["inventory"])),
+    )
+
+
+def _configure(deterministic: bool) -> None:
+    """The settings of TensorFlow that must be made before anything is computed."""
     import tensorflow as tf
 
-    from cyclegan.runtime.devices import choose_devices
-
-    strategy, description = choose_devices(devices)
-    progress.line(f"Devices: {description}.")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     # This turns off a fusion of operations that fails on leaky ReLU and prints a page of errors at each start.
     tf.config.optimizer.set_experimental_options({"remapping": False})
-    return strategy
 
 
 def _find_images(plan: Plan, data_dir: pathlib.Path, progress: Progress) -> tuple[Source, Inventory]:
@@ -129,6 +220,19 @@ def _find_images(plan: Plan, data_dir: pathlib.Path, progress: Progress) -> tupl
     except UsageError as error:
         hint = " If the images have moved, say where they are now: --dataset, or --domain-a and --domain-b."
         raise UsageError(f"{error}{hint if plan.record else ''}") from error
+    source, inventory = _used_images(plan, listed, data_dir, progress)
+    progress.line(
+        f"Images of {source.name}: {len(source.train_a)} A and {len(source.train_b)} B to train,"
+        f" {len(source.test_a)} A and {len(source.test_b)} B to test."
+    )
+    if not source.test_a or not source.test_b:
+        progress.line("No test images of both domains: samples come from the training images where they are missing.")
+    return source, inventory
+
+
+def _used_images(plan: Plan, listed: Source, data_dir: pathlib.Path, progress: Progress) -> tuple[Source, Inventory]:
+    """The images of a run without those that are left out, and its training images as its first session found them."""
+    data = plan.config.data
     if plan.record:
         inventory = read_inventory(plan.folder, plan.record)
         try:

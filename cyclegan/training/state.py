@@ -1,6 +1,7 @@
 """Everything that a training run remembers. It is built in one place, and named for checkpoints in one place."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 
 import keras
@@ -12,6 +13,7 @@ from cyclegan.config.sections import image_dtype
 from cyclegan.networks.discriminators import build_discriminator
 from cyclegan.networks.generators import build_generator
 from cyclegan.networks.weights import named_weights
+from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.image_pool import ImagePool
 from cyclegan.training.length import Length
 from cyclegan.training.optimizers import OPTIMIZERS
@@ -85,11 +87,15 @@ class State:
         trained = [variable for average in self.averages for variable in average.trainable_variables]
         return trained + [variable for average in self.averages for variable in average.non_trainable_weights]
 
-    def named(self, strategy: tf.distribute.Strategy) -> dict[str, tf.Variable]:
+    def named(self, strategy: tf.distribute.Strategy, first_replica: int = 0) -> dict[str, tf.Variable]:
         """Every variable of a checkpoint by its name.
 
         Each replica has its own image pools, so the name of a pool ends with the number of its replica. Everything else
         has the same value on all replicas, and counts once.
+
+        Args:
+            strategy: the strategy under which the state was built.
+            first_replica: the number of the first replica of this process, whose pools are the ones that are named.
         """
         labels = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b", "average_ab", "average_ba")
         named: dict[str, tf.Variable] = {
@@ -105,7 +111,7 @@ class State:
         for domain, pool in (("a", self.pool_a), ("b", self.pool_b)):
             for kind, variable in (("images", pool.images), ("count", pool.count)):
                 for replica, local in enumerate(strategy.experimental_local_results(variable)):
-                    named[f"pool_{domain}/{kind}/{replica}"] = local
+                    named[f"pool_{domain}/{kind}/{first_replica + replica}"] = local
         return named | {"step": self.step, "samples": self.samples}
 
 
@@ -117,9 +123,42 @@ def blank(variables: Mapping[str, tf.Variable]) -> dict[str, np.ndarray]:
     }
 
 
-def snapshot(variables: Mapping[str, tf.Variable]) -> dict[str, np.ndarray]:
-    """A copy of the values of variables, which later steps do not change."""
-    return {name: variable.numpy() for name, variable in variables.items()}
+def snapshot(variables: Mapping[str, tf.Variable], cluster: Cluster | None = None) -> dict[str, np.ndarray]:
+    """A copy of the values of variables, which later steps do not change.
+
+    Args:
+        variables: the variables by their names.
+        cluster: the processes that train together, which all call this. The chief gets the pools of all replicas.
+    """
+    arrays = {name: variable.numpy() for name, variable in variables.items()}
+    if cluster is None or cluster.num_processes == 1:
+        return arrays
+    for name in [name for name in arrays if is_of_replica(name)]:
+        kind, _, replica = name.rpartition("/")
+        for rank, data in enumerate(cluster.gather(arrays[name].tobytes())):
+            number = int(replica) + (rank - cluster.rank) * cluster.num_local_replicas
+            arrays[f"{kind}/{number}"] = np.frombuffer(data, arrays[name].dtype).reshape(arrays[name].shape)
+    return arrays
+
+
+def spread(arrays: Mapping[str, np.ndarray] | None, cluster: Cluster) -> dict[str, np.ndarray] | None:
+    """The arrays of the chief, which all processes get. Those of the other processes are ignored."""
+    if cluster.num_processes == 1:
+        return None if arrays is None else dict(arrays)
+    own = arrays or {}
+    forms = [(name, array.dtype.str, array.shape) for name, array in own.items()]
+    received = json.loads(cluster.from_chief(json.dumps(None if arrays is None else forms).encode()))
+    if received is None:
+        return None
+    return {
+        name: np.frombuffer(cluster.from_chief(own[name].tobytes() if cluster.is_chief else b""), dtype).reshape(shape)
+        for name, dtype, shape in received
+    }
+
+
+def is_of_replica(name: str) -> bool:
+    """Whether a name of a checkpoint ends with the number of a replica."""
+    return name.rpartition("/")[2].isdigit()
 
 
 def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length) -> State:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from cyclegan.bundle import load_bundle
 from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError
+from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.checkpoints import list_checkpoints
 from cyclegan.training.hooks import Call
 from cyclegan.training.keeper import Keeper, renew_bundle
@@ -44,7 +45,7 @@ def keeper(state, tmp_path):
 
     def build(folder: pathlib.Path) -> Keeper:
         progress = Progress(rich.console.Console(file=output, width=500))
-        return Keeper(state.named(STRATEGY), Plan(folder, CONFIG, None, {}), progress, "fingerprint")
+        return Keeper(state.named(STRATEGY), Plan(folder, CONFIG, None, {}), progress, "fingerprint", Cluster(STRATEGY))
 
     return build, output
 

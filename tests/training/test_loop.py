@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError
+from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.hooks import Hook
 from cyclegan.training.length import Session
 from cyclegan.training.loop import iterate
 from cyclegan.training.pacing import Pacing
 
+ALONE = Cluster(tf.distribute.OneDeviceStrategy("/cpu:0"))
 CONFIG = load_config("smoke", [("training.steps_per_call", 2), ("training.checkpoint_every_steps", 4)])
 
 
@@ -38,7 +41,7 @@ def train(hooks, *, first=0, last=6, stop=lambda: False, losses=np.zeros):
         values = losses(num_steps)
         return {"loss": values}, bool(np.isfinite(values).all())
 
-    return iterate(make_steps, Session(first, first, last, 1), Pacing(CONFIG.training, last), hooks, stop)
+    return iterate(make_steps, Session(first, first, last, 1), Pacing(CONFIG.training, last), hooks, stop, ALONE)
 
 
 def test_hooks_are_told_of_calls_checkpoints_and_the_end():
@@ -97,7 +100,7 @@ def test_a_run_is_saved_where_its_input_fails():
 def test_a_step_whose_metrics_are_finite_but_its_weights_are_not_is_an_error():
     with pytest.raises(CycleganError, match="a new weight is not finite in step 2"):
         make = lambda num_steps: ({"loss": np.zeros(2)}, False)  # noqa: E731
-        iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG.training, 6), [], lambda: False)
+        iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG.training, 6), [], lambda: False, ALONE)
 
 
 def test_hooks_are_closed_when_one_of_them_fails():

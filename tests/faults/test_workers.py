@@ -1,0 +1,161 @@
+"""Several processes that train together on one machine, and what happens when one of them is ill or gone."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = ["--set", "training.log_every_steps=1", "--set", "training.checkpoint_every_steps=10"]
+START = ["--config", "smoke", "--dataset", "stripes", "--set", "training.deterministic=true", *SETTINGS]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    data = str(tmp_path_factory.mktemp("data"))
+    return os.environ | {"CYCLEGAN_DATA_DIR": data, "CYCLEGAN_XLA_CACHE": "off", "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture
+def train(tmp_path, environment):
+    """Runs one process, and returns its exit code and its output."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        command = [sys.executable, "-m", "cyclegan", "train", *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path, environment):
+    """Starts workers, and kills those that are left in the end."""
+    started = []
+
+    def run(*arguments: object, ranks: tuple[int, ...] = (0, 1)) -> list[subprocess.Popen[str]]:
+        addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+        for rank in ranks:
+            command = [sys.executable, "-m", "cyclegan", "train", *map(str, arguments)]
+            command += ["--workers", addresses, "--worker-index", str(rank)]
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(
+                command, cwd=tmp_path, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
+            )
+            started.append(process)
+        return started[-len(ranks) :]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def free_ports(count: int) -> list[int]:
+    with_ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in with_ports]
+    for one in with_ports:
+        one.close()
+    return ports
+
+
+def finish(workers, seconds=200):
+    """The exit codes and the outputs of workers that end by themselves."""
+    outputs = [worker.communicate(timeout=seconds)[0] for worker in workers]
+    return [worker.returncode for worker in workers], outputs
+
+
+def wait_for(worker, text):
+    """Reads the output of a worker up to a line with this text."""
+    read = []
+    for line in worker.stdout:
+        read.append(line)
+        if text in line:
+            return
+    raise AssertionError("".join(read))
+
+
+def newest(run: pathlib.Path) -> dict[str, np.ndarray]:
+    with np.load(max((run / "checkpoints").glob("step-*.npz"))) as arrays:
+        return dict(arrays)
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+def test_two_processes_end_in_the_bits_of_two_replicas_in_one(train, start, tmp_path):
+    assert train(*START, "--steps", 12, "--run-dir", "one", "--devices", "cpu:2")[0] == 0
+    codes, outputs = finish(start(*START, "--steps", 12, "--run-dir", "two"))
+    assert codes == [0, 0], outputs
+    assert "2 replicas on 2 workers" in outputs[1]
+    assert_equal(newest(tmp_path / "two"), newest(tmp_path / "one"))
+
+
+def test_a_run_continues_on_two_processes_and_on_one(train, start, tmp_path):
+    assert train(*START, "--steps", 4, "--run-dir", "run")[0] == 0
+    codes, outputs = finish(start("--run-dir", "run", "--steps", 10))
+    assert codes == [0, 0], outputs
+    assert "The number of replicas was 1 and is 2 now." in outputs[0]
+    code, output = train("--run-dir", "run", "--steps", 12)
+    assert code == 0 and "Surplus image pools are dropped." in output
+    arrays = newest(tmp_path / "run")
+    assert (int(arrays["samples"]), int(arrays["step"])) == (12, 4 + 3 + 2)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_sigterm_to_one_worker_stops_all_at_the_same_step(start, tmp_path, rank):
+    workers = start(*START, "--steps", 100_000, "--run-dir", "run")
+    wait_for(workers[0], "step 5/")
+    workers[rank].send_signal(signal.SIGTERM)
+    codes, outputs = finish(workers)
+    assert codes == [130, 130], outputs
+    step = int(newest(tmp_path / "run")["step"])
+    for output in outputs:
+        assert f"Stopped at step {step}. Continue with: cyclegan train --run-dir run" in output
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_that_is_killed_ends_the_others_and_costs_no_bit(start, tmp_path, rank):
+    codes, outputs = finish(start(*START, "--steps", 40, "--run-dir", "calm"))
+    assert codes == [0, 0], outputs
+    workers = start(*START, "--steps", 40, "--run-dir", "run")
+    wait_for(workers[0], "step 25/")
+    workers[rank].kill()
+    codes, outputs = finish(workers, 60)
+    assert codes[1 - rank] == 1
+    last = outputs[1 - rank].splitlines()[-1]
+    assert last.startswith("Error: ") and "has ended or does not answer. Start all workers again" in last
+    codes, outputs = finish(start("--run-dir", "run"))
+    assert codes == [0, 0], outputs
+    assert_equal(newest(tmp_path / "run"), newest(tmp_path / "calm"))
+
+
+def test_a_worker_that_stands_still_ends_the_others(start):
+    workers = start(*START, "--steps", 100_000, "--run-dir", "run")
+    wait_for(workers[0], "step 5/")
+    workers[1].send_signal(signal.SIGSTOP)
+    codes, outputs = finish(workers[:1], 60)
+    assert codes == [1] and "has ended or does not answer" in outputs[0]
+
+
+def test_a_worker_that_is_missing_is_named(start):
+    codes, outputs = finish(start(*START, "--run-dir", "run", "--start-seconds", 15, ranks=(0,)))
+    assert codes == [1]
+    assert "Not all workers were there after 15 s. Cannot be reached: worker 1 (127.0.0.1:" in outputs[0]
+
+
+def test_what_the_chief_refuses_is_told_by_all(start, tmp_path):
+    (tmp_path / "run").write_text("a file")
+    codes, outputs = finish(start(*START, "--run-dir", "run"))
+    assert codes == [2, 1]
+    assert "Error: `--run-dir` must be a directory." in outputs[0]
+    assert "has failed: `--run-dir` must be a directory." in outputs[1]
