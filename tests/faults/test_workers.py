@@ -159,3 +159,19 @@ def test_what_the_chief_refuses_is_told_by_all(start, tmp_path):
     assert codes == [2, 1]
     assert "Error: `--run-dir` must be a directory." in outputs[0]
     assert "has failed: `--run-dir` must be a directory." in outputs[1]
+
+
+def test_the_script_starts_workers_on_one_machine(tmp_path, environment):
+    script = pathlib.Path(__file__).parents[2] / "scripts" / "train_workers.sh"
+    port = free_ports(1)[0]
+    command = ["sh", str(script), "2", *START, "--steps", "4", "--run-dir", "run"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment | {"PYTHON": sys.executable, "PORT": str(port)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0 and "Done: run, step 4." in done.stdout, done.stdout + done.stderr
+    assert "Done: run, step 4." in (tmp_path / "worker-1.log").read_text()

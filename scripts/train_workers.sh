@@ -1,0 +1,36 @@
+#!/bin/sh
+# Trains with several processes on this machine, to try distributed training without a second machine.
+#
+#     scripts/train_workers.sh NUMBER [options of cyclegan train]
+#     scripts/train_workers.sh 2 --config smoke --dataset stripes --run-dir runs/two
+#
+# The output of worker 0 is shown, and that of the others is in worker-N.log. Ctrl-C stops all of them.
+set -eu
+
+if [ $# -lt 1 ]; then
+    sed -n '2,7s/^# *//p' "$0" >&2
+    exit 2
+fi
+number=$1
+shift
+python=${PYTHON:-$(dirname "$0")/../.venv/bin/python}
+command -v "$python" >/dev/null || python=python3
+
+port=${PORT:-2222}
+workers=127.0.0.1:$port
+for rank in $(seq 1 $((number - 1))); do
+    workers=$workers,127.0.0.1:$((port + rank))
+done
+others=
+for rank in $(seq 1 $((number - 1))); do
+    "$python" -m cyclegan train "$@" --workers "$workers" --worker-index "$rank" >"worker-$rank.log" 2>&1 &
+    others="$others $!"
+done
+# The shell gets the signal too, and must not end before the workers.
+trap 'kill -TERM $others 2>/dev/null || true' INT TERM HUP
+status=0
+"$python" -m cyclegan train "$@" --workers "$workers" --worker-index 0 || status=$?
+for process in $others; do
+    wait "$process" || [ "$status" -ne 0 ] || status=$?
+done
+exit "$status"
