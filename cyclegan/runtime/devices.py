@@ -6,12 +6,16 @@ way.
 """
 
 import contextlib
+import os
 import re
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from cyclegan.errors import UsageError
+
+LOGICAL_CPUS = 8
+"""A CPU can be divided into so many parts, or into as many as it has cores. A thousand would take all memory."""
 
 
 class Devices(NamedTuple):
@@ -95,6 +99,12 @@ def visible_gpus(request: str, num_gpus: int) -> list[int]:
             f"`--devices` must be one of auto, cpu, cpu:N, gpu, gpu:0,1. Received: {request}. Example: --devices cpu:2"
         )
     if request.startswith("cpu"):
+        most = max(LOGICAL_CPUS, os.cpu_count() or 1)
+        if match[1] and int(match[1]) > most:
+            raise UsageError(
+                f"`--devices cpu:N` must divide the CPU into at most {most} parts, of which each holds all networks."
+                f" Received: {request}."
+            )
         return []
     if request.startswith("gpu") and not num_gpus:
         raise UsageError(

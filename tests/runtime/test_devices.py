@@ -16,6 +16,11 @@ def test_other_requests_are_refused_with_what_is_allowed(request_):
         choose_devices(request_)
 
 
+def test_a_cpu_is_not_divided_into_more_parts_than_the_memory_holds():
+    with pytest.raises(UsageError, match=r"at most \d+ parts, of which each holds all networks. Received: cpu:999"):
+        choose_devices("cpu:999")
+
+
 @pytest.mark.skipif(not NO_GPU, reason="there is a GPU")
 @pytest.mark.parametrize("request_", ["gpu", "gpu:0", "gpu:0,1"])
 def test_a_requested_gpu_that_does_not_exist_is_an_error(request_):
