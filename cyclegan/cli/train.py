@@ -1,5 +1,6 @@
 """`cyclegan train`: train a model, or continue a run."""
 
+import contextlib
 import sys
 from typing import Any
 
@@ -70,7 +71,10 @@ def command(
             seal_xla_cache(cache)
     if others["dry_run"]:
         return
-    if not result.complete:
-        click.echo(f"Stopped at step {result.step}. Continue with: cyclegan train --run-dir {result.folder}")
-        sys.exit(130)
-    click.echo(f"Done: {result.folder}, step {result.step}. To see it: tensorboard --logdir {result.folder.parent}")
+    if result.complete:
+        text = f"Done: {result.folder}, step {result.step}. To see it: tensorboard --logdir {result.folder.parent}"
+    else:
+        text = f"Stopped at step {result.step}. Continue with: cyclegan train --run-dir {result.folder}"
+    with contextlib.suppress(OSError):  # the terminal has been closed, which may be why the training stopped
+        click.echo(text)
+    sys.exit(0 if result.complete else 130)
