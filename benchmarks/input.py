@@ -28,7 +28,7 @@ def main(folder: str, cache_dir: pathlib.Path | None, epochs: int, load_size: in
 
     config = DataConfig(dataset=str(pathlib.Path(folder).resolve()), load_size=load_size, crop_size=crop_size)
     source = resolve_source(config, pathlib.Path(), click.echo)
-    num_steps = max(len(source.train_a), len(source.train_b))
+    num_steps = source.epoch_size
     readers = build_readers(source, config, 0, click.echo, cache_dir)
     click.echo(f"{peak_mib():.0f} MiB at the start")
     batches = iter(build_pipeline(readers, "float32", 0, epochs * num_steps, Share(1, 0, 1, 1)))

@@ -39,6 +39,11 @@ class Source(NamedTuple):
     test_b: tuple[pathlib.Path, ...]
     folder: pathlib.Path | None
 
+    @property
+    def epoch_size(self) -> int:
+        """The number of training images of the larger domain, of which an epoch shows each once."""
+        return max(len(self.train_a), len(self.train_b))
+
 
 def default_data_dir() -> pathlib.Path:
     """The folder where data sets are kept: $CYCLEGAN_DATA_DIR, or ~/.cache/cyclegan if that is not set."""

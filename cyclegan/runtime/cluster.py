@@ -141,14 +141,14 @@ class Cluster:
         try:
             yield
         except _LOST as error:
-            if self.num_processes == 1:
-                raise
             # TensorFlow's only statement of the process is its name for it, such as /job:worker/replica:0/task:1.
             ranks = {int(task) for task in re.findall(r"/job:worker/(?:replica:\d+/)?task:(\d+)", str(error))}
+            if self.num_processes == 1 or (isinstance(error, tf.errors.InternalError) and not ranks):
+                raise
             lost = [self._name(rank) for rank in sorted(ranks - {self.rank}) if rank < self.num_processes]
             raise WorkerLost(
                 f"{' and '.join(lost) or 'Another worker'} has ended or does not answer. Start all workers again with"
-                " the same commands; the run then continues from its newest checkpoint."
+                " the --run-dir of the run, which then continues from its newest checkpoint."
             ) from error
 
     def _name(self, rank: int) -> str:

@@ -18,7 +18,7 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
     """The resolved configuration, then the counts of a run and the memory that it needs, line by line."""
     num_replicas = strategy.num_replicas_in_sync
     global_batch = config.training.batch_size * num_replicas
-    length = run_length(config.training, max(len(source.train_a), len(source.train_b)), global_batch)
+    length = run_length(config.training, source.epoch_size, global_batch)
     yield dump_config(config).rstrip()
     yield f"# {_count(global_batch, 'image')} of each domain a step, on {_count(num_replicas, 'replica')}"
     yield (

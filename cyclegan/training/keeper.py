@@ -13,7 +13,7 @@ from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.checkpoints import list_checkpoints, save_checkpoint
 from cyclegan.training.hooks import Call, Hook, mean_metrics
 from cyclegan.training.reporting.progress import Progress
-from cyclegan.training.run_directory import Plan
+from cyclegan.training.run_directory import CHECKPOINTS, Plan
 from cyclegan.training.state import snapshot
 
 
@@ -113,7 +113,7 @@ class Keeper(Hook):
 
     def _way_on(self) -> str:
         """What is left of a run whose last steps cannot be saved, and how it goes on."""
-        checkpoints = list_checkpoints(self._plan.folder / "checkpoints")
+        checkpoints = list_checkpoints(self._plan.folder / CHECKPOINTS)
         left = f"The newest checkpoint is of step {checkpoints[-1][0]}." if checkpoints else "There is no checkpoint."
         return f"{left} Remove the cause, then continue with: cyclegan train --run-dir {self._plan.folder}"
 
@@ -125,7 +125,7 @@ class Keeper(Hook):
         if not self._cluster.is_chief:
             return
         folder, config = self._plan.folder, self._plan.config
-        save_checkpoint(taken.arrays, folder / "checkpoints", taken.step, config.training.keep_checkpoints)
+        save_checkpoint(taken.arrays, folder / CHECKPOINTS, taken.step, config.training.keep_checkpoints)
         _write_bundle(self._plan, taken, self._fingerprint)
 
 

@@ -40,7 +40,7 @@ class Length(NamedTuple):
         return self.num_steps * self.global_batch
 
 
-def run_length(training: TrainingConfig, num_images: int, global_batch: int) -> Length:
+def run_length(training: TrainingConfig, epoch_size: int, global_batch: int) -> Length:
     """The length that `training.steps`, or else `training.epochs`, asks for.
 
     An epoch shows each image of the larger domain once, rounded up to whole steps. Where `training.decay_epochs` is
@@ -48,10 +48,10 @@ def run_length(training: TrainingConfig, num_images: int, global_batch: int) -> 
 
     Args:
         training: the section of the configuration.
-        num_images: the number of training images of the larger domain.
+        epoch_size: the number of training images of the larger domain.
         global_batch: the images of each domain in a step of the first session, over all replicas.
     """
-    steps_per_epoch = -(-num_images // global_batch)
+    steps_per_epoch = -(-epoch_size // global_batch)
     num_steps = training.steps or training.epochs * steps_per_epoch
     unit = 1 if training.steps else steps_per_epoch
     if training.decay_epochs is None:

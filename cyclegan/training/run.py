@@ -91,8 +91,7 @@ def run_training(
         num_replicas=strategy.num_replicas_in_sync,
         fingerprint=fingerprint(inventory),
     )
-    num_images = max(len(source.train_a), len(source.train_b))
-    length = run_length(config.training, num_images, config.training.batch_size * record.num_replicas)
+    length = run_length(config.training, source.epoch_size, config.training.batch_size * record.num_replicas)
     state = build_state(config, strategy, length)
     variables = state.named(strategy, cluster.first_replica)
     if init_from:
@@ -109,8 +108,9 @@ def run_training(
         progress.line(_describe_start(plan, session, length))
         if not session.num_steps:
             progress.line(f"All {session.last_step} steps are done. Give more with --epochs or --steps.")
-            if cluster.is_chief and renew_bundle(variables, plan, session.last_step, record.fingerprint):
-                progress.line("The bundle was missing or older than the last step, and has been written again.")
+            with cluster.together():
+                if cluster.is_chief and renew_bundle(variables, plan, session.last_step, record.fingerprint):
+                    progress.line("The bundle was missing or older than the last step, and has been written again.")
             return TrainingResult(folder, session.last_step, True)
 
         readers = build_readers(source, config.data, config.training.seed, progress.line, cache_dir)

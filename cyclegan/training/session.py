@@ -147,8 +147,7 @@ def _train_run(
         plan, inventory = _share(plan, inventory, cluster)
         with cluster.together():
             if source is None:  # the chief has said which images they are
-                listed = resolve_source(plan.config.data, data_folder, progress.line)
-                source = recall_images(listed, inventory, plan.config.data)
+                source, _ = _find_images(plan, data_folder, progress, inventory)
         try:
             result = run_training(
                 plan,
@@ -212,38 +211,38 @@ def _configure(deterministic: bool) -> None:
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
-def _find_images(plan: Plan, data_dir: pathlib.Path, progress: Progress) -> tuple[Source, Inventory]:
-    """The images of a run, and its training images as its first session found them."""
+def _find_images(
+    plan: Plan, data_dir: pathlib.Path, progress: Progress, known: Inventory | None = None
+) -> tuple[Source, Inventory]:
+    """The images of a run, and its training images as its first session found them, which may be `known` already."""
     data = plan.config.data
     try:
         listed = resolve_source(data, data_dir, progress.line)
     except UsageError as error:
         hint = " If the images have moved, say where they are now: --dataset, or --domain-a and --domain-b."
         raise UsageError(f"{error}{hint if plan.record else ''}") from error
-    source, inventory = _used_images(plan, listed, data_dir, progress)
+    if known is None and plan.record:
+        known = read_inventory(plan.folder, plan.record)
+    if known is None:
+        cache_dir = data_dir / CACHE
+        source = scan_headers(listed, data.max_pixels, data.max_bad_images, progress.line, cache_dir=cache_dir)
+        known = take_inventory(listed, source, data)
+    else:
+        source = _recall(listed, known, plan)
     progress.line(
         f"Images of {source.name}: {len(source.train_a)} A and {len(source.train_b)} B to train,"
         f" {len(source.test_a)} A and {len(source.test_b)} B to test."
     )
     if not source.test_a or not source.test_b:
         progress.line("No test images of both domains: samples come from the training images where they are missing.")
-    return source, inventory
+    return source, known
 
 
-def _used_images(plan: Plan, listed: Source, data_dir: pathlib.Path, progress: Progress) -> tuple[Source, Inventory]:
-    """The images of a run without those that are left out, and its training images as its first session found them."""
-    data = plan.config.data
-    if plan.record:
-        inventory = read_inventory(plan.folder, plan.record)
-        try:
-            return recall_images(listed, inventory, data), inventory
-        except UsageError as error:
-            moved = [
-                f" {key} is {new} now; it was {old}."
-                for key, (old, new) in plan.changes.items()
-                if key in PLACES_OF_DATA
-            ]
-            raise UsageError(f"{error}{''.join(moved)}") from error
-    cache_dir = data_dir / CACHE
-    source = scan_headers(listed, data.max_pixels, data.max_bad_images, progress.line, cache_dir=cache_dir)
-    return source, take_inventory(listed, source, data)
+def _recall(listed: Source, known: Inventory, plan: Plan) -> Source:
+    """The images of a run that has begun. The error for other images says where they were looked for, if that changed."""
+    try:
+        return recall_images(listed, known, plan.config.data)
+    except UsageError as error:
+        changes = ((key, *pair) for key, pair in plan.changes.items() if key in PLACES_OF_DATA)
+        moved = "".join(f" {key} is {new} now; it was {old}." for key, old, new in changes)
+        raise UsageError(f"{error}{moved}") from error

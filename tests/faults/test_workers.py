@@ -125,9 +125,9 @@ def test_sigterm_to_one_worker_stops_all_at_the_same_step(start, tmp_path, rank)
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_worker_that_is_killed_ends_the_others_and_costs_no_bit(start, tmp_path, rank):
-    codes, outputs = finish(start(*START, "--steps", 40, "--run-dir", "calm"))
+    codes, outputs = finish(start(*START, "--steps", 200, "--run-dir", "calm"))
     assert codes == [0, 0], outputs
-    workers = start(*START, "--steps", 40, "--run-dir", "run")
+    workers = start(*START, "--steps", 200, "--run-dir", "run")
     wait_for(workers[0], "step 25/")
     workers[rank].kill()
     codes, outputs = finish(workers, 60)
@@ -148,9 +148,9 @@ def test_a_worker_that_stands_still_ends_the_others(start):
 
 
 def test_a_worker_that_is_missing_is_named(start):
-    codes, outputs = finish(start(*START, "--run-dir", "run", "--start-seconds", 15, ranks=(0,)))
+    codes, outputs = finish(start(*START, "--run-dir", "run", "--start-seconds", 3, ranks=(0,)))
     assert codes == [1]
-    assert "Not all workers were there after 15 s. Cannot be reached: worker 1 (127.0.0.1:" in outputs[0]
+    assert "Not all workers were there after 3 s. Cannot be reached: worker 1 (127.0.0.1:" in outputs[0]
 
 
 def test_what_the_chief_refuses_is_told_by_all(start, tmp_path):
