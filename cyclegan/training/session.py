@@ -239,7 +239,7 @@ def _find_images(
 
 
 def _recall(listed: Source, known: Inventory, plan: Plan) -> Source:
-    """The images of a run that has begun. The error for other images says where they were looked for, if that changed."""
+    """The images of a run that has begun. The error for other images says where they are looked for now."""
     try:
         return recall_images(listed, known, plan.config.data)
     except UsageError as error:
