@@ -18,6 +18,18 @@ class UsageError(CycleganError):
     exit_code = 2
 
 
+def printable(text: str) -> str:
+    r"""The same text in one line that no terminal can misread: control characters become `\n`, `\x1b` and so on.
+
+    Names of files may contain anything but a slash. Bytes in them that are not UTF-8 become `\udce9` and so on.
+    """
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]",
+        lambda match: match[0].encode("unicode_escape").decode(),
+        text,
+    )
+
+
 def first_line(error: BaseException) -> str:
     """The first line of the message of a library's error, without TensorFlow's names of operations."""
     lines = str(error).splitlines() or [type(error).__name__]

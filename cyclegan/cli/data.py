@@ -9,8 +9,10 @@ import rich.progress
 
 from cyclegan.cli.options import data_dir_option
 from cyclegan.data.check import check_folder
+from cyclegan.data.listing import SPLITS
 from cyclegan.data.named import NAMED
 from cyclegan.data.sources import default_data_dir, prepare_dataset
+from cyclegan.errors import printable
 
 
 @click.group("data")
@@ -51,13 +53,16 @@ def check(folder: pathlib.Path) -> None:
 
     for part, count in report.counts.items():
         click.echo(f"{part}: {count} {'image' if count == 1 else 'images'}")
+    if report.counts.keys() & set(SPLITS):
+        for part in [split for split in SPLITS[:2] if split not in report.counts]:
+            click.echo(f"{part}: missing, and a training needs it")
     # The kinds come in the order in which the first of each was found.
     kinds = list(dict.fromkeys(finding.kind for finding in report.findings))
     for kind in kinds:
         findings = [finding for finding in report.findings if finding.kind == kind]
         click.echo(f"\n{kind}: {len(findings)}")
         for finding in findings:
-            click.echo(f"  {finding.path.as_posix()}: {finding.reason}")
+            click.echo(printable(f"  {finding.path.as_posix()}: {finding.reason}"))
     if not kinds:
         click.echo("No problems were found.")
     if {"unreadable", "truncated"} & set(kinds):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cyclegan.cli.options import WholeNumber
 from cyclegan.runtime.startup import import_tensorflow
 
 
@@ -21,7 +22,8 @@ from cyclegan.runtime.startup import import_tensorflow
 @click.option("--output", metavar="BUNDLE", type=click.Path(path_type=Path), required=True, help="New folder.")
 @click.option(
     "--crop-size",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
+    metavar="N",
     help="Size in pixels of the crops in training. [256 for 9 or more blocks, 128 for fewer; 2^levels for a unet]",
 )
 def command(ab: Path, ba: Path | None, output: Path, crop_size: int | None) -> None:

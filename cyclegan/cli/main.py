@@ -2,7 +2,9 @@
 
 import difflib
 import importlib
+import os
 import signal
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from typing import Any
 
 import click
 
-from cyclegan.errors import CycleganError
+from cyclegan.errors import CycleganError, printable
 
 # The module of a command is imported when the command is used, so that `cyclegan --help` does not wait for it.
 COMMANDS = {
@@ -31,6 +33,10 @@ class _Terminated(BaseException):
 
 
 class _Commands(click.Group):
+    def main(self, *args: Any, **options: Any) -> Any:
+        _open_closed_outputs()
+        return super().main(*args, **options)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -60,11 +66,12 @@ class _Commands(click.Group):
         except CycleganError as error:
             if ctx.params["debug"]:
                 traceback.print_exc()
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {printable(str(error))}", err=True)
             ctx.exit(error.exit_code)
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else ctx.command_path
-            click.echo(f"Error: {' '.join(error.format_message().split())} See `{where} --help`.", err=True)
+            text = printable(" ".join(error.format_message().split()))
+            click.echo(f"Error: {text} See `{where} --help`.", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
@@ -72,6 +79,20 @@ class _Commands(click.Group):
         except _Terminated:
             click.echo("Terminated.", err=True)
             ctx.exit(TERMINATED)
+
+
+def _open_closed_outputs() -> None:
+    """Sends what would go to an output that the caller has closed, as by `>&-`, to nowhere.
+
+    Otherwise the next file that is opened would take its number, and what TensorFlow prints would go into that file.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_WRONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 @contextmanager

@@ -4,6 +4,13 @@ from pathlib import Path
 
 import click
 
+
+class WholeNumber(click.IntRange):
+    """A whole number in a range. The error for a text does not call it an "integer range", as that of its base does."""
+
+    name = "whole number"
+
+
 model_option = click.option(
     "--model",
     metavar="RUN|BUNDLE",
@@ -24,6 +31,6 @@ devices_option = click.option(
 data_dir_option = click.option(
     "--data-dir",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="Directory that contains the data sets. [$CYCLEGAN_DATA_DIR or ~/.cache/cyclegan]",
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cyclegan.cli.options import data_dir_option, devices_option
+from cyclegan.cli.options import WholeNumber, data_dir_option, devices_option
 from cyclegan.config.files import parse_override
 from cyclegan.errors import UsageError
 
@@ -20,14 +20,19 @@ from cyclegan.errors import UsageError
 @click.option("--init-from", metavar="RUN|BUNDLE", help="Run or bundle whose generators a new run starts from.")
 @click.option("--run-dir", metavar="DIR", help="New directory, or the run to continue. [runs/NAME-N]")
 @data_dir_option
-@click.option("--epochs", type=click.IntRange(1), help="Length of the run in epochs.")
-@click.option("--steps", type=click.IntRange(1), help="Length of the run in steps.")
+@click.option("--epochs", type=WholeNumber(1), metavar="N", help="Length of the run in epochs.")
+@click.option("--steps", type=WholeNumber(1), metavar="N", help="Length of the run in steps.")
 @devices_option
 @click.option("--workers", metavar="HOST:PORT,...|slurm", help="All processes that train together. [$TF_CONFIG or one]")
-@click.option("--worker-index", metavar="N", type=int, help="Which of them this process is, counted from 0.")
-@click.option("--start-seconds", type=click.FloatRange(0, min_open=True), help="Wait so long for all workers. [300]")
-@click.option("--precision", help="float32, float64 or mixed_bfloat16. [float32]")
-@click.option("--seed", type=click.IntRange(0), help="Seed of the weights, order, crops, flips and pools.")
+@click.option("--worker-index", metavar="N", type=WholeNumber(0), help="Which of them this process is, counted from 0.")
+@click.option(
+    "--start-seconds",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Wait so long for all workers. [300]",
+)
+@click.option("--precision", metavar="PRECISION", help="float32, float64 or mixed_bfloat16. [float32]")
+@click.option("--seed", type=WholeNumber(0), metavar="N", help="Seed of the weights, order, crops, flips and pools.")
 @click.option("--profile", is_flag=True, help="Write a trace of a few steps for TensorBoard.")
 @click.option("--dry-run", is_flag=True, help="Describe the training, and train nothing.")
 def command(

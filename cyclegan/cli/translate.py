@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cyclegan.cli.options import devices_option, direction_option, model_option
-from cyclegan.errors import UsageError
+from cyclegan.cli.options import WholeNumber, devices_option, direction_option, model_option
+from cyclegan.errors import UsageError, printable
 from cyclegan.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def _parse_bytes(context: click.Context, parameter: click.Parameter, text: str |
 @click.option(
     "--format", "file_format", type=click.Choice(["png", "jpeg", "webp", "same"]), help="Format of the output. [png]"
 )
-@click.option("--quality", type=click.IntRange(1, 100), default=95, help="Quality of JPEG and WebP files. [95]")
+@click.option(
+    "--quality", type=WholeNumber(1, 100), metavar="N", default=95, help="Quality of JPEG and WebP files. [95]"
+)
 @click.option("--overwrite", is_flag=True, help="Translate images again if their files exist in OUTPUT.")
 @click.option("--strict", is_flag=True, help="Stop at the first image that fails.")
 @click.option("--cycle", is_flag=True, help="Also translate each translation back.")
@@ -57,7 +59,7 @@ def _parse_bytes(context: click.Context, parameter: click.Parameter, text: str |
 @click.option("--grid", metavar="FILE", type=click.Path(path_type=Path), help="Also write a contact sheet to FILE.")
 @click.option(
     "--max-pixels",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     metavar="N",
     help="Refuse images with more than N pixels. [the limit used in training]",
 )
@@ -69,12 +71,16 @@ def _parse_bytes(context: click.Context, parameter: click.Parameter, text: str |
 )
 @click.option(
     "--tile",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     metavar="N",
     help="Translate in strips of N rows. [only images that exceed the memory limit]",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1), default=4, help="Largest number of images to translate at once. [4]"
+    "--batch-size",
+    type=WholeNumber(1),
+    metavar="N",
+    default=4,
+    help="Largest number of images to translate at once. [4]",
 )
 @devices_option
 @click.option(
@@ -122,7 +128,7 @@ def command(
     console = Console(stderr=True)
 
     def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     with _progress(console, say) as progress:
         report = translate_images(

@@ -135,7 +135,7 @@ class OptimizerConfig(Section):
 class TrainingConfig(Section):
     """How long a run is, how it computes, and what it writes."""
 
-    batch_size: Count = 1
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 1
     """Each replica takes this many images of each domain in a step."""
     epochs: Count = 200
     """The run lasts this many epochs; an epoch shows each image of the larger domain once."""

@@ -30,6 +30,12 @@ _BYTES_PER_PIXEL = 12
 _DRAFT_GAP = 2
 """A JPEG file is decoded with at least this many times the sides that it is resized to."""
 
+_MAX_LENGTH = 32
+"""An image that has to be enlarged may be at most this many times as long as wide, because it takes that much memory.
+
+Panoramas are usually below 12.
+"""
+
 _CACHED_PIXELS, _CACHED_REDUCTION = 2**20, 4
 """An image is kept if it has at least so many pixels, and so many times the pixels that it is resized to."""
 
@@ -85,13 +91,7 @@ def load_image(
     if pixels is None:
         with opened(path, config.max_pixels) as (image, header):
             height, width = resized_size(header.height, header.width, size, config)
-            if height * width > config.max_pixels:
-                raise BadImage(
-                    path,
-                    f"is too narrow: {header.width} x {header.height} pixels would be resized to {width} x {height},"
-                    f" which is more than `data.max_pixels` = {config.max_pixels}",
-                    "over-large",
-                )
+            _refuse_narrow(path, header, height, width, config.max_pixels)
             _allow_draft(image, header, height, width)
             with budget.taking(max(math.prod(image.size), height * width) * _BYTES_PER_PIXEL):
                 values, bits = load_in_range(image, header, config.value_range)
@@ -100,6 +100,17 @@ def load_image(
         if cache and key and header.width * header.height >= max(_CACHED_PIXELS, _CACHED_REDUCTION * height * width):
             cache.write(key, pixels)
     return as_image(pixels, channels, config.value_range)[0]
+
+
+def _refuse_narrow(path: Path, header: Header, height: int, width: int, max_pixels: int) -> None:
+    """Refuses an image that the resize would make much larger than others, because its short side is so short."""
+    text = f"it is too narrow: {header.width} x {header.height} pixels would become {width} x {height}"
+    is_enlarged = height * width > header.height * header.width
+    if is_enlarged and max(height, width) > _MAX_LENGTH * min(height, width):
+        text += f", and an image that has to be enlarged may be at most {_MAX_LENGTH} times as long as wide"
+        raise BadImage(path, text, "over-large")
+    if height * width > max_pixels:
+        raise BadImage(path, f"{text}, which is more than `data.max_pixels` = {max_pixels}", "over-large")
 
 
 def _allow_draft(image: ImageFile, header: Header, height: int, width: int) -> None:

@@ -41,8 +41,7 @@ def prepare_tfds(name: str, data_dir: pathlib.Path, report: Callable[[str], None
         The folder `data_dir/name`.
 
     Raises:
-        CycleganError: if the data set cannot be downloaded, unpacked or written. If it cannot be downloaded, the
-            message has three lines, which say what to do.
+        CycleganError: if the data set cannot be downloaded, unpacked or written.
     """
     folder = data_dir / name
     if has_tfds(name, data_dir):
@@ -113,9 +112,8 @@ def _download_problem(url: str) -> str | None:
 
 def _cannot_download(name: str, url: str, problem: str, manual_zip: pathlib.Path) -> CycleganError:
     return CycleganError(
-        f"Cannot download {name} ({problem}).\n"
-        f"Download {url} on another machine, copy it to {manual_zip}, and run this command again,\n"
-        "or train on a folder that holds trainA and trainB: cyclegan train --dataset DIR"
+        f"Cannot download {name} ({problem}). Download {url} on another machine, copy it to {manual_zip}, and run this"
+        " command again, or train on a folder that holds trainA and trainB: cyclegan train --dataset DIR"
     )
 
 

@@ -46,5 +46,5 @@ def silenced(*descriptors: int) -> Iterator[None]:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(ValueError):  # the stream is closed
+        with suppress(ValueError, AttributeError):  # the stream is closed, or there is none
             stream.flush()

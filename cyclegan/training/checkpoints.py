@@ -67,8 +67,8 @@ def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], No
     """The newest checkpoint that can be used. Newer ones that cannot are renamed, so that they are not found again.
 
     Args:
-        like: arrays with the names, shapes and dtypes that the checkpoint must have. Names that end with a number are
-            of a replica, and the checkpoint may be of more or fewer replicas.
+        like: arrays with the names, shapes and dtypes that the checkpoint must have, one of them `step`. Names that end
+            with a number are of a replica, and the checkpoint may be of more or fewer replicas.
         folder: the `checkpoints` folder of a run.
         warn: called with a line for every checkpoint that is set aside.
 
@@ -92,6 +92,9 @@ def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], No
             continue
         if problem := _misfit(like, arrays):
             unusable.append((path, f"does not fit the configuration of the run: {problem}"))
+            continue
+        if arrays["step"] != step:
+            unusable.append((path, f"is of step {arrays['step']} and has been renamed"))
             continue
         for other, reason in unusable:
             warn(f"{other} is set aside as {_set_aside(other).name}, because it {reason.rstrip('.')}.")

@@ -10,7 +10,7 @@ import fcntl
 import os
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, NamedTuple
 
 from cyclegan.errors import CycleganError
 from cyclegan.training.record import unwritable
@@ -24,18 +24,28 @@ from cyclegan.training.run_directory import (
 )
 
 
+class Claim(NamedTuple):
+    """A run directory that this process holds.
+
+    Attributes:
+        plan: the plan as it is under the lock: with another number if a process that started at the same time took the
+            one that was planned, and otherwise the same plan.
+        renew: holds the directory again if it has been deleted or moved since. It raises `CycleganError` if that cannot
+            be done, as when another process trains there now.
+    """
+
+    plan: Plan
+    renew: Callable[[], None]
+
+
 @contextlib.contextmanager
-def claim_run(request: Request, plan: Plan, report: Callable[[str], None]) -> Iterator[Plan]:
+def claim_run(request: Request, plan: Plan, report: Callable[[str], None]) -> Iterator[Claim]:
     """Holds a run directory inside the `with` block. A directory that is still empty at its end is removed.
 
     Args:
         request: the request that led to `plan`.
         plan: the result of `plan_run`, which was made before the directory was locked.
         report: called with one line if nothing is locked.
-
-    Yields:
-        The plan as it is under the lock: with another number if a process that started at the same time took the one
-        in `plan`, and otherwise equal to `plan`.
 
     Raises:
         UsageError: if the directory cannot be written.
@@ -48,14 +58,21 @@ def claim_run(request: Request, plan: Plan, report: Callable[[str], None]) -> It
         folder = _create_numbered(folder)
         made = [folder, *(path for path in made if path in parents)]
     try:
-        with _lock(folder, report):
+        with contextlib.ExitStack() as locks:
+            held = locks.enter_context(_lock(folder, report))
+
+            def renew() -> None:
+                nonlocal held
+                if held and not _is_at(folder / LOCK_FILE, held):
+                    held = locks.enter_context(_lock(folder, report))
+
             try:
                 again = plan_run(request._replace(folder=folder))
                 if again != plan._replace(folder=folder):
                     raise CycleganError(
                         f"Another process has changed {folder} since this one read it. Run the command again."
                     )
-                yield again
+                yield Claim(again, renew)
             finally:
                 if is_empty(folder):
                     (folder / LOCK_FILE).unlink(missing_ok=True)
@@ -78,14 +95,15 @@ def _create_numbered(folder: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _lock(folder: pathlib.Path, report: Callable[[str], None]) -> Iterator[None]:
+def _lock(folder: pathlib.Path, report: Callable[[str], None]) -> Iterator[IO[str] | None]:
+    """Locks a directory inside the `with` block, and yields the lock file; None where locks are switched off."""
     if os.environ.get("CYCLEGAN_LOCK") == "off":
         _create(folder)
         report(f"CYCLEGAN_LOCK=off: nothing keeps a second training out of {folder}.")
-        yield
+        yield None
         return
-    with _open_locked(folder):
-        yield
+    with _open_locked(folder) as file:
+        yield file
 
 
 def _open_locked(folder: pathlib.Path) -> IO[str]:
@@ -112,10 +130,17 @@ def _open_locked(folder: pathlib.Path) -> IO[str]:
                 f"{folder} cannot be locked against a second training: {error.strerror}. Use another --run-dir, or set"
                 " the environment variable CYCLEGAN_LOCK=off and make sure that no other process trains there."
             ) from error
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
+        if _is_at(path, file):
+            return file
         file.close()  # a process that gave its claim up has removed the file, so its lock keeps nobody out
+
+
+def _is_at(path: pathlib.Path, file: IO[str]) -> bool:
+    """Whether an open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def _create(folder: pathlib.Path) -> None:

@@ -19,7 +19,7 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
     num_replicas = strategy.num_replicas_in_sync
     global_batch = config.training.batch_size * num_replicas
     length = run_length(config.training, source.epoch_size, global_batch)
-    yield dump_config(config).rstrip()
+    yield from dump_config(config).splitlines()
     yield f"# {_count(global_batch, 'image')} of each domain a step, on {_count(num_replicas, 'replica')}"
     yield (
         f"# {_count(length.steps_per_epoch, 'step')} per epoch, {_count(length.num_steps, 'step')} in"
@@ -40,7 +40,7 @@ def describe_run(config: Config, source: Source, strategy: tf.distribute.Strateg
         f" {gmac_discriminator:.3g} through a discriminator"
     )
     on_gpus = "GPU" in strategy.extended.worker_devices[0].upper()
-    peak = estimate_peak_bytes(state, config, 1 if on_gpus else num_replicas, with_copy=not on_gpus)
+    peak = estimate_peak_bytes(state, config, 1 if on_gpus else num_replicas, on_host=not on_gpus)
     yield f"# about {peak / 1e9:.1f} GB of memory at the peak{' on each GPU' if on_gpus else ''}"
 
 

@@ -1,7 +1,10 @@
 """Saving: the only writer of checkpoints and bundles. It writes beside the training, not in its way."""
 
 import concurrent.futures
-from collections.abc import Mapping
+import math
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +40,7 @@ class Keeper(Hook):
         progress: told if something cannot be saved.
         fingerprint: the fingerprint of the training images, for the bundle.
         cluster: the processes that train together. All of them copy their values, and the chief writes.
+        secure: called before each saving, to create the run directory again if it is gone.
     """
 
     def __init__(
@@ -46,9 +50,10 @@ class Keeper(Hook):
         progress: Progress,
         fingerprint: str,
         cluster: Cluster,
+        secure: Callable[[], None] = lambda: None,
     ):
         self._variables, self._plan, self._progress, self._fingerprint = variables, plan, progress, fingerprint
-        self._cluster = cluster
+        self._cluster, self._secure = cluster, secure
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "keeper")
         self._writing: concurrent.futures.Future[None] | None = None
         self._waiting: Snapshot | None = None
@@ -124,9 +129,23 @@ class Keeper(Hook):
     def _save(self, taken: Snapshot) -> None:
         if not self._cluster.is_chief:
             return
+        self._secure()
         folder, config = self._plan.folder, self._plan.config
         save_checkpoint(taken.arrays, folder / CHECKPOINTS, taken.step, config.training.keep_checkpoints)
         _write_bundle(self._plan, taken, self._fingerprint)
+
+
+def find_shortage(variables: Mapping[str, tf.Variable], folder: pathlib.Path) -> str | None:
+    """A line to print if the disk of a run directory has no room for a checkpoint and a bundle."""
+    sizes = {name: math.prod(variable.shape) * variable.dtype.size for name, variable in variables.items()}
+    needed = sum(sizes.values()) + sum(size for name, size in sizes.items() if name.startswith("generator_"))
+    free = shutil.disk_usage(folder).free
+    if free >= needed:
+        return None
+    return (
+        f"The disk of {folder} has {free / 1e9:.2f} GB left, but a checkpoint and a bundle take {needed / 1e9:.2f} GB."
+        " Nothing of this training can be saved before there is room."
+    )
 
 
 def renew_bundle(variables: Mapping[str, tf.Variable], plan: Plan, step: int, fingerprint: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import pydantic
 
 from cyclegan.config.config import Config
-from cyclegan.config.files import dump_config
+from cyclegan.config.files import dump_config, load_config
 from cyclegan.data.inventory import Inventory, decode_inventory, encode_inventory, fingerprint
 from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.runtime.atomic_files import write_atomically
@@ -76,11 +76,34 @@ def read_record(folder: pathlib.Path) -> RunRecord:
         ) from error
 
 
+def find_record(folder: pathlib.Path) -> RunRecord | None:
+    """The record in a directory, if there is one that this program can use."""
+    try:
+        return read_record(folder)
+    except CycleganError:
+        return None
+
+
+def read_config(folder: pathlib.Path) -> Config:
+    """The configuration that a run was last continued with.
+
+    Raises:
+        UsageError: if the file is missing or damaged.
+    """
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        raise UsageError(
+            f"{path} is missing, so the run cannot be continued. Put the file back, or start a new run with --init-from"
+            f" {folder}."
+        )
+    return load_config(str(path))
+
+
 def read_inventory(folder: pathlib.Path, record: RunRecord) -> Inventory:
     """The training images of the first session of a run.
 
     Raises:
-        CycleganError: if the file is missing or damaged.
+        UsageError: if the file is missing or damaged.
     """
     try:
         inventory = decode_inventory((folder / IMAGES_FILE).read_bytes())
@@ -88,7 +111,7 @@ def read_inventory(folder: pathlib.Path, record: RunRecord) -> Inventory:
     except (OSError, ValueError, TypeError) as error:
         problem = getattr(error, "strerror", None) or "it is damaged"
     if problem:
-        raise CycleganError(
+        raise UsageError(
             f"{folder / IMAGES_FILE} cannot be read: {problem}. Put the file back, or start a new run with"
             f" --init-from {folder}."
         )

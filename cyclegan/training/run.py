@@ -2,32 +2,32 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+import cyclegan
 from cyclegan.bundle import Bundle
 from cyclegan.config.sections import image_dtype
 from cyclegan.data.batches import ImageReader, Share, build_pipeline, build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
-from cyclegan.errors import CycleganError
+from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.atomic_files import remove_litter
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.checkpoints import read_checkpoint, save_checkpoint
 from cyclegan.training.compilation import Parts, choose_compilation
 from cyclegan.training.hooks import Hook
 from cyclegan.training.interrupts import StopSignals
-from cyclegan.training.keeper import Keeper, renew_bundle
+from cyclegan.training.keeper import Keeper, find_shortage, renew_bundle
 from cyclegan.training.length import Length, Session, plan_session, run_length
 from cyclegan.training.loop import iterate
 from cyclegan.training.pacing import MakeSteps, Pacing
-from cyclegan.training.record import Choice, RunRecord, write_run
+from cyclegan.training.record import Choice, RunRecord, find_record, write_run
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import CHECKPOINTS, START, Plan, log_file, refuse_shorter
@@ -61,6 +61,7 @@ def run_training(
     progress: Progress,
     cache_dir: pathlib.Path | None = None,
     *,
+    renew_claim: Callable[[], None] = lambda: None,
     init_from: Bundle | None = None,
     profile: bool = False,
 ) -> TrainingResult:
@@ -74,6 +75,7 @@ def run_training(
         devices: the value of `--devices` that led to the strategy, for the record.
         progress: says what happens.
         cache_dir: the folder in which the images are cached; None caches none.
+        renew_claim: holds the run directory again if it has been deleted or moved, see `Claim`.
         init_from: the bundle that the generators of a new run start from, as `load_start` returns it.
         profile: whether to write a trace of a few steps for TensorBoard.
 
@@ -86,7 +88,7 @@ def run_training(
     """
     folder, config, strategy = plan.folder, plan.config, cluster.strategy
     record = plan.record or RunRecord(
-        version=importlib.metadata.version("cyclegan"),
+        version=cyclegan.__version__,
         devices=devices,
         num_replicas=strategy.num_replicas_in_sync,
         fingerprint=fingerprint(inventory),
@@ -115,13 +117,16 @@ def run_training(
 
         readers = build_readers(source, config.data, config.training.seed, progress.line, cache_dir)
         with _named_failures(readers), cluster.naming_the_lost():
-            make_steps = _step_maker(state, plan, record, cluster, readers, session, progress)
+            make_steps, record = _step_maker(state, plan, record, cluster, readers, session, progress)
             pacing = Pacing(config.training, session.last_step)
             hooks: list[Hook] = []
             if profile:
                 make_steps = trace = Trace(make_steps, folder, progress.line)
                 hooks = [trace]
-            hooks.append(Keeper(variables, plan, progress, record.fingerprint, cluster))
+            if cluster.is_chief and (shortage := find_shortage(variables, folder)):
+                progress.line(shortage)
+            secure = _securing(plan, record, inventory, progress, renew_claim)
+            hooks.append(Keeper(variables, plan, progress, record.fingerprint, cluster, secure))
             if cluster.is_chief:
                 hooks.append(Monitor(state, source, plan, progress, session))
             step = iterate(make_steps, session, pacing, hooks, lambda: stop.requested, cluster)
@@ -184,8 +189,12 @@ def _step_maker(
     readers: tuple[ImageReader, ImageReader],
     session: Session,
     progress: Progress,
-) -> MakeSteps:
-    """Makes a function that makes steps. XLA compiles it as the record says. A new run decides that, and records it."""
+) -> tuple[MakeSteps, RunRecord]:
+    """Makes a function that makes steps. XLA compiles it as the record says. A new run decides that, and records it.
+
+    Returns:
+        The function, and the record with the decision.
+    """
     config, strategy = plan.config, cluster.strategy
     dtype = image_dtype(config.training.precision)
 
@@ -211,6 +220,7 @@ def _step_maker(
         if chosen and made is None:
             write_run(plan.folder, config, record.model_copy(update={"compilation": chosen[1]}))
     choice = Choice(**json.loads(cluster.from_chief(json.dumps(chosen and dataclasses.asdict(chosen[1])).encode())))
+    record = record.model_copy(update={"compilation": choice})
     with cluster.together():
         parts, _ = chosen or choose(choice)
     progress.line(f"XLA compiles {_compiled_parts(choice)}: {choice.reason}.")
@@ -221,7 +231,36 @@ def _step_maker(
             metrics, is_finite = step_many(iterator, tf.constant(num_steps))
             return {tag: values.numpy() for tag, values in metrics.items()}, bool(is_finite)
 
-    return make_steps
+    return make_steps, record
+
+
+def _securing(
+    plan: Plan,
+    record: RunRecord,
+    inventory: Inventory,
+    progress: Progress,
+    renew_claim: Callable[[], None],
+) -> Callable[[], None]:
+    """Makes a function that creates the run directory again if it has been deleted or moved."""
+
+    def secure() -> None:
+        try:
+            renew_claim()
+            found = find_record(plan.folder)
+            if found == record:
+                return
+            if found:
+                raise CycleganError(f"Another run has been put into {plan.folder} while this one was training.")
+            write_run(plan.folder, plan.config, record, inventory)
+        except UsageError as error:
+            reason = getattr(error.__cause__, "strerror", None) or error
+            raise CycleganError(f"{plan.folder} is gone and cannot be created again: {reason}.") from error
+        progress.line(
+            f"{plan.folder} was deleted or moved while the training went on. It is created again, and from here on it"
+            " has everything that is needed to continue the run, but no TensorBoard events before the next session."
+        )
+
+    return secure
 
 
 def _compiled_parts(choice: Choice) -> str:

@@ -18,7 +18,15 @@ from cyclegan.data.named import NAMED
 from cyclegan.errors import UsageError
 from cyclegan.training.checkpoints import checkpoint_name
 from cyclegan.training.length import Length, Session
-from cyclegan.training.record import CONFIG_FILE, IMAGES_FILE, RECORD_FILE, RunRecord, read_record, unwritable
+from cyclegan.training.record import (
+    CONFIG_FILE,
+    IMAGES_FILE,
+    RECORD_FILE,
+    RunRecord,
+    read_config,
+    read_record,
+    unwritable,
+)
 
 LOCK_FILE = ".lock"
 CHECKPOINTS = "checkpoints"
@@ -75,7 +83,7 @@ def plan_run(request: Request) -> Plan:
         return Plan(folder or next_run_directory(request.runs_dir, _dataset_name(config)), config, None, {})
 
     record = read_record(folder)
-    stored = load_config(str(folder / CONFIG_FILE))
+    stored = read_config(folder)
     config = _with_absolute_paths(load_config(request.source or str(folder / CONFIG_FILE), request.overrides))
     changes = changed_keys(stored, config)
     unsafe = {key: pair for key, pair in changes.items() if key not in SAFE_TO_CHANGE}
@@ -104,6 +112,10 @@ def refuse_unwritable(folder: pathlib.Path) -> None:
     Raises:
         UsageError: if it cannot.
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise unwritable(folder, "its name is not UTF-8, and TensorFlow writes to no others") from error
     path = folder.absolute()
     nearest = next(one for one in (path, *path.parents) if os.path.exists(one))
     if not nearest.is_dir():

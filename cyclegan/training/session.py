@@ -140,10 +140,12 @@ def _train_run(
         start = load_start(plan.config, init_from) if init_from else None
         if cluster.is_chief:
             source, inventory = _find_images(plan, data_folder, progress)
-    with contextlib.ExitStack() as claim:
+    with contextlib.ExitStack() as claims:
+        claim = None
         with cluster.together():
             if cluster.is_chief:
-                plan = claim.enter_context(claim_run(request, plan, progress.line))
+                claim = claims.enter_context(claim_run(request, plan, progress.line))
+                plan = claim.plan
         plan, inventory = _share(plan, inventory, cluster)
         with cluster.together():
             if source is None:  # the chief has said which images they are
@@ -157,6 +159,7 @@ def _train_run(
                 devices,
                 progress,
                 data_folder / CACHE,
+                renew_claim=claim.renew if claim else lambda: None,
                 init_from=start,
                 profile=profile,
             )
@@ -233,8 +236,9 @@ def _find_images(
         f"Images of {source.name}: {len(source.train_a)} A and {len(source.train_b)} B to train,"
         f" {len(source.test_a)} A and {len(source.test_b)} B to test."
     )
-    if not source.test_a or not source.test_b:
-        progress.line("No test images of both domains: samples come from the training images where they are missing.")
+    without = [f"domain {name}" for name, images in (("A", source.test_a), ("B", source.test_b)) if not images]
+    if without:
+        progress.line(f"There are no test images of {' and '.join(without)}: sample pictures show training images.")
     return source, known
 
 

@@ -1,4 +1,5 @@
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -50,6 +51,17 @@ def test_prepare_of_an_unknown_name_is_wrong_use(tmp_path: pathlib.Path) -> None
     assert "`stripe` is not a data set. Did you mean `stripes`?" in result.stderr
     assert "folder" not in result.stderr and result.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_check_names_a_folder_that_a_training_would_miss(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder / "trainB")
+    result = run("check", folder)
+    assert result.output == ("trainA: 2 images\ntrainB: missing, and a training needs it\nNo problems were found.\n")
+
+
+def test_check_shows_a_name_that_would_command_the_terminal_in_one_line(folder: pathlib.Path) -> None:
+    (folder / "trainA" / "a\nb\x1b[31m.png").touch()
+    assert "\n  trainA/a\\nb\\x1b[31m.png: the file is empty\n" in run("check", folder).output
 
 
 def test_check_of_a_good_folder_counts_and_succeeds(folder: pathlib.Path) -> None:

@@ -108,3 +108,14 @@ def test_closed_pipe_is_silent() -> None:
     with open(write_end, "wb") as pipe:
         done = subprocess.run(command, cwd=CHECKOUT, stdout=pipe, stderr=subprocess.PIPE, timeout=60)
     assert done.stderr == b""
+
+
+def test_a_command_whose_outputs_are_closed_does_its_work() -> None:
+    # `version` starts TensorFlow, which writes to both outputs itself.
+    command = ["bash", "-c", 'exec "$0" -m cyclegan version >&- 2>&-', sys.executable]
+    assert subprocess.run(command, timeout=100).returncode == 0
+
+
+def test_an_error_about_a_strange_name_is_still_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = _run(monkeypatch, CycleganError("a\nb\x1b[31m\udce9.png is empty."))
+    assert result.stderr == "Error: a\\nb\\x1b[31m\\udce9.png is empty.\n"

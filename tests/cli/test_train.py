@@ -217,7 +217,7 @@ def run(finished, tmp_path):
 
 def test_a_run_says_where_it_is_and_which_images_it_shows(finished):
     _, result = finished
-    assert "samples come from the training images" in result.stdout
+    assert "There are no test images of domain A and domain B: sample pictures show training" in result.stdout
     assert "Done: runs/photos-1, step 4." in result.stdout
 
 

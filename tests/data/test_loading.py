@@ -229,6 +229,17 @@ def test_a_budget_lets_in_alone_what_is_larger_than_it():
 def test_a_strip_that_would_become_a_huge_image_is_refused(tmp_path, resize, size):
     Image.new("L", size).save(tmp_path / "strip.png")
     config = DataConfig(load_size=286, crop_size=256, resize=resize, max_pixels=10**7)
-    with pytest.raises(BadImage, match=r"strip.png: is too narrow: 2000 x \d pixels would be resized to \d+ x 2[58]6,"):
+    with pytest.raises(BadImage, match=r"strip.png: it is too narrow: 2000 x \d pixels would become \d+ x 2[58]6, and"):
         load(tmp_path / "strip.png", config)
     assert load(tmp_path / "strip.png", config.model_copy(update={"resize": "stretch"})).shape == (286, 286, 3)
+
+
+def test_an_image_that_is_enlarged_may_be_32_times_as_long_as_wide(tmp_path):
+    config = DataConfig(load_size=64, crop_size=64, resize="keep-aspect")
+    Image.new("L", (640, 20)).save(tmp_path / "panorama.png")
+    assert load(tmp_path / "panorama.png", config).shape == (64, 2048, 3)
+    Image.new("L", (660, 20)).save(tmp_path / "strip.png")
+    with pytest.raises(BadImage, match="may be at most 32 times as long as wide"):
+        load(tmp_path / "strip.png", config)
+    Image.new("L", (6600, 70)).save(tmp_path / "long.png")  # not enlarged
+    assert load(tmp_path / "long.png", config).shape == (64, 6034, 3)

@@ -39,6 +39,14 @@ def test_the_checkpoint_just_written_stays_even_if_others_have_higher_steps(tmp_
     assert steps_in(tmp_path) == [5, 9]
 
 
+def test_a_checkpoint_under_the_name_of_another_step_is_set_aside(tmp_path):
+    save(tmp_path, 1, 2).rename(tmp_path / "step-00000009.npz")
+    warnings = []
+    assert read_checkpoint(ARRAYS, tmp_path, warnings.append)[0] == 1
+    (warning,) = warnings
+    assert warning.endswith("is set aside as step-00000009.npz.damaged, because it is of step 2 and has been renamed.")
+
+
 def test_without_a_checkpoint_there_is_nothing_to_read(tmp_path):
     assert read_checkpoint(ARRAYS, tmp_path / "absent", pytest.fail) is None
 

@@ -31,7 +31,8 @@ plan = plan_run(request)
 print("planned", flush=True)
 sys.stdin.readline()
 try:
-    with claim_run(request, plan, print) as plan:
+    with claim_run(request, plan, print) as claim:
+        plan = claim.plan
         print("claimed", plan.folder.name, flush=True)
         sys.stdin.readline()
         record = RunRecord(version="1", devices="cpu", num_replicas=1, fingerprint="")
@@ -135,8 +136,8 @@ def test_a_start_that_fails_leaves_the_empty_directory_that_it_was_given(tmp_pat
 
 def test_a_start_that_fails_later_leaves_what_it_has_written(tmp_path):
     asked = request(tmp_path)
-    with pytest.raises(CycleganError), claim_run(asked, plan_run(asked), pytest.fail) as plan:
-        write_run(plan.folder, plan.config, RECORD)
+    with pytest.raises(CycleganError), claim_run(asked, plan_run(asked), pytest.fail) as claim:
+        write_run(claim.plan.folder, claim.plan.config, RECORD)
         raise CycleganError("no memory")
     assert plan_run(Request(tmp_path / "runs" / "stripes-1", tmp_path, None, ())).record == RECORD
 
@@ -155,6 +156,28 @@ def test_a_process_that_was_kept_out_gets_in_when_the_first_is_done(start, tmp_p
     assert process.popen.wait(timeout=60) == 0
     with claim_run(asked, plan_run(asked), pytest.fail):
         pass
+
+
+def test_a_directory_that_was_moved_is_held_again(start, tmp_path):
+    asked = request(tmp_path, tmp_path / "run")
+    with claim_run(asked, plan_run(asked), pytest.fail) as claim:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        claim.renew()
+        claim.renew()
+        other = start(tmp_path, tmp_path / "run")
+        other.go_on()
+        assert other.says().startswith(f"refused Another process is training in {tmp_path / 'run'}.")
+
+
+def test_a_directory_that_was_moved_and_that_another_process_took_is_not_held(start, tmp_path):
+    asked = request(tmp_path, tmp_path / "run")
+    with claim_run(asked, plan_run(asked), pytest.fail) as claim:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        other = start(tmp_path, tmp_path / "run")
+        other.go_on()
+        assert other.says() == "claimed run"
+        with pytest.raises(CycleganError, match="Another process is training"):
+            claim.renew()
 
 
 def test_a_directory_that_cannot_be_created_is_refused(tmp_path):
@@ -192,7 +215,7 @@ def test_without_locks_a_line_says_so_and_the_run_starts(monkeypatch, tmp_path):
     monkeypatch.setenv("CYCLEGAN_LOCK", "off")
     lines: list[str] = []
     asked = request(tmp_path)
-    with claim_run(asked, plan_run(asked), lines.append) as plan:
-        write_run(plan.folder, plan.config, RECORD)
+    with claim_run(asked, plan_run(asked), lines.append) as claim:
+        write_run(claim.plan.folder, claim.plan.config, RECORD)
     assert lines == [f"CYCLEGAN_LOCK=off: nothing keeps a second training out of {tmp_path}/runs/stripes-1."]
     assert not (tmp_path / "runs" / "stripes-1" / ".lock").exists()

@@ -1,5 +1,6 @@
 import io
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from cyclegan.errors import CycleganError
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.checkpoints import list_checkpoints
 from cyclegan.training.hooks import Call
-from cyclegan.training.keeper import Keeper, renew_bundle
+from cyclegan.training.keeper import Keeper, find_shortage, renew_bundle
 from cyclegan.training.length import run_length
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
@@ -48,6 +49,14 @@ def keeper(state, tmp_path):
         return Keeper(state.named(STRATEGY), Plan(folder, CONFIG, None, {}), progress, "fingerprint", Cluster(STRATEGY))
 
     return build, output
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_named(state, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
+    assert find_shortage(state.named(STRATEGY), tmp_path).startswith(f"The disk of {tmp_path} has 0.00 GB left, but a")
+    monkeypatch.undo()
+    assert find_shortage(state.named(STRATEGY), tmp_path) is None
 
 
 def saved_steps(folder):

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import pathlib
 
 import pytest
@@ -65,6 +66,21 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     data = plan(None, tmp_path, "smoke", ("data.domain_a", "~/a"), ("data.domain_b", "~/b")).config.data
     assert (data.domain_a, data.domain_b) == (str(tmp_path / "a"), str(tmp_path / "b"))
+
+
+def test_a_directory_whose_name_is_not_utf_8_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="cannot be written: its name is not UTF-8"):
+        refuse_unwritable(tmp_path / os.fsdecode(b"caf\xe9"))
+
+
+def test_a_run_without_its_configuration_is_refused(run, tmp_path):
+    (run / "config.yaml").unlink()
+    with pytest.raises(UsageError) as error:
+        plan(run, tmp_path, None)
+    assert str(error.value) == (
+        f"{run}/config.yaml is missing, so the run cannot be continued. Put the file back, or start a new run with"
+        f" --init-from {run}."
+    )
 
 
 def test_a_directory_with_nothing_but_a_lock_is_a_new_run(tmp_path):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import rich.console
 import rich.progress
 
+from cyclegan.errors import printable
+
 
 class Status(NamedTuple):
     """How far a run is, and how it is doing.
@@ -53,7 +55,7 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Writes a line to `log.txt` and prints it. What cannot be printed does not cost the training."""
-        text = text.encode("utf-8", "backslashreplace").decode()  # names of files need not be UTF-8
+        text = printable(text)
         self.log(text)
         try:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -67,6 +67,14 @@ def test_a_name_of_a_file_that_is_not_utf_8_can_be_said(tmp_path):
     assert output.getvalue() == "Left out: bad\\udce9.png\n"
 
 
+def test_a_name_of_a_file_cannot_break_a_line_or_command_the_terminal(tmp_path):
+    output = io.StringIO()
+    progress = Progress(rich.console.Console(file=output), tmp_path / "log.txt")
+    progress.line("Left out: a\nb\x1b[31m.png")
+    assert output.getvalue() == "Left out: a\\nb\\x1b[31m.png\n"
+    assert (tmp_path / "log.txt").read_text().endswith("  Left out: a\\nb\\x1b[31m.png\n")
+
+
 def test_a_signal_may_write_a_line_while_a_line_waits_for_a_pipe_that_is_full(tmp_path):
     """Python does not let a signal handler write to a stream while a write to the same stream is going on."""
     reading, writing = os.pipe()
