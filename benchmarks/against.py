@@ -7,6 +7,7 @@ Both revisions run alternately, each in a process of its own, and wait for each 
 """
 
 import contextlib
+import inspect
 import os
 import pathlib
 import statistics
@@ -118,7 +119,8 @@ def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: str)
         step = build.build_step(
             state, config, strategy, build.build_gradients(state, config, strategy, compiled == "both")
         )
-    steps = build.build_steps(step, "float32")
+    takes_state = "state" in inspect.signature(build.build_steps).parameters
+    steps = build.build_steps(step, state, "float32", 10) if takes_state else build.build_steps(step, "float32")
     random = np.random.default_rng(0)
     images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
     batches = tf.data.Dataset.from_tensors(tuple(images)).repeat()

@@ -21,10 +21,11 @@ class UsageError(CycleganError):
 def printable(text: str) -> str:
     r"""The same text in one line that no terminal can misread: control characters become `\n`, `\x1b` and so on.
 
-    Names of files may contain anything but a slash. Bytes in them that are not UTF-8 become `\udce9` and so on.
+    So do those that change the direction of writing. Names of files may contain anything but a slash. Bytes in them
+    that are not UTF-8 become `\udce9` and so on.
     """
     return re.sub(
-        r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]",
+        r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]",
         lambda match: match[0].encode("unicode_escape").decode(),
         text,
     )

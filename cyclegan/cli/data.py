@@ -36,7 +36,7 @@ def list_datasets(data_dir: pathlib.Path | None) -> None:
 def prepare(name: str, data_dir: pathlib.Path | None) -> None:
     """Draw or download the data set NAME before training needs it."""
     folder = prepare_dataset(name, data_dir or default_data_dir(), lambda line: click.echo(line, err=True))
-    click.echo(f"{name} is in {folder}")
+    click.echo(printable(f"{name} is in {folder}"))
 
 
 @command.command("check")
@@ -53,9 +53,11 @@ def check(folder: pathlib.Path) -> None:
 
     for part, count in report.counts.items():
         click.echo(f"{part}: {count} {'image' if count == 1 else 'images'}")
+    is_complete = True
     if report.counts.keys() & set(SPLITS):
         for part in [split for split in SPLITS[:2] if split not in report.counts]:
-            click.echo(f"{part}: missing, and a training needs it")
+            click.echo(f"{part} is missing, and a training needs it.")
+            is_complete = False
     # The kinds come in the order in which the first of each was found.
     kinds = list(dict.fromkeys(finding.kind for finding in report.findings))
     for kind in kinds:
@@ -63,7 +65,7 @@ def check(folder: pathlib.Path) -> None:
         click.echo(f"\n{kind}: {len(findings)}")
         for finding in findings:
             click.echo(printable(f"  {finding.path.as_posix()}: {finding.reason}"))
-    if not kinds:
+    if is_complete and not kinds:
         click.echo("No problems were found.")
     if {"unreadable", "truncated"} & set(kinds):
         sys.exit(1)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import click
 
 from cyclegan.cli.options import direction_option, model_option
-from cyclegan.errors import UsageError
+from cyclegan.errors import UsageError, printable
 from cyclegan.export.formats import FORMATS
 from cyclegan.runtime.startup import import_tensorflow
 
@@ -64,7 +64,7 @@ def command(model: Path, direction: Literal["ab", "ba"], format_: str, output: P
 
     device_names("cpu")  # an export needs no GPU, and must not take memory from a run
     found = export_generator(load_bundle(model), direction, format_, output, **options)
-    click.echo(f"{click.format_filename(output)}: generator {direction} of {click.format_filename(model)}")
+    click.echo(f"{printable(str(output))}: generator {direction} of {printable(str(model))}")
     if found:
         psnr = "equal in every bit" if found.psnr_db is None else f"PSNR {found.psnr_db:.1f} dB"
         click.echo(

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cyclegan.cli.options import WholeNumber
+from cyclegan.errors import printable
 from cyclegan.runtime.startup import import_tensorflow
 
 
@@ -41,4 +42,4 @@ def command(ab: Path, ba: Path | None, output: Path, crop_size: int | None) -> N
     files: dict[Direction, Path] = {"ab": ab}
     if ba:
         files["ba"] = ba
-    click.echo(f"{click.format_filename(output)}: {import_pytorch(files, output, crop_size)}")
+    click.echo(f"{printable(str(output))}: {import_pytorch(files, output, crop_size)}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from cyclegan.cli.exit_codes import INTERRUPTED, TERMINATED
 from cyclegan.errors import CycleganError, printable
 
 # The module of a command is imported when the command is used, so that `cyclegan --help` does not wait for it.
@@ -23,9 +24,6 @@ COMMANDS = {
     "data": "List, prepare and check data sets.",
     "version": "Show versions and devices for bug reports.",
 }
-
-INTERRUPTED = 130  # the exit code that shells report after Ctrl-C
-TERMINATED = 143  # the exit code that shells report after SIGTERM
 
 
 class _Terminated(BaseException):

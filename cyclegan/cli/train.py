@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from cyclegan.cli.exit_codes import INTERRUPTED, REQUEUE
 from cyclegan.cli.options import WholeNumber, data_dir_option, devices_option
 from cyclegan.config.files import parse_override
-from cyclegan.errors import UsageError
+from cyclegan.errors import UsageError, printable
 
 
 @click.command("train")
@@ -81,5 +82,5 @@ def command(
     else:
         text = f"Stopped at step {result.step}. Continue with: cyclegan train --run-dir {result.folder}"
     with contextlib.suppress(OSError):  # the terminal has been closed, which may be why the training stopped
-        click.echo(text)
-    sys.exit(0 if result.complete else 130)
+        click.echo(printable(text))
+    sys.exit(0 if result.complete else REQUEUE if result.terminated else INTERRUPTED)

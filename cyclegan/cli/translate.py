@@ -148,13 +148,13 @@ def command(
         )
     click.echo(_summary(len(report.translated), len(report.skipped), len(report.failed), output))
     if gallery:
-        click.echo(f"To see the images, open {click.format_filename(output / 'index.html')}.")
+        click.echo(f"To see the images, open {printable(str(output / 'index.html'))}.")
     if report.failed:
         sys.exit(1)
 
 
 def _summary(num_translated: int, num_skipped: int, num_failed: int, output: Path) -> str:
-    summary = f"Images translated to {click.format_filename(output)}: {num_translated}."
+    summary = f"Images translated to {printable(str(output))}: {num_translated}."
     if num_skipped:
         summary += f" Skipped, because their files exist: {num_skipped}."
     if num_failed:

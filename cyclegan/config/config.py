@@ -128,6 +128,7 @@ SAFE_TO_CHANGE = frozenset(
         "training.steps",
         "training.decay_epochs",
         "training.jit_compile",
+        "training.max_bad_steps",
         "training.steps_per_call",
         "training.checkpoint_every_minutes",
         "training.checkpoint_every_steps",

@@ -159,6 +159,10 @@ class TrainingConfig(Section):
     """The networks compute in this precision."""
     deterministic: bool = False
     """Every run gives the same bits, at some cost of speed."""
+    max_bad_steps: Count = 10
+    """A step whose losses, gradients or new weights are not finite is skipped on all replicas; the run ends after this
+    many of them in a row.
+    """
     seed: CountOrZero = 0
     """The weights, the order of the images, crops, flips and image pools are drawn from this seed."""
     steps_per_call: Literal["auto"] | Count = "auto"

@@ -78,11 +78,8 @@ class ImageReader:
                 file cannot be read although it may be good. The error is also kept in `failure`, because TensorFlow
                 passes on only its text.
         """
-        size = len(self.paths)
-        epoch, position = divmod(int(sample), size)
-        order = permutation(self.seed, self.domain, epoch, size)
-        for offset in range(size):
-            path = self.paths[order[(position + offset) % size]]
+        for offset in range(len(self.paths)):
+            path = self.path_of(int(sample), offset)
             try:
                 return self.load(path)
             except BadImage as error:
@@ -94,6 +91,13 @@ class ImageReader:
                 self.failure = CycleganError(f"{path}: reading it needs more memory than is available.")
                 raise self.failure from error
         raise AssertionError("_note raises an error when all images are broken")
+
+    def path_of(self, sample: int, offset: int = 0) -> pathlib.Path:
+        """The file of a sample, or the one that is `offset` places after it in the order of its epoch."""
+        size = len(self.paths)
+        epoch, position = divmod(sample, size)
+        order = permutation(self.seed, self.domain, epoch, size)
+        return self.paths[int(order[(position + offset) % size])]
 
     def _note(self, path: pathlib.Path, error: BadImage) -> None:
         """Remembers a broken file, and raises an error if there are too many of them or no others."""
@@ -108,9 +112,9 @@ class ImageReader:
                 if is_new:
                     self.report(f"Replaced by the next image: {error}")
                 return
-            self.failure = CycleganError(
-                f"{problem}. The last one is {error}. `cyclegan data check {path.parent}` lists all of them."
-            )
+            # A check of the folder does not know to which size a training enlarges narrow images.
+            hint = "" if error.kind == "over-large" else f" `cyclegan data check {path.parent}` lists all of them."
+            self.failure = CycleganError(f"{problem}. The last one is {error}.{hint}")
             raise self.failure
 
 

@@ -94,7 +94,9 @@ def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], No
             unusable.append((path, f"does not fit the configuration of the run: {problem}"))
             continue
         if arrays["step"] != step:
-            unusable.append((path, f"is of step {arrays['step']} and has been renamed"))
+            unusable.append(
+                (path, f"is of step {arrays['step']}, so its name must be {checkpoint_name(int(arrays['step']))}")
+            )
             continue
         for other, reason in unusable:
             warn(f"{other} is set aside as {_set_aside(other).name}, because it {reason.rstrip('.')}.")

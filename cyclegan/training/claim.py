@@ -30,12 +30,12 @@ class Claim(NamedTuple):
     Attributes:
         plan: the plan as it is under the lock: with another number if a process that started at the same time took the
             one that was planned, and otherwise the same plan.
-        renew: holds the directory again if it has been deleted or moved since. It raises `CycleganError` if that cannot
-            be done, as when another process trains there now.
+        renew: holds the directory again if it has been deleted or moved since, and returns whether something else has
+            been put in its place. It raises `CycleganError` if another process trains there now.
     """
 
     plan: Plan
-    renew: Callable[[], None]
+    renew: Callable[[], bool]
 
 
 @contextlib.contextmanager
@@ -61,10 +61,16 @@ def claim_run(request: Request, plan: Plan, report: Callable[[str], None]) -> It
         with contextlib.ExitStack() as locks:
             held = locks.enter_context(_lock(folder, report))
 
-            def renew() -> None:
+            def renew() -> bool:
                 nonlocal held
-                if held and not _is_at(folder / LOCK_FILE, held):
+                if held is None or _is_at(folder / LOCK_FILE, held):
+                    return False
+                is_taken = folder.exists() and not is_empty(folder)
+                with contextlib.suppress(OSError):  # it can be a link to a directory that is gone
+                    os.makedirs(os.path.realpath(folder))
+                with locks.pop_all():  # the lock of the place to which the directory was moved
                     held = locks.enter_context(_lock(folder, report))
+                return is_taken
 
             try:
                 again = plan_run(request._replace(folder=folder))

@@ -1,6 +1,7 @@
 """What happens around the loop: one small interface for saving, showing, and what is still to come."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,22 +15,37 @@ class Call(NamedTuple):
         metrics: the values of each metric, [steps of the call], by its tag.
         seconds: how long the call took.
         is_first: whether it is the first call of this process, which also traces and compiles.
+        skipped: the steps of the call that were not finite and therefore changed nothing, counted as `step` counts,
+            each with the name of what was not finite.
     """
 
     step: int
     metrics: dict[str, np.ndarray]
     seconds: float
     is_first: bool
+    skipped: Mapping[int, str] = {}
 
     @property
     def num_steps(self) -> int:
-        """The number of steps that the call made."""
+        """The number of steps that the call made, with those that it skipped."""
         return len(next(iter(self.metrics.values()), ()))
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the call took a step that was finite."""
+        return len(self.skipped) < self.num_steps
 
 
 def mean_metrics(calls: Sequence[Call]) -> dict[str, float]:
-    """The mean of each metric over all steps of at least one call, by its tag."""
-    return {tag: float(np.concatenate([call.metrics[tag] for call in calls]).mean()) for tag in calls[-1].metrics}
+    """The mean of each metric over all steps of at least one call that were taken, by its tag; NaN if none was."""
+    is_taken = np.array(
+        [step not in call.skipped for call in calls for step in range(call.step - call.num_steps + 1, call.step + 1)]
+    )
+    means = {}
+    for tag in calls[-1].metrics:
+        values = np.concatenate([call.metrics[tag] for call in calls])[is_taken]
+        means[tag] = float(values.mean()) if len(values) else math.nan
+    return means
 
 
 class Hook:
@@ -47,8 +63,8 @@ class Hook:
     def after_call(self, call: Call) -> None:
         """Called after each call."""
 
-    def at_divergence(self) -> None:
-        """Called where a step was not finite, before `close`."""
+    def at_divergence(self, call: Call) -> None:
+        """Called instead of `after_call` where too many steps in a row were not finite, before `close`."""
 
     def close(self) -> None:
         """Called last, also when the training failed."""

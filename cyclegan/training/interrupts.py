@@ -7,10 +7,13 @@ from cyclegan.training.reporting.progress import Progress
 
 
 class StopSignals:
-    """Turns the first SIGINT, SIGTERM or SIGHUP into a request to stop. The second one ends the process at once."""
+    """Turns the first SIGINT, SIGTERM or SIGHUP into a request to stop. The second one ends the process at once.
+
+    `received` is the number of the signal, 0 before it.
+    """
 
     def __init__(self, progress: Progress):
-        self.requested = False
+        self.received = 0
         self._progress = progress
 
     def __enter__(self) -> "StopSignals":
@@ -26,7 +29,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _stop(self, number: int, _: object) -> None:
-        self.requested = True
+        self.received = number
         for each in self._old:
             signal.signal(each, signal.SIG_DFL)
         self._progress.line("Stopping after the current steps, then saving. Send the signal once more to quit at once.")

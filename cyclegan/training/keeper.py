@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from rich.filesize import decimal
 
 from cyclegan.bundle import Direction, bundle_info, load_bundle, write_bundle
 from cyclegan.errors import CycleganError, first_line
@@ -18,6 +19,10 @@ from cyclegan.training.hooks import Call, Hook, mean_metrics
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import CHECKPOINTS, Plan
 from cyclegan.training.state import snapshot
+
+
+class Displaced(CycleganError):
+    """Something else is where the run directory was, so that nothing can be saved any more."""
 
 
 class Snapshot(NamedTuple):
@@ -31,8 +36,8 @@ class Snapshot(NamedTuple):
 class Keeper(Hook):
     """Saves checkpoint and bundle where they are due. A failure before the end of the run costs no training.
 
-    The values are copied between two calls, and a thread writes them. A copy waits for the next call before it is
-    written: a state from which the next step is not finite is not worth keeping.
+    The values are copied between two calls, and a thread writes them. A copy waits for the next good step before it is
+    written: a state from which no step is finite is not worth keeping.
 
     Args:
         variables: everything that goes into a checkpoint, as `State.named` returns it.
@@ -58,6 +63,7 @@ class Keeper(Hook):
         self._writing: concurrent.futures.Future[None] | None = None
         self._waiting: Snapshot | None = None
         self._calls: list[Call] = []  # since the last snapshot
+        self._displaced: Displaced | None = None
 
     def at_checkpoint(self, call: Call) -> None:
         """Copies the values of the run."""
@@ -66,14 +72,20 @@ class Keeper(Hook):
         self._calls = []
 
     def after_call(self, call: Call) -> None:
-        """Hands a snapshot from before `call` to the thread that writes."""
+        """Hands a snapshot from before `call` to the thread that writes.
+
+        Raises:
+            Displaced: if the thread has found that nothing can be saved any more.
+        """
+        if self._displaced:
+            raise self._displaced
         self._write_waiting(call)
         if self._waiting is None:  # otherwise the call is in the snapshot already
             self._calls.append(call)
 
     def _write_waiting(self, call: Call) -> None:
         """Lets the thread write the snapshot that waits for a good step, if `call` has made one."""
-        if self._waiting and self._waiting.step < call.step:
+        if self._waiting and self._waiting.step < call.step and call.is_good:
             self._finish_writing()
             self._writing = self._thread.submit(self._try_to_save, self._waiting, "Training goes on")
             self._waiting = None
@@ -88,10 +100,12 @@ class Keeper(Hook):
         self._finish_writing()
         try:
             self._save(self._snapshot([*self._calls, call]))
+        except Displaced:
+            raise
         except CycleganError as error:
             raise CycleganError(f"Step {call.step} cannot be saved: {error} {self._way_on()}") from error
 
-    def at_divergence(self) -> None:
+    def at_divergence(self, call: Call) -> None:
         """Throws a snapshot away from which no good step has been made."""
         self._waiting = None
 
@@ -112,6 +126,8 @@ class Keeper(Hook):
         """Saves, or says why that failed and what it means."""
         try:
             self._save(taken)
+        except Displaced as error:
+            self._displaced = error
         except Exception as error:  # whatever it is, it must not cost the training
             text = str(error) if isinstance(error, CycleganError) else f"The run cannot be saved: {error!r}."
             self._progress.line(f"{text} {consequence}.")
@@ -124,7 +140,8 @@ class Keeper(Hook):
 
     def _snapshot(self, calls: list[Call]) -> Snapshot:
         arrays = snapshot(self._variables, self._cluster)
-        return Snapshot(int(arrays["step"]), arrays, mean_metrics(calls))
+        means = {tag: mean for tag, mean in mean_metrics(calls).items() if math.isfinite(mean)}
+        return Snapshot(int(arrays["step"]), arrays, means)
 
     def _save(self, taken: Snapshot) -> None:
         if not self._cluster.is_chief:
@@ -139,12 +156,15 @@ def find_shortage(variables: Mapping[str, tf.Variable], folder: pathlib.Path) ->
     """A line to print if the disk of a run directory has no room for a checkpoint and a bundle."""
     sizes = {name: math.prod(variable.shape) * variable.dtype.size for name, variable in variables.items()}
     needed = sum(sizes.values()) + sum(size for name, size in sizes.items() if name.startswith("generator_"))
-    free = shutil.disk_usage(folder).free
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # the directory has been deleted, and will be created again
+        return None
     if free >= needed:
         return None
     return (
-        f"The disk of {folder} has {free / 1e9:.2f} GB left, but a checkpoint and a bundle take {needed / 1e9:.2f} GB."
-        " Nothing of this training can be saved before there is room."
+        f"The disk of {folder} has {decimal(free)} left, but a checkpoint and a bundle take {decimal(needed)}."
+        " The training begins, but it can be saved only where there is room."
     )
 
 

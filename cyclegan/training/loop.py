@@ -1,9 +1,9 @@
 """The loop: calls of TensorFlow one after the other, and the hooks around them."""
 
 import contextlib
+import signal
 from collections.abc import Callable, Sequence
-
-import numpy as np
+from typing import NamedTuple
 
 from cyclegan.errors import CycleganError
 from cyclegan.runtime.cluster import Cluster
@@ -12,14 +12,27 @@ from cyclegan.training.length import Session
 from cyclegan.training.pacing import MakeSteps, Pacing
 
 
+class Ending(NamedTuple):
+    """How the loop ended.
+
+    Attributes:
+        step: the number of completed steps.
+        signal: SIGTERM if any process has received it, SIGINT for any other signal, 0 if the run is complete.
+    """
+
+    step: int
+    signal: int
+
+
 def iterate(
     make_steps: MakeSteps,
     session: Session,
     pacing: Pacing,
     hooks: Sequence[Hook],
-    should_stop: Callable[[], bool],
+    received: Callable[[], int],
     cluster: Cluster,
-) -> int:
+    max_bad_steps: int,
+) -> Ending:
     """Trains until the last step of a session, or until it is asked to stop.
 
     Args:
@@ -28,21 +41,25 @@ def iterate(
         pacing: decides how many steps a call makes.
         hooks: called in this order. At a checkpoint and at the end, all of them save before any of them shows
             something, so that nothing that is shown can cost what was trained. All are closed, whatever fails.
-        should_stop: asked between two calls. All processes stop if one of them should.
+        received: asked between two calls for the number of the signal that has asked to stop, 0 if none has. All
+            processes stop if one of them should.
         cluster: the processes that train together. The chief decides about the calls of all.
+        max_bad_steps: the training ends if so many steps in a row are not finite, or two of them at the end of the run.
 
     Returns:
-        The number of completed steps.
+        The number of completed steps, and the signal that stopped the processes.
 
     Raises:
-        CycleganError: if a step is not finite, or if the input or a hook cannot go on.
+        CycleganError: if too many steps in a row are not finite, or if the input or a hook cannot go on.
     """
 
-    def agree(step: int) -> tuple[bool, bool, int]:
-        """Whether to stop and whether to save, after `step` completed steps, and the length of the next call."""
+    def agree(step: int) -> tuple[int, bool, int]:
+        """Which signal to stop for and whether to save, after `step` steps, and the length of the next call."""
         own = [pacing.is_checkpoint(step), pacing.next_length(step)] if cluster.is_chief else [False, 0]
-        num_stopping, is_checkpoint, length = cluster.sum([should_stop(), *own])
-        return bool(num_stopping), bool(is_checkpoint), length
+        number = received()
+        num_stopping, num_terminated, is_checkpoint, length = cluster.sum([number != 0, number == signal.SIGTERM, *own])
+        agreed = signal.SIGTERM if num_terminated else signal.SIGINT if num_stopping else 0
+        return agreed, bool(is_checkpoint), length
 
     call = Call(session.first_step, {}, 0.0, False)
     with contextlib.ExitStack() as closing:
@@ -51,7 +68,7 @@ def iterate(
         stopping, _, length = agree(call.step)
         while call.step < session.last_step and not stopping:
             try:
-                call, is_finite = pacing.timed(make_steps, call.step, length)
+                call, bad_streak = pacing.timed(make_steps, call.step, length)
             except CycleganError as error:  # as for too many bad images: what was trained before is good
                 if cluster.num_processes > 1:
                     raise  # the image pools of a process that is lost are missing
@@ -61,10 +78,11 @@ def iterate(
                 except CycleganError as another:
                     raise CycleganError(f"{error} {another}") from error
                 raise
-            if not is_finite:
+            # A run that ends in bad steps would leave weights from which nobody knows whether any step is finite.
+            if bad_streak >= (max_bad_steps if call.step < session.last_step else min(2, max_bad_steps)):
                 for hook in hooks:
-                    hook.at_divergence()
-                raise _diverged(call)
+                    hook.at_divergence(call)
+                raise _diverged(call, bad_streak)
             stopping, is_checkpoint, length = agree(call.step)
             if stopping or call.step >= session.last_step:
                 for hook in hooks:
@@ -74,15 +92,15 @@ def iterate(
                     hook.at_checkpoint(call)
             for hook in hooks:
                 hook.after_call(call)
-    return call.step
+    return Ending(call.step, stopping)
 
 
-def _diverged(call: Call) -> CycleganError:
-    """The error for a call whose last step was not finite, and was therefore not taken."""
-    spoiled = next((tag for tag, values in call.metrics.items() if not np.isfinite(values[-1])), "a new weight")
+def _diverged(call: Call, bad_streak: int) -> CycleganError:
+    """The error for a call that ends with too many steps that were not finite, and were therefore not taken."""
+    skipped = "1 step was" if bad_streak == 1 else f"{bad_streak} steps in a row were"
     return CycleganError(
-        f"Training diverged: {spoiled} is not finite in step {call.step}, which was not taken. Continue the run with a"
-        " lower rate, such as --set optimizer.learning_rate=1e-5; it goes on from its newest checkpoint, or from the"
-        " start if it has none. If it diverges again, the weights were spoiled before that checkpoint: delete it, or"
-        " start a new run."
+        f"Training diverged: {skipped} not finite and not taken; in step {call.step} it was"
+        f" {call.skipped[call.step]}. Continue the run with a lower rate, such as --set optimizer.learning_rate=1e-5;"
+        " it goes on from its newest checkpoint, or from the start if it has none. If it diverges again, the weights"
+        " were spoiled before that checkpoint: delete it, or start a new run."
     )

@@ -1,7 +1,8 @@
 """When something is due, and how many steps TensorFlow makes before it returns to Python."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,11 +17,23 @@ MAX_STEPS_PER_CALL = 100
 FULL_RATE_SAMPLES = 20
 """After this many pictures, the distance between two pictures doubles each time that the number of steps doubles."""
 
-MakeSteps = Callable[[int], tuple[dict[str, np.ndarray], bool]]
-"""Makes a number of steps. Returns the values of each metric, [steps], by its tag, and whether all steps were finite.
 
-A step that is not finite is the last one and is not taken, but its metrics are returned.
-"""
+class Made(NamedTuple):
+    """What came of some steps.
+
+    Attributes:
+        metrics: the values of each metric, [steps], by its tag.
+        is_taken: for each step, whether it was finite, and so was taken: bool [steps].
+        bad_streak: how many steps in a row, up to the last one, were not taken.
+    """
+
+    metrics: dict[str, np.ndarray]
+    is_taken: np.ndarray
+    bad_streak: int
+
+
+MakeSteps = Callable[[int], Made]
+"""Makes a number of steps, or fewer if too many in a row are not finite."""
 
 
 def sample_interval(step: int, every: int) -> int:
@@ -83,18 +96,25 @@ class Pacing:
         self._saved_at = now
         return True
 
-    def timed(self, make_steps: MakeSteps, done: int, num_steps: int) -> tuple[Call, bool]:
+    def timed(self, make_steps: MakeSteps, done: int, num_steps: int) -> tuple[Call, int]:
         """Makes `num_steps` steps in one call, where `done` steps of the run are complete.
 
         Returns:
-            The call, and whether its last step was finite. `Call.step` counts that step too.
+            The call, and how many steps in a row, up to its last one, were not finite.
         """
         start = time.perf_counter()
-        metrics, is_finite = make_steps(num_steps)
+        metrics, is_taken, bad_streak = make_steps(num_steps)
         seconds = time.perf_counter() - start
-        made = len(next(iter(metrics.values())))
-        call = Call(done + made, metrics, seconds, self._is_first)
+        skipped = {done + 1 + index: _spoiled(metrics, index) for index in np.flatnonzero(~is_taken).tolist()}
+        call = Call(done + len(is_taken), metrics, seconds, self._is_first, skipped)
         if not self._is_first:  # the first call also traces and compiles
-            self._seconds_per_step = seconds / made
+            self._seconds_per_step = seconds / len(is_taken)
         self._is_first = False
-        return call, is_finite
+        return call, bad_streak
+
+
+def _spoiled(metrics: Mapping[str, np.ndarray], index: int) -> str:
+    """What was not finite in the step with this index."""
+    return next(
+        (tag for tag, values in metrics.items() if not np.isfinite(values[index])), "a gradient or a new weight"
+    )

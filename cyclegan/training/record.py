@@ -5,8 +5,10 @@ run.json      the decisions of the first session, which must not be made again
 images.gz     the training images of the first session, see `cyclegan.data.inventory`
 """
 
+import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 from typing import Final, Literal
 
@@ -36,10 +38,11 @@ class Choice:
 
 
 class RunRecord(pydantic.BaseModel):
-    """The content of `run.json`. `fingerprint` is that of the training images."""
+    """The content of `run.json`. `fingerprint` is that of the training images; no two runs have the same `run_id`."""
 
     program: Literal["cyclegan"] = "cyclegan"
     schema_version: Literal[2] = SCHEMA_VERSION
+    run_id: str = ""
     version: str
     devices: str
     num_replicas: int
@@ -76,12 +79,20 @@ def read_record(folder: pathlib.Path) -> RunRecord:
         ) from error
 
 
-def find_record(folder: pathlib.Path) -> RunRecord | None:
-    """The record in a directory, if there is one that this program can use."""
+def holds_run(folder: pathlib.Path, record: RunRecord) -> bool:
+    """Whether a directory has all three files of a run, and its record is this one."""
     try:
-        return read_record(folder)
-    except CycleganError:
-        return None
+        return read_record(folder) == record and all((folder / name).exists() for name in (CONFIG_FILE, IMAGES_FILE))
+    except (CycleganError, OSError):
+        return False
+
+
+def holds_another_run(folder: pathlib.Path, record: RunRecord) -> bool:
+    """Whether a directory has the record of another run."""
+    try:
+        return read_record(folder).run_id != record.run_id
+    except (CycleganError, OSError):
+        return False
 
 
 def read_config(folder: pathlib.Path) -> Config:
@@ -118,14 +129,14 @@ def read_inventory(folder: pathlib.Path, record: RunRecord) -> Inventory:
     return inventory
 
 
-def write_run(folder: pathlib.Path, config: Config, record: RunRecord, inventory: Inventory = ()) -> None:
-    """Writes the configuration and the record of a run.
+def write_run(folder: pathlib.Path, config: Config, record: RunRecord, inventory: Inventory | None = None) -> None:
+    """Writes the configuration and the record of a run, and creates the directory if it is not there.
 
     Args:
         folder: the run directory.
         config: the configuration.
         record: the record.
-        inventory: the training images, which are written with a new run only.
+        inventory: the training images; None leaves the file as it is.
 
     Raises:
         UsageError: if a new run cannot be written there.
@@ -133,14 +144,16 @@ def write_run(folder: pathlib.Path, config: Config, record: RunRecord, inventory
     """
     is_new = not (folder / RECORD_FILE).exists()
     try:
-        if is_new:
+        os.makedirs(os.path.realpath(folder), exist_ok=True)  # it can be a link to a directory that is gone
+        if inventory is not None:
             write_atomically(folder / IMAGES_FILE, encode_inventory(inventory))
         write_atomically(folder / CONFIG_FILE, dump_config(config).encode())
         write_atomically(folder / RECORD_FILE, record.model_dump_json(indent=2).encode() + b"\n")
     except OSError as error:
         if is_new:  # a folder with one of these files alone could not be used again
-            (folder / CONFIG_FILE).unlink(missing_ok=True)
-            (folder / IMAGES_FILE).unlink(missing_ok=True)
+            for name in (CONFIG_FILE, IMAGES_FILE):
+                with contextlib.suppress(OSError):
+                    (folder / name).unlink()
             raise unwritable(folder, error.strerror) from error
         raise CycleganError(
             f"The run directory {folder} cannot be written: {error.strerror}. Remove the cause, then continue it again."

@@ -159,7 +159,7 @@ def _train_run(
                 devices,
                 progress,
                 data_folder / CACHE,
-                renew_claim=claim.renew if claim else lambda: None,
+                renew_claim=claim.renew if claim else lambda: False,
                 init_from=start,
                 profile=profile,
             )
@@ -238,7 +238,7 @@ def _find_images(
     )
     without = [f"domain {name}" for name, images in (("A", source.test_a), ("B", source.test_b)) if not images]
     if without:
-        progress.line(f"There are no test images of {' and '.join(without)}: sample pictures show training images.")
+        progress.line(f"There are no test images of {' or '.join(without)}: its sample pictures show training images.")
     return source, known
 
 

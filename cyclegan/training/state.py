@@ -25,10 +25,11 @@ class State:
 
     `generator_ab` maps domain A to B; `discriminator_a` judges images of domain A; `pool_a` holds fakes of domain A.
     `averages` are copies of the generators, ab and ba, whose weights are running averages, if the run keeps them.
-    `generator_moments` holds the moments of each of `generator_variables`. `step` counts the updates: optimizers,
-    random numbers and averages read it. `samples` counts the images of each domain that the run has seen: the learning
-    rate and the input read it. `length` says how long the run is, and `global_batch` how many samples a step of this
-    session has, over all replicas.
+    `generator_moments` holds the moments of each of `generator_variables`. `step` counts the steps, and the random
+    numbers depend on it. `skipped` counts those of them that were not finite and changed nothing, and `bad_streak` how
+    many of these came one after the other until now; the optimizers and averages count the others. `samples` counts the
+    images of each domain that the run has seen: the learning rate and the input read it. `length` says how long the run
+    is, and `global_batch` how many samples a step of this session has, over all replicas.
     """
 
     generator_ab: keras.Model
@@ -42,6 +43,8 @@ class State:
     pool_b: ImagePool
     step: tf.Variable
     samples: tf.Variable
+    skipped: tf.Variable
+    bad_streak: tf.Variable
     length: Length
     global_batch: int
 
@@ -112,7 +115,8 @@ class State:
             for kind, variable in (("images", pool.images), ("count", pool.count)):
                 for replica, local in enumerate(strategy.experimental_local_results(variable)):
                     named[f"pool_{domain}/{kind}/{first_replica + replica}"] = local
-        return named | {"step": self.step, "samples": self.samples}
+        counters = {"step": self.step, "samples": self.samples, "skipped": self.skipped, "bad_streak": self.bad_streak}
+        return named | counters
 
 
 def blank(variables: Mapping[str, tf.Variable]) -> dict[str, np.ndarray]:
@@ -205,6 +209,8 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length
             pool_b=ImagePool(config.training.pool_size, (size, size, channels_b), image_dtype(dtype)),
             step=_local(tf.zeros([], tf.int64)),
             samples=_local(tf.zeros([], tf.int64)),
+            skipped=_local(tf.zeros([], tf.int64)),
+            bad_streak=_local(tf.zeros([], tf.int64)),
             length=length,
             global_batch=config.training.batch_size * strategy.num_replicas_in_sync,
         )

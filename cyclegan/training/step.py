@@ -1,9 +1,10 @@
 """The training step: compute -> decide -> commit.
 
 Each replica computes the gradients of its batch, and from their sum the new value of everything that a step changes.
-Until then nothing is assigned. If every new value is finite on every replica, all of them are assigned. Otherwise none
-is, and the state stays what it was. What is computed is pure: it can be computed twice, timed, or thrown away. XLA can
-compile the gradients and the update, but not the sum over the replicas between them.
+Until then nothing is assigned. If every new value is finite on every replica, all of them are assigned. Otherwise the
+step is skipped: it is counted, and everything else stays what it was. What is computed is pure: it can be computed
+twice, timed, or thrown away. XLA can compile the gradients and the update, but not the sum over the replicas between
+them.
 """
 
 from collections.abc import Callable, Sequence
@@ -82,8 +83,8 @@ def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[G
     """
     num_statistics = sum(len(generator.non_trainable_weights) for generator in state.networks[:2])
 
-    def update(step: tf.Tensor, samples: tf.Tensor, old: Update, gradients: tuple[list[tf.Tensor], ...]) -> Update:
-        rate, number = learning_rate(config.optimizer, state.length, samples), tf.cast(step + 1, tf.float64)
+    def update(updates: tf.Tensor, samples: tf.Tensor, old: Update, gradients: tuple[list[tf.Tensor], ...]) -> Update:
+        rate, number = learning_rate(config.optimizer, state.length, samples), tf.cast(updates + 1, tf.float64)
 
         def new(weights: list[tf.Tensor], own: list[tf.Tensor], moments: list[Moments]) -> Any:
             return optimize(config.optimizer, rate, number, weights, own, moments)
@@ -105,7 +106,7 @@ def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[G
         )
         statistics = gradients.statistics[:num_statistics]
         given = (list(gradients.generators), list(gradients.discriminators), list(statistics))
-        return function(tf.convert_to_tensor(state.step), tf.convert_to_tensor(state.samples), old, given)
+        return function(state.step - state.skipped, tf.convert_to_tensor(state.samples), old, given)
 
     return from_gradients
 
@@ -118,7 +119,7 @@ def _averages(averages: list[tf.Tensor], weights: list[tf.Tensor], decay: float,
     """Each average moved towards the new weight: average + (1 - decay) * (weight - average).
 
     In the first steps the decay is (1 + number) / (10 + number) where that is less, so that the average soon forgets
-    the weights from before the training. `number` is the number of the step, counted from 1.
+    the weights from before the training. `number` is the number of the update, counted from 1.
     """
     rate = 1 - tf.minimum(tf.constant(decay, tf.float64), (1 + number) / (10 + number))
     return [
@@ -156,6 +157,18 @@ def commit(state: State, gradients: Gradients, update: Update, pools: Pools) -> 
         pool.count.assign(count)
     state.step.assign_add(1)
     state.samples.assign_add(state.global_batch)
+    state.bad_streak.assign(tf.zeros([], tf.int64))
+
+
+def skip(state: State) -> None:
+    """Counts a step that is not taken. Its images are not shown again before the next epoch."""
+    for counter, number in (
+        (state.step, 1),
+        (state.samples, state.global_batch),
+        (state.skipped, 1),
+        (state.bad_streak, 1),
+    ):
+        counter.assign_add(number)
 
 
 def _flat(moments: Sequence[tuple[tf.Tensor, ...]]) -> list[tf.Tensor]:
@@ -192,8 +205,8 @@ def build_step(
 
     Returns:
         A function of (real_a, real_b), each the global batch as the strategy distributes it. It returns the metrics,
-        summed over the replicas, and whether the step was finite. If it was not, nothing has been assigned. Call it
-        inside a `tf.function`.
+        summed over the replicas, and whether the step was finite. If it was not, it has been counted, and nothing else
+        has been assigned. Call it inside a `tf.function`.
     """
 
     def replica_step(real_a: tf.Tensor, real_b: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
@@ -209,7 +222,7 @@ def build_step(
         *metrics, num_spoiled = tf.unstack(total(tf.stack([*own.metrics.values(), num_spoiled])))
         is_finite = num_spoiled == 0  # on all replicas, which therefore decide the same
         pools = new_pools(state, own)
-        tf.cond(is_finite, lambda: commit(state, summed, new, pools), lambda: None)
+        tf.cond(is_finite, lambda: commit(state, summed, new, pools), lambda: skip(state))
         return dict(zip(own.metrics, metrics, strict=True)), is_finite
 
     def step(real_a: tf.Tensor, real_b: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
@@ -223,18 +236,20 @@ def build_step(
 
 
 def build_steps(
-    step: Callable[[tf.Tensor, tf.Tensor], tuple[Metrics, tf.Tensor]], dtype: str
-) -> Callable[[tf.data.Iterator, tf.Tensor], tuple[Metrics, tf.Tensor]]:
+    step: Callable[[tf.Tensor, tf.Tensor], tuple[Metrics, tf.Tensor]], state: State, dtype: str, max_bad_steps: int
+) -> Callable[[tf.data.Iterator, tf.Tensor], tuple[Metrics, tf.Tensor, tf.Tensor]]:
     """Many steps in one call from Python.
 
     Args:
         step: the result of `build_step`.
+        state: the state that the step advances.
         dtype: the dtype of the metrics.
+        max_bad_steps: the call ends with the last of so many steps in a row that are not finite.
 
     Returns:
         A function of (iterator over pairs of global batches, number of steps). It returns each metric as one tensor
-        [steps], and whether all steps were finite. A step that is not is the last one. The result does not depend on
-        how the steps are divided into calls.
+        [steps], for each step whether it was finite, bool [steps], and how many steps in a row, up to the last one,
+        were not. The result does not depend on how the steps are divided into calls.
     """
     names: list[str] = []  # known once the loop has been traced
 
@@ -247,15 +262,17 @@ def build_steps(
         return tf.stack(list(metrics.values())), is_finite
 
     @tf.function  # type: ignore[untyped-decorator]
-    def steps(iterator: tf.data.Iterator, num_steps: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+    def steps(iterator: tf.data.Iterator, num_steps: tf.Tensor) -> tuple[Metrics, tf.Tensor, tf.Tensor]:
         rows = tf.TensorArray(dtype, size=0, dynamic_size=True)
-        is_finite = tf.constant(True)
+        taken = tf.TensorArray(tf.bool, size=0, dynamic_size=True)
+        bad_streak = state.bad_streak % max_bad_steps  # the largest number may be lower than in the session before
         index = 0
-        while is_finite and index < num_steps:
+        while bad_streak < max_bad_steps and index < num_steps:
             row, is_finite = next_step(iterator)
-            rows = rows.write(index, row)
+            rows, taken = rows.write(index, row), taken.write(index, is_finite)
+            bad_streak = tf.where(is_finite, tf.zeros_like(bad_streak), bad_streak + 1)
             index += 1
         columns = tf.unstack(tf.transpose(rows.stack()), num=len(names))
-        return dict(zip(names, columns, strict=True)), is_finite
+        return dict(zip(names, columns, strict=True)), taken.stack(), bad_streak
 
     return steps  # type: ignore[no-any-return]

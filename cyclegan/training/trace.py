@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cyclegan.errors import first_line
 from cyclegan.training.hooks import Hook
-from cyclegan.training.pacing import MakeSteps
+from cyclegan.training.pacing import Made, MakeSteps
 
 TRACED_STEPS = 5
 
@@ -30,7 +30,7 @@ class Trace(Hook):
         self._is_first = True
         self._is_tracing = False
 
-    def __call__(self, num_steps: int) -> tuple[dict[str, np.ndarray], bool]:
+    def __call__(self, num_steps: int) -> Made:
         """Makes steps. A call in which the trace ends is made in two parts, so that nothing else is in the trace."""
         if not (self._is_first or self._is_tracing) and self._left:
             self._start()
@@ -38,14 +38,15 @@ class Trace(Hook):
         if not self._is_tracing:
             return self._make_steps(num_steps)
         num_traced = min(self._left, num_steps)
-        first, is_finite = self._make_steps(num_traced)
+        first = self._make_steps(num_traced)
         self._left -= num_traced
         if not self._left:
             self._stop()
-        if num_traced == num_steps or not is_finite:
-            return first, is_finite
-        rest, is_finite = self._make_steps(num_steps - num_traced)
-        return {tag: np.concatenate([values, rest[tag]]) for tag, values in first.items()}, is_finite
+        if num_traced == num_steps or len(first.is_taken) < num_traced:
+            return first
+        rest = self._make_steps(num_steps - num_traced)
+        metrics = {tag: np.concatenate([values, rest.metrics[tag]]) for tag, values in first.metrics.items()}
+        return Made(metrics, np.concatenate([first.is_taken, rest.is_taken]), rest.bad_streak)
 
     def close(self) -> None:
         """Ends a trace of fewer steps, and says so if there is none."""

@@ -217,7 +217,7 @@ def run(finished, tmp_path):
 
 def test_a_run_says_where_it_is_and_which_images_it_shows(finished):
     _, result = finished
-    assert "There are no test images of domain A and domain B: sample pictures show training" in result.stdout
+    assert "There are no test images of domain A or domain B: its sample pictures show training" in result.stdout
     assert "Done: runs/photos-1, step 4." in result.stdout
 
 
@@ -400,8 +400,8 @@ def test_a_new_run_refuses_generators_of_another_architecture(train, finished):
 def test_a_training_that_diverges_stops_with_the_loss_and_saves_nothing_of_it(train, tmp_path):
     result = train("--set", "optimizer.learning_rate=1e20", "--run-dir", "run")
     assert result.exit_code == 1
-    assert "Training diverged: loss/" in result.stderr
-    assert "Error: Training diverged: loss/" in (tmp_path / "run" / "log.txt").read_text().splitlines()[-1]
+    assert "Training diverged: 10 steps in a row were not finite and not taken; in step 11 it was" in result.stderr
+    assert "Error: Training diverged: 10 steps" in (tmp_path / "run" / "log.txt").read_text().splitlines()[-1]
     assert not list_checkpoints(tmp_path / "run" / "checkpoints")
 
 
@@ -484,7 +484,8 @@ def test_a_divergence_keeps_the_checkpoint_before_it(train, tmp_path):
     assert train("--dataset", photos, "--steps", 2, "--run-dir", "run").exit_code == 0
     result = train("--run-dir", "run", "--steps", 8, "--set", "optimizer.learning_rate=1e20", config=None)
     assert result.exit_code == 1
-    assert "is not finite in step 4," in result.stderr and result.stderr.count("\n") == 1
+    assert "5 steps in a row were not finite and not taken; in step 8 it was loss/" in result.stderr
+    assert result.stderr.count("\n") == 1
     assert [step for step, _ in list_checkpoints(tmp_path / "run" / "checkpoints")] == [2]
 
 
@@ -502,7 +503,7 @@ def test_sigterm_saves_and_says_how_to_continue(train, tmp_path):
                 process.send_signal(signal.SIGTERM)
                 break
         rest = process.stdout.read()
-    assert process.returncode == 130
+    assert process.returncode == 75
     step, _ = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
     assert f"Stopped at step {step}. Continue with: cyclegan train --run-dir run\n" in rest
 

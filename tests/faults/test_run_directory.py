@@ -34,24 +34,48 @@ def train(tmp_path):
 
 
 def delete(folder):
-    shutil.rmtree(folder)
+    folder.rename(folder.with_name("gone"))  # in one go, because the training may write a line between two deletions
+    shutil.rmtree(folder.with_name("gone"))
 
 
 def move(folder):
     folder.rename(folder.with_name("moved"))
 
 
-@pytest.mark.parametrize("remove", [delete, move])
-def test_a_run_whose_directory_goes_away_is_saved_and_can_be_continued(tmp_path, train, remove):
+def delete_small_files(folder):
+    for name in ("run.json", "config.yaml", "images.gz"):
+        (folder / name).unlink()
+
+
+def damage_the_record(folder):
+    (folder / "run.json").write_text("{")
+
+
+@pytest.mark.parametrize("spoil", [delete, move, delete_small_files, damage_the_record])
+def test_a_run_whose_directory_is_spoiled_is_saved_and_can_be_continued(tmp_path, train, spoil):
     with train(*START, "--steps", "300", "--set", "training.steps_per_call=1") as process:
         next(line for line in process.stdout if "step 2/300" in line)
-        remove(tmp_path / "run")
+        spoil(tmp_path / "run")
         output = process.communicate(timeout=200)[0]
     assert process.returncode == 0, output
-    assert "run was deleted or moved while the training went on. It is created again" in output
+    assert "run, or a file in it, was deleted or moved during the training. What the run needs" in output
     assert load_bundle(tmp_path / "run").info.provenance.step == 300
     with train("--run-dir", "run", "--steps", "305") as process:
         output = process.communicate(timeout=200)[0]
     assert process.returncode == 0, output
     assert "Continuing run: steps 300 to 305" in output
     assert list_checkpoints(tmp_path / "run" / "checkpoints")[-1][0] == 305
+
+
+def test_a_training_ends_without_replacing_what_was_put_in_its_place(tmp_path, train):
+    arguments = ["--steps", "100000", "--set", "training.checkpoint_every_steps=50"]
+    with train(*START, *arguments) as process:
+        next(line for line in process.stdout if "step 2/100000" in line)
+        (tmp_path / "run").rename(tmp_path / "moved")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "config.yaml").write_text("a file of the user")
+        output = process.communicate(timeout=200)[0]
+    assert process.returncode == 1
+    assert output.splitlines()[-1].startswith("Error: run was deleted or moved during the training, and something else")
+    assert (tmp_path / "run" / "config.yaml").read_text() == "a file of the user"
+    assert not {"run.json", "images.gz", "checkpoints", "bundle"} & {path.name for path in (tmp_path / "run").iterdir()}

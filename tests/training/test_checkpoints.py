@@ -44,7 +44,9 @@ def test_a_checkpoint_under_the_name_of_another_step_is_set_aside(tmp_path):
     warnings = []
     assert read_checkpoint(ARRAYS, tmp_path, warnings.append)[0] == 1
     (warning,) = warnings
-    assert warning.endswith("is set aside as step-00000009.npz.damaged, because it is of step 2 and has been renamed.")
+    assert warning.endswith(
+        "is set aside as step-00000009.npz.damaged, because it is of step 2, so its name must be step-00000002.npz."
+    )
 
 
 def test_without_a_checkpoint_there_is_nothing_to_read(tmp_path):

@@ -54,7 +54,7 @@ def keeper(state, tmp_path):
 def test_a_disk_without_room_for_a_checkpoint_is_named(state, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
-    assert find_shortage(state.named(STRATEGY), tmp_path).startswith(f"The disk of {tmp_path} has 0.00 GB left, but a")
+    assert find_shortage(state.named(STRATEGY), tmp_path).startswith(f"The disk of {tmp_path} has 100.0 kB left, but a")
     monkeypatch.undo()
     assert find_shortage(state.named(STRATEGY), tmp_path) is None
 
@@ -85,9 +85,23 @@ def test_a_state_whose_next_step_is_not_good_is_saved_nowhere(keeper, call, tmp_
     build, _ = keeper
     one = build(tmp_path)
     told(one, call, (7, 1.0), checkpoint=7)
-    one.at_divergence()
+    one.at_divergence(call(9))
     one.close()
     assert not saved_steps(tmp_path)
+
+
+def test_a_state_waits_for_a_step_that_is_taken(keeper, call, tmp_path):
+    build, _ = keeper
+    one = build(tmp_path)
+    told(one, call, (7, 1.0), checkpoint=7)
+    one.after_call(call(8, np.nan)._replace(skipped={8: "loss"}))
+    one._finish_writing()
+    assert not saved_steps(tmp_path)
+    one.after_call(call(9, 2.0))
+    one._finish_writing()
+    assert saved_steps(tmp_path) == [7]
+    one.at_end(call(10, np.nan)._replace(skipped={10: "loss"}))
+    assert load_bundle(tmp_path).info.provenance.metrics == {"loss/discriminator_a": 2.0}
 
 
 def test_a_state_that_waits_is_saved_if_something_else_fails(keeper, call, tmp_path):
@@ -124,7 +138,7 @@ def test_checkpoints_after_every_call_are_all_written(keeper, call, tmp_path):
     one = build(tmp_path)
     for step in (1, 2, 3):
         told(one, call, (step, 1.0), checkpoint=step)
-    one.at_divergence()
+    one.at_divergence(call(9))
     one.close()
     assert saved_steps(tmp_path) == [1, 2]
 

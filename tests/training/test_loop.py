@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +10,7 @@ from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.hooks import Hook
 from cyclegan.training.length import Session
 from cyclegan.training.loop import iterate
-from cyclegan.training.pacing import Pacing
+from cyclegan.training.pacing import Made, Pacing
 
 ALONE = Cluster(tf.distribute.OneDeviceStrategy("/cpu:0"))
 CONFIG = load_config("smoke", [("training.steps_per_call", 2), ("training.checkpoint_every_steps", 4)])
@@ -29,19 +31,26 @@ class Diary(Hook):
     def at_end(self, call):
         self.entries.append(f"end {call.step}")
 
-    def at_divergence(self):
-        self.entries.append("divergence")
+    def at_divergence(self, call):
+        self.entries.append(f"divergence {call.step}")
 
     def close(self):
         self.entries.append("close")
 
 
-def train(hooks, *, first=0, last=6, stop=lambda: False, losses=np.zeros):
-    def make_steps(num_steps):
-        values = losses(num_steps)
-        return {"loss": values}, bool(np.isfinite(values).all())
+def train(hooks, *, first=0, last=6, stop=lambda: 0, losses=np.zeros, max_bad_steps=1):
+    bad_streak = 0
 
-    return iterate(make_steps, Session(first, first, last, 1), Pacing(CONFIG.training, last), hooks, stop, ALONE)
+    def make_steps(num_steps):
+        nonlocal bad_streak
+        values = losses(num_steps)
+        is_taken = np.isfinite(values)
+        for each in is_taken:
+            bad_streak = 0 if each else bad_streak + 1
+        return Made({"loss": values}, is_taken, bad_streak)
+
+    session = Session(first, first, last, 1)
+    return iterate(make_steps, session, Pacing(CONFIG.training, last), hooks, stop, ALONE, max_bad_steps).step
 
 
 def test_hooks_are_told_of_calls_checkpoints_and_the_end():
@@ -68,21 +77,35 @@ def test_a_run_is_saved_by_all_hooks_before_any_of_them_shows_something():
 
 def test_a_wish_to_stop_ends_the_loop_after_the_call_and_lets_the_hooks_save():
     diary = Diary()
-    assert train([diary], stop=iter([False, True]).__next__) == 2
+    assert train([diary], stop=iter([0, signal.SIGINT]).__next__) == 2
     assert diary.entries == ["end 2", "after 2", "close"]
 
 
 def test_a_run_that_is_stopped_before_its_first_call_ends_where_it_began():
     diary = Diary()
-    assert train([diary], first=4, stop=lambda: True) == 4
+    assert train([diary], first=4, stop=lambda: signal.SIGINT) == 4
     assert diary.entries == ["close"]
 
 
 def test_a_metric_that_is_not_finite_is_named_with_its_step_and_saved_nowhere():
     diary = Diary()
-    with pytest.raises(CycleganError, match="loss is not finite in step 4, which was not taken"):
+    with pytest.raises(CycleganError, match="1 step was not finite and not taken; in step 4 it was loss. Continue"):
         train([diary], first=2, losses=lambda num_steps: np.array([0.5, np.nan]))
-    assert diary.entries == ["divergence", "close"]
+    assert diary.entries == ["divergence 4", "close"]
+
+
+def test_a_run_goes_on_after_fewer_bad_steps_than_end_it():
+    diary = Diary()
+    calls = iter([[np.nan, np.nan], [np.nan, 0.5], [np.nan], [0.5]])
+    assert train([diary], losses=lambda num_steps: np.array(next(calls)), max_bad_steps=4) == 6
+    assert diary.entries[-3:] == ["end 6", "after 6", "close"]
+
+
+def test_a_run_that_ends_in_two_bad_steps_is_not_complete():
+    diary = Diary()
+    with pytest.raises(CycleganError, match="2 steps in a row were not finite"):
+        train([diary], first=4, losses=lambda num_steps: np.full(num_steps, np.nan), max_bad_steps=10)
+    assert diary.entries == ["after 5", "divergence 6", "close"]
 
 
 def test_a_run_is_saved_where_its_input_fails():
@@ -98,9 +121,9 @@ def test_a_run_is_saved_where_its_input_fails():
 
 
 def test_a_step_whose_metrics_are_finite_but_its_weights_are_not_is_an_error():
-    with pytest.raises(CycleganError, match="a new weight is not finite in step 2"):
-        make = lambda num_steps: ({"loss": np.zeros(2)}, False)  # noqa: E731
-        iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG.training, 6), [], lambda: False, ALONE)
+    with pytest.raises(CycleganError, match="in step 2 it was a gradient or a new weight"):
+        make = lambda num_steps: Made({"loss": np.zeros(2)}, np.array([True, False]), 1)  # noqa: E731
+        iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG.training, 6), [], lambda: 0, ALONE, 1)
 
 
 def test_hooks_are_closed_when_one_of_them_fails():

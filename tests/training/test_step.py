@@ -127,7 +127,7 @@ def test_the_bits_do_not_depend_on_how_many_steps_a_call_makes():
     def train(*lengths):
         config = small_config()
         state = new_state(config)
-        run = build_steps(whole_step(state, config), tf.float32)
+        run = build_steps(whole_step(state, config), state, tf.float32, 1)
         iterator = iter(STRATEGY.experimental_distribute_dataset(batches))
         calls = [run(iterator, tf.constant(length))[0] for length in lengths]
         return weights(state), {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
@@ -434,8 +434,25 @@ def test_a_step_that_is_not_finite_changes_nothing(options):
     before = snapshot(state.named(STRATEGY))
     _, is_finite = whole_step(state, config)(images(), images())
     assert not is_finite
+    counters = {"step": 1, "samples": 1, "skipped": 1, "bad_streak": 1}
     for name, value in snapshot(state.named(STRATEGY)).items():
-        np.testing.assert_array_equal(value, before[name], err_msg=name)
+        np.testing.assert_array_equal(value, before[name] + counters.get(name, 0), err_msg=name)
+
+
+def test_a_step_after_a_skipped_one_is_the_step_that_would_have_come_first():
+    def weights_after(*batches):
+        state = new_state(config)
+        step = whole_step(state, config)
+        for batch in batches:
+            step(batch, batch)
+        return snapshot(state.named(STRATEGY))
+
+    config = small_config(training__ema_decay=0.9, losses__identity_every_steps=1, training__pool_size=0)
+    good = images()
+    skipped, alone = weights_after(good * np.nan, good), weights_after(good)
+    assert (skipped.pop("step"), skipped.pop("samples"), skipped.pop("skipped")) == (2, 2, 1)
+    for name, value in skipped.items():
+        np.testing.assert_array_equal(value, alone[name], err_msg=name)
 
 
 def test_metrics_can_be_finite_where_the_new_weights_are_not():
@@ -444,15 +461,28 @@ def test_metrics_can_be_finite_where_the_new_weights_are_not():
     assert np.isfinite([float(value) for value in metrics.values()]).all()
 
 
-def test_a_call_ends_with_the_step_that_is_not_finite():
+@pytest.mark.parametrize(("max_bad_steps", "num_made"), [(1, 3), (2, 4), (3, 6)])
+def test_a_call_ends_with_the_last_of_too_many_bad_steps_in_a_row(max_bad_steps, num_made):
     config = small_config()
     state = new_state(config)
-    spoiled = images() * np.nan
-    batches = tf.data.Dataset.from_tensor_slices([images(), images(), spoiled, images()])
-    run = build_steps(whole_step(state, config), tf.float32)
-    metrics, is_finite = run(iter(tf.data.Dataset.zip(batches, batches)), tf.constant(4))
-    assert (int(state.step), bool(is_finite)) == (2, False)
-    assert np.isfinite(metrics["loss/discriminator_a"]).tolist() == [True, True, False]
+    good, bad = images(), images() * np.nan
+    batches = tf.data.Dataset.from_tensor_slices([good, good, bad, bad, good, bad])
+    run = build_steps(whole_step(state, config), state, tf.float32, max_bad_steps)
+    metrics, is_taken, bad_streak = run(iter(tf.data.Dataset.zip(batches, batches)), tf.constant(6))
+    expected = [True, True, False, False, True, False][:num_made]
+    assert is_taken.numpy().tolist() == np.isfinite(metrics["loss/discriminator_a"]).tolist() == expected
+    assert (int(state.step), int(state.skipped)) == (num_made, expected.count(False))
+    assert int(bad_streak) == int(state.bad_streak) == min(max_bad_steps, 2 if num_made < 6 else 1)
+
+
+def test_bad_steps_in_a_row_are_counted_over_calls():
+    config = small_config()
+    state = new_state(config)
+    batches = tf.data.Dataset.from_tensors(images() * np.nan).repeat()
+    run = build_steps(whole_step(state, config), state, tf.float32, 3)
+    iterator = iter(tf.data.Dataset.zip(batches, batches))
+    assert [run(iterator, tf.constant(2))[2].numpy() for _ in range(2)] == [2, 3]
+    assert int(state.step) == 3
 
 
 def test_a_compiled_update_is_the_uncompiled_one():

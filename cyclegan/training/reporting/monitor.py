@@ -1,6 +1,7 @@
 """Turns the metrics of steps into lines of the log, TensorBoard points and pictures."""
 
 import io
+import math
 
 import numpy as np
 import PIL.Image
@@ -81,8 +82,14 @@ class Monitor(Hook):
 
     def _write_scalars(self, status: Status) -> None:
         samples = self._session.samples(status.step - 1)
-        # Penalties that are off would only be flat lines.
-        shown = {tag: mean for tag, mean in status.metrics.items() if mean or not tag.startswith("penalty/")}
+        # Penalties that are off would only be flat lines. All are NaN where all steps were skipped.
+        shown = {
+            tag: mean
+            for tag, mean in status.metrics.items()
+            if math.isfinite(mean) and (mean or not tag.startswith("penalty/"))
+        }
+        if skipped := int(self._state.skipped.numpy()):
+            shown["skipped_steps"] = float(skipped)
         self._summaries.scalars(
             status.step,
             shown

@@ -111,7 +111,7 @@ class Progress:
     def log(self, text: str) -> None:
         """Writes a line to `log.txt` alone."""
         with self._lock:
-            self._pending.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+            self._pending.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(text)}\n")
             if self.log_file is None:
                 return
             try:

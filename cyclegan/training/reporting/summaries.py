@@ -49,9 +49,9 @@ class Summaries:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one point for each tag."""
-        with self._written(step):
+        with self._written(step), np.errstate(over="ignore"):  # a learning rate can be above what float32 holds
             for tag, value in values.items():
-                tf.summary.scalar(tag, value)
+                tf.summary.scalar(tag, np.float32(value))
 
     def grid(self, step: int, tag: str, image: np.ndarray) -> None:
         """Writes one picture, uint8 [height, width, channels] with 1, 3 or 4 channels."""
