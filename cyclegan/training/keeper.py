@@ -18,11 +18,8 @@ from cyclegan.training.checkpoints import list_checkpoints, save_checkpoint
 from cyclegan.training.hooks import Call, Hook, mean_metrics
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import CHECKPOINTS, Plan
+from cyclegan.training.securing import Displaced
 from cyclegan.training.state import snapshot
-
-
-class Displaced(CycleganError):
-    """Something else is where the run directory was, so that nothing can be saved any more."""
 
 
 class Snapshot(NamedTuple):

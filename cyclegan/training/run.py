@@ -13,22 +13,23 @@ from cyclegan.bundle import Bundle
 from cyclegan.data.batches import build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
-from cyclegan.errors import CycleganError, UsageError
+from cyclegan.errors import CycleganError
 from cyclegan.runtime.atomic_files import remove_litter
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.bad_steps import BadSteps
 from cyclegan.training.checkpoints import read_checkpoint, save_checkpoint
 from cyclegan.training.hooks import Hook
 from cyclegan.training.interrupts import StopSignals
-from cyclegan.training.keeper import Displaced, Keeper, find_shortage, renew_bundle
+from cyclegan.training.keeper import Keeper, find_shortage, renew_bundle
 from cyclegan.training.length import Length, Session, plan_session, run_length
 from cyclegan.training.loop import iterate
 from cyclegan.training.pacing import Pacing
-from cyclegan.training.record import RunRecord, holds_another_run, holds_run, write_run
+from cyclegan.training.record import RunRecord, write_run
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import CHECKPOINTS, START, Plan, log_file, refuse_shorter
 from cyclegan.training.schedules import describe_rate
+from cyclegan.training.securing import securing
 from cyclegan.training.state import blank, build_state, snapshot, spread
 from cyclegan.training.step_maker import build_step_maker, naming_failures
 from cyclegan.training.trace import Trace
@@ -116,7 +117,7 @@ def run_training(
                 hooks = [trace]
             if cluster.is_chief and (shortage := find_shortage(variables, folder)):
                 progress.line(shortage)
-            secure = _securing(plan, record, inventory, progress, renew_claim)
+            secure = securing(plan, record, inventory, progress, renew_claim)
             hooks.append(Keeper(variables, plan, progress, record.fingerprint, cluster, secure))
             if cluster.is_chief:
                 hooks.append(BadSteps(session, readers, progress))
@@ -198,38 +199,6 @@ def _clear(plan: Plan) -> None:
         remove_litter(place, min_age=0)
     if plan.record is None:  # its first start had another bundle, or none
         (plan.folder / CHECKPOINTS / START).unlink(missing_ok=True)
-
-
-def _securing(
-    plan: Plan,
-    record: RunRecord,
-    inventory: Inventory,
-    progress: Progress,
-    renew_claim: Callable[[], bool],
-) -> Callable[[], None]:
-    """Makes a function that creates the run directory again if it has been deleted or moved."""
-
-    def secure() -> None:
-        try:
-            is_taken = renew_claim()
-            if holds_run(plan.folder, record):
-                return
-            if is_taken or holds_another_run(plan.folder, record):
-                progress.log_file = None
-                raise Displaced(
-                    f"{plan.folder} was deleted or moved during the training, and something else has been put there, so"
-                    " this training cannot be saved. What it has saved before is where the directory has been moved to."
-                )
-            write_run(plan.folder, plan.config, record, inventory)
-        except UsageError as error:
-            reason = getattr(error.__cause__, "strerror", None) or error
-            raise CycleganError(f"{plan.folder} cannot be created again: {reason}.") from error
-        progress.line(
-            f"{plan.folder}, or a file in it, was deleted or moved during the training. What the run needs to go on has"
-            " been written again; earlier checkpoints, samples and TensorBoard events have not."
-        )
-
-    return secure
 
 
 def _describe_start(plan: Plan, session: Session, length: Length) -> str:

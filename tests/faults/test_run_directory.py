@@ -53,18 +53,18 @@ def damage_the_record(folder):
 
 @pytest.mark.parametrize("spoil", [delete, move, delete_small_files, damage_the_record])
 def test_a_run_whose_directory_is_spoiled_is_saved_and_can_be_continued(tmp_path, train, spoil):
-    with train(*START, "--steps", "300", "--set", "training.steps_per_call=1") as process:
-        next(line for line in process.stdout if "step 2/300" in line)
+    with train(*START, "--steps", "100", "--set", "training.steps_per_call=1") as process:
+        next(line for line in process.stdout if "step 2/100" in line)
         spoil(tmp_path / "run")
         output = process.communicate(timeout=200)[0]
     assert process.returncode == 0, output
     assert "run, or a file in it, was deleted or moved during the training. What the run needs" in output
-    assert load_bundle(tmp_path / "run").info.provenance.step == 300
-    with train("--run-dir", "run", "--steps", "305") as process:
+    assert load_bundle(tmp_path / "run").info.provenance.step == 100
+    with train("--run-dir", "run", "--steps", "105") as process:
         output = process.communicate(timeout=200)[0]
     assert process.returncode == 0, output
-    assert "Continuing run: steps 300 to 305" in output
-    assert list_checkpoints(tmp_path / "run" / "checkpoints")[-1][0] == 305
+    assert "Continuing run: steps 100 to 105" in output
+    assert list_checkpoints(tmp_path / "run" / "checkpoints")[-1][0] == 105
 
 
 def test_a_training_ends_without_replacing_what_was_put_in_its_place(tmp_path, train):
@@ -74,7 +74,10 @@ def test_a_training_ends_without_replacing_what_was_put_in_its_place(tmp_path, t
         (tmp_path / "run").rename(tmp_path / "moved")
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "config.yaml").write_text("a file of the user")
-        output = process.communicate(timeout=200)[0]
+        try:
+            output = process.communicate(timeout=100)[0]
+        finally:
+            process.kill()
     assert process.returncode == 1
     assert output.splitlines()[-1].startswith("Error: run was deleted or moved during the training, and something else")
     assert (tmp_path / "run" / "config.yaml").read_text() == "a file of the user"

@@ -17,6 +17,7 @@ from cyclegan.training.keeper import Keeper, find_shortage, renew_bundle
 from cyclegan.training.length import run_length
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
+from cyclegan.training.securing import Displaced
 from cyclegan.training.state import build_state
 
 CONFIG = load_config("smoke")
@@ -102,6 +103,20 @@ def test_a_state_waits_for_a_step_that_is_taken(keeper, call, tmp_path):
     assert saved_steps(tmp_path) == [7]
     one.at_end(call(10, np.nan)._replace(skipped={10: "loss"}))
     assert load_bundle(tmp_path).info.provenance.metrics == {"loss/discriminator_a": 2.0}
+
+
+def test_a_training_ends_with_the_first_call_after_its_place_was_taken(state, call, tmp_path):
+    def secure():
+        raise Displaced("taken")
+
+    progress = Progress(rich.console.Console(file=io.StringIO()))
+    plan = Plan(tmp_path, CONFIG, None, {})
+    one = Keeper(state.named(STRATEGY), plan, progress, "fingerprint", Cluster(STRATEGY), secure)
+    told(one, call, (7, 1.0), (8, 1.0), checkpoint=7)
+    one._finish_writing()
+    with pytest.raises(Displaced):
+        one.after_call(call(9, 1.0))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_state_that_waits_is_saved_if_something_else_fails(keeper, call, tmp_path):
