@@ -104,7 +104,11 @@ def r1_penalty(scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], real: tf.Tens
 
 
 def wgan_penalty(
-    scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor
+    scores: Callable[[tf.Tensor], Sequence[tf.Tensor]],
+    real: tf.Tensor,
+    fake: tf.Tensor,
+    seed: tf.Tensor,
+    part: tuple[tf.Tensor | int, int] = (0, 1),
 ) -> tf.Tensor:
     """One-centred gradient penalty at random points between real and translated images: (|gradient| - 1)^2.
 
@@ -115,15 +119,21 @@ def wgan_penalty(
         real: real images [batch, height, width, channels].
         fake: translated images of the same shape as `real`.
         seed: int [2]. The same seed draws the same points.
+        part: (index, count) if these images are one of `count` equal parts of a batch. Each image then gets the point
+            that it has in the whole batch.
 
     Returns:
         [batch], at least 0.
     """
+    batch, (index, count) = real.shape[0], part
     # The draws are integers, because XLA turns the same random bits into different floating-point numbers.
     draws = tf.random.stateless_uniform(
-        [real.shape[0], 1, 1, 1], seed, maxval=WGAN_INTERPOLATION_STEPS, dtype=tf.int32, alg="philox"
+        [count * batch, 1, 1, 1], seed, maxval=WGAN_INTERPOLATION_STEPS, dtype=tf.int32, alg="philox"
     )
-    share = tf.cast(draws, real.dtype) / WGAN_INTERPOLATION_STEPS
+    share = (
+        tf.cast(tf.slice(draws, [index * batch, 0, 0, 0], [batch, 1, 1, 1]) if count > 1 else draws, real.dtype)
+        / WGAN_INTERPOLATION_STEPS
+    )
     # The square root does not have a gradient at zero.
     lengths = tf.sqrt(squared_gradients(scores, real + share * (fake - real)) + 1e-12)
     return tf.square(lengths - 1.0)

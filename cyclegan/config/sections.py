@@ -136,7 +136,15 @@ class TrainingConfig(Section):
     """How long a run is, how it computes, and what it writes."""
 
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Each replica takes this many images of each domain in a step."""
+    """Each replica takes this many images of each domain in a step, times `accumulate_steps`."""
+    accumulate_steps: Annotated[int, Field(ge=1, le=1024)] = 1
+    """The gradients of this many batches are summed before the weights are updated, which has the result of a larger
+    batch with the memory of a small one.
+    """
+    clip_norm: Positive | None = None
+    """Gradients are scaled down to this norm if theirs is larger, those of both generators together and those of both
+    discriminators together; null means that they stay as they are.
+    """
     epochs: Count = 200
     """The run lasts this many epochs; an epoch shows each image of the larger domain once."""
     steps: Count | None = None
@@ -183,6 +191,11 @@ class TrainingConfig(Section):
     """An image grid is written each time this many steps have passed, and ever more rarely after the first 20 grids."""
     num_samples: Count = 4
     """An image grid shows this many test images of each domain."""
+
+    @property
+    def replica_batch(self) -> int:
+        """The images of each domain that a replica takes in a step."""
+        return self.batch_size * self.accumulate_steps
 
 
 def image_dtype(precision: str) -> str:

@@ -17,10 +17,12 @@ from cyclegan.training.state import build_state
 def describe_run(config: Config, source: Source, strategy: tf.distribute.Strategy) -> Iterator[str]:
     """The resolved configuration, then the counts of a run and the memory that it needs, line by line."""
     num_replicas = strategy.num_replicas_in_sync
-    global_batch = config.training.batch_size * num_replicas
+    global_batch = config.training.replica_batch * num_replicas
     length = run_length(config.training, source.epoch_size, global_batch)
     yield from dump_config(config).splitlines()
-    yield f"# {_count(global_batch, 'image')} of each domain a step, on {_count(num_replicas, 'replica')}"
+    parts = config.training.accumulate_steps
+    in_parts = f", in {parts} parts on each" if parts > 1 else ""
+    yield f"# {_count(global_batch, 'image')} of each domain a step, on {_count(num_replicas, 'replica')}{in_parts}"
     yield (
         f"# {_count(length.steps_per_epoch, 'step')} per epoch, {_count(length.num_steps, 'step')} in"
         f" {_count(length.num_epochs, 'epoch')}; {describe_rate(config.optimizer, length)}"

@@ -61,6 +61,9 @@ def estimate_peak_bytes(state: State, config: Config, num_replicas: int, on_host
     changed = weights + moments + bytes_of(state.average_variables)
     state_bytes = changed + bytes_of([state.pool_a.images, state.pool_b.images])
     replica_bytes = state_bytes + max(peak_live_bytes(graph), weights + changed)
+    if config.training.accumulate_steps > 1:  # the sums of the gradients, and the images and fakes of all parts
+        image_bytes = data.crop_size**2 * (data.channels_a + data.channels_b) * dtype.size
+        replica_bytes += weights + 2 * config.training.replica_batch * image_bytes
     program_bytes = PROGRAM_BYTES + (COMPILER_BYTES if config.training.jit_compile else 0)
     peak = program_bytes + num_replicas * replica_bytes
     if on_host:

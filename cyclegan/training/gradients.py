@@ -1,7 +1,6 @@
 """The gradients of all networks for one batch: one pure function, from the forward pass to the metrics."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -20,6 +19,7 @@ from cyclegan.losses import (
     wgan_penalty,
 )
 from cyclegan.training.image_pool import PoolUpdate
+from cyclegan.training.network_calls import call_each, now_and_then, score_maps, tensors, watching
 from cyclegan.training.randomness import IDENTITY, LAYERS, PENALTY_A, PENALTY_B, POOL, pure, step_seed
 from cyclegan.training.state import State
 
@@ -43,6 +43,24 @@ class Gradients(NamedTuple):
     metrics: Metrics  # this replica's share: the sum over all replicas is the mean over the global batch
 
 
+class MicroBatch(NamedTuple):
+    """A part of the batch of a replica, which is computed by itself to save memory.
+
+    Attributes:
+        number: int, the number of the part, counted from 0.
+        num_parts: the number of parts of the batch.
+        statistics: the values that `State.statistics` have after the part before.
+        query_a: exchanges fakes of domain A for images of the pool, as `ImagePool.query` does.
+        query_b: the same for domain B.
+    """
+
+    number: tf.Tensor
+    num_parts: int
+    statistics: Sequence[tf.Tensor]
+    query_a: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, PoolUpdate]]
+    query_b: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, PoolUpdate]]
+
+
 class _Translation(NamedTuple):
     """The translations of a batch, and the losses of the generators that made them."""
 
@@ -62,7 +80,13 @@ class _Judgement(NamedTuple):
 
 
 def compute_gradients(
-    state: State, config: Config, real_a: tf.Tensor, real_b: tf.Tensor, replica: tf.Tensor, num_replicas: int
+    state: State,
+    config: Config,
+    real_a: tf.Tensor,
+    real_b: tf.Tensor,
+    replica: tf.Tensor,
+    num_replicas: int,
+    micro: MicroBatch | None = None,
 ) -> Gradients:
     """Gradients of all four networks for one batch, all from one forward pass.
 
@@ -83,39 +107,47 @@ def compute_gradients(
         real_b: the same for domain B, with the same batch size.
         replica: int, the number of this replica.
         num_replicas: the number of replicas that share the step.
+        micro: which part of this replica's batch the images are; None if they are all of it. The sum over the parts is
+            then what the whole batch has.
     """
+    num_parts = num_replicas * (micro.num_parts if micro else 1)
     batch_size = real_a.shape[0]
 
     def global_mean(per_image: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(per_image) / (batch_size * num_replicas)
+        return tf.reduce_sum(per_image) / (batch_size * num_parts)
 
     def seed(purpose: int) -> tf.Tensor:
         return step_seed(config.training.seed, purpose, state.step, replica)
 
+    def layers_seed(purpose: int) -> tf.Tensor:
+        own = seed(purpose)
+        return tf.random.experimental.stateless_fold_in(own, micro.number, alg="philox") if micro else own
+
+    query_a, query_b = (micro.query_a, micro.query_b) if micro else (state.pool_a.query, state.pool_b.query)
+    part = (micro.number, micro.num_parts) if micro else (0, 1)
+
     # Inside this scope the networks change no variable. New statistics leave it through `statistics` alone.
-    with pure(state.random_states, seed(LAYERS)) as scope:
-        with _watching(state.generator_variables) as tape:
-            translation = _translate(state, config, real_a, real_b, seed(IDENTITY), global_mean)
-            weights_generators = _weight_penalty(state.generator_variables, config.generator, real_a, num_replicas)
+    given = list(zip(state.statistics, micro.statistics, strict=True)) if micro else []
+    with pure(state.random_states, layers_seed(LAYERS), given) as scope:
+        with watching(state.generator_variables) as tape:
+            translation = _translate(state, config, real_a, real_b, layers_seed(IDENTITY), global_mean)
+            weights_generators = _weight_penalty(state.generator_variables, config.generator, real_a, num_parts)
             total = tf.add_n([*translation.losses.values(), weights_generators])
-        generator_gradients = tape.gradient(total, _tensors(state.generator_variables))
+        generator_gradients = tape.gradient(total, tensors(state.generator_variables))
 
         seed_a, seed_b = tf.unstack(tf.random.experimental.stateless_split(seed(POOL), 2, alg="philox"))
-        pooled_a, pool_a = state.pool_a.query(tf.stop_gradient(translation.fake_a), seed_a)
-        pooled_b, pool_b = state.pool_b.query(tf.stop_gradient(translation.fake_b), seed_b)
+        pooled_a, pool_a = query_a(tf.stop_gradient(translation.fake_a), seed_a)
+        pooled_b, pool_b = query_b(tf.stop_gradient(translation.fake_b), seed_b)
 
-        with _watching(state.discriminator_variables) as tape:
-            of_a = _judge(state, config, state.discriminator_a, real_a, pooled_a, seed(PENALTY_A), global_mean)
-            of_b = _judge(state, config, state.discriminator_b, real_b, pooled_b, seed(PENALTY_B), global_mean)
+        with watching(state.discriminator_variables) as tape:
+            of_a = _judge(state, config, state.discriminator_a, real_a, pooled_a, seed(PENALTY_A), part, global_mean)
+            of_b = _judge(state, config, state.discriminator_b, real_b, pooled_b, seed(PENALTY_B), part, global_mean)
             weights_discriminators = _weight_penalty(
-                state.discriminator_variables, config.discriminator, real_a, num_replicas
+                state.discriminator_variables, config.discriminator, real_a, num_parts
             )
             total = tf.add_n([of_a.loss, of_b.loss, of_a.penalty, of_b.penalty, weights_discriminators])
-        discriminator_gradients = tape.gradient(total, _tensors(state.discriminator_variables))
+        discriminator_gradients = tape.gradient(total, tensors(state.discriminator_variables))
         statistics = [scope.get_current_value(variable) for variable in state.statistics]
-
-    def mean_score(maps: Sequence[tf.Tensor]) -> tf.Tensor:
-        return global_mean(image_means(maps))
 
     return Gradients(
         generators=generator_gradients,
@@ -123,20 +155,34 @@ def compute_gradients(
         statistics=statistics,
         pool_a=pool_a,
         pool_b=pool_b,
-        metrics={
-            **translation.losses,
-            "loss/discriminator_a": of_a.loss,
-            "loss/discriminator_b": of_b.loss,
-            "score/discriminator_a/real": mean_score(of_a.scores_real),
-            "score/discriminator_a/fake": mean_score(translation.scores_fake_a),
-            "score/discriminator_b/real": mean_score(of_b.scores_real),
-            "score/discriminator_b/fake": mean_score(translation.scores_fake_b),
-            "penalty/discriminator_a/gradient": of_a.penalty,
-            "penalty/discriminator_b/gradient": of_b.penalty,
-            "penalty/generators/weights": weights_generators,
-            "penalty/discriminators/weights": weights_discriminators,
-        },
+        metrics=_metrics(translation, of_a, of_b, weights_generators, weights_discriminators, global_mean),
     )
+
+
+def _metrics(
+    translation: _Translation,
+    of_a: _Judgement,
+    of_b: _Judgement,
+    weights_generators: tf.Tensor,
+    weights_discriminators: tf.Tensor,
+    global_mean: Callable[[tf.Tensor], tf.Tensor],
+) -> Metrics:
+    def mean_score(maps: Sequence[tf.Tensor]) -> tf.Tensor:
+        return global_mean(image_means(maps))
+
+    return {
+        **translation.losses,
+        "loss/discriminator_a": of_a.loss,
+        "loss/discriminator_b": of_b.loss,
+        "score/discriminator_a/real": mean_score(of_a.scores_real),
+        "score/discriminator_a/fake": mean_score(translation.scores_fake_a),
+        "score/discriminator_b/real": mean_score(of_b.scores_real),
+        "score/discriminator_b/fake": mean_score(translation.scores_fake_b),
+        "penalty/discriminator_a/gradient": of_a.penalty,
+        "penalty/discriminator_b/gradient": of_b.penalty,
+        "penalty/generators/weights": weights_generators,
+        "penalty/discriminators/weights": weights_discriminators,
+    }
 
 
 def _translate(
@@ -152,8 +198,8 @@ def _translate(
     fake_a, fake_b, identity_ab, identity_ba = _fakes_and_identity(state, config, real_a, real_b, seed)
     cycled_a = state.generator_ba(fake_b, training=True)
     cycled_b = state.generator_ab(fake_a, training=True)
-    (scores_fake_a,) = _scores(state.discriminator_a, fake_a)
-    (scores_fake_b,) = _scores(state.discriminator_b, fake_b)
+    (scores_fake_a,) = score_maps(state.discriminator_a, fake_a)
+    (scores_fake_b,) = score_maps(state.discriminator_b, fake_b)
     identity_ab, identity_ba = global_mean(identity_ab), global_mean(identity_ba)
     if losses.identity_fading:
         share = 1 - tf.cast(state.samples / state.length.num_samples, real_a.dtype)
@@ -186,8 +232,8 @@ def _fakes_and_identity(
     if losses.identity_weight and losses.identity_every_steps == 1:
         # One call for both images that a generator gets here means larger convolutions, and fewer of them.
         apart = config.generator.normalization == "batch"
-        fake_b, same_b = _each(generator_ab, real_a, real_b, apart=apart)
-        fake_a, same_a = _each(generator_ba, real_b, real_a, apart=apart)
+        fake_b, same_b = call_each(generator_ab, real_a, real_b, apart=apart)
+        fake_a, same_a = call_each(generator_ba, real_b, real_a, apart=apart)
         return fake_a, fake_b, identity_loss(real_b, same_b), identity_loss(real_a, same_a)
 
     fake_b = generator_ab(real_a, training=True)
@@ -203,7 +249,7 @@ def _fakes_and_identity(
 
     # Batch normalization synchronises the replicas, which is not possible inside a branch.
     in_branch = config.generator.normalization != "batch"
-    found = _every(losses.identity_every_steps, state.step, identities, none, in_branch=in_branch)
+    found = now_and_then(losses.identity_every_steps, state.step, identities, none, in_branch=in_branch)
     return fake_a, fake_b, *tf.unstack(found)
 
 
@@ -214,13 +260,14 @@ def _judge(
     real: tf.Tensor,
     pooled: tf.Tensor,
     seed: tf.Tensor,
+    part: tuple[tf.Tensor | int, int],
     global_mean: Callable[[tf.Tensor], tf.Tensor],
 ) -> _Judgement:
     """The scores and the loss of one discriminator for real images and for images of the pool."""
     losses = config.losses
     adversarial, target = ADVERSARIAL[losses.adversarial], 1.0 - losses.label_smoothing
     apart = config.discriminator.normalization == "batch"
-    scores_real, scores_pooled = _scores(discriminator, real, pooled, apart=apart)
+    scores_real, scores_pooled = score_maps(discriminator, real, pooled, apart=apart)
     loss = 0.5 * global_mean(
         image_means([adversarial.real(scores, target) for scores in scores_real])
         + image_means([adversarial.fake(scores) for scores in scores_pooled])
@@ -228,67 +275,23 @@ def _judge(
 
     def scores_of(images: tf.Tensor) -> Sequence[tf.Tensor]:
         with pure(state.random_states, seed):
-            return _scores(discriminator, images)[0]
+            return score_maps(discriminator, images)[0]
 
     penalty = tf.zeros([real.shape[0]], real.dtype)
     if losses.adversarial == "wgan_gp":
-        penalty = WGAN_PENALTY_WEIGHT * wgan_penalty(scores_of, real, pooled, seed)
+        penalty = WGAN_PENALTY_WEIGHT * wgan_penalty(scores_of, real, pooled, seed, part)
     if losses.r1_weight:
-        penalty = _every(
+        penalty = now_and_then(
             losses.r1_every_steps, state.step, lambda: losses.r1_weight * r1_penalty(scores_of, real), penalty
         )
     return _Judgement(scores_real, loss, global_mean(penalty))
 
 
-def _each(network: keras.Model, *batches: tf.Tensor, apart: bool) -> list[tf.Tensor]:
-    """The network's output for each batch, from one call or from several.
-
-    Batch normalization mixes all images of a call, so its batches must be kept apart.
-    """
-    if apart or len(batches) == 1:
-        return [network(batch, training=True) for batch in batches]
-    outputs = network(tf.concat(batches, 0), training=True)
-    parts = tf.nest.map_structure(lambda output: tf.split(output, len(batches)), outputs)
-    return parts if isinstance(outputs, tf.Tensor) else list(zip(*parts, strict=True))
-
-
-def _scores(discriminator: keras.Model, *batches: tf.Tensor, apart: bool = False) -> list[Sequence[tf.Tensor]]:
-    """For each batch its maps of scores, one map for each scale."""
-    return [tf.nest.flatten(maps) for maps in _each(discriminator, *batches, apart=apart)]
-
-
-def _every(
-    num_steps: int, step: tf.Tensor, compute: Callable[[], tf.Tensor], otherwise: tf.Tensor, *, in_branch: bool = True
-) -> tf.Tensor:
-    """`num_steps` times the result of `compute` in every `num_steps`-th step, and `otherwise` in the others.
-
-    In a branch the other steps are spared the computation.
-    """
-    if num_steps == 1:
-        return compute()
-    if in_branch:
-        return tf.cond(step % num_steps == 0, lambda: num_steps * compute(), lambda: otherwise)
-    return tf.where(step % num_steps == 0, num_steps * compute(), otherwise)
-
-
-@contextlib.contextmanager
-def _watching(variables: list[keras.Variable]) -> Iterator[tf.GradientTape]:
-    """A tape that watches these variables and no others."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(_tensors(variables))
-        yield tape
-
-
-def _tensors(variables: list[keras.Variable]) -> list[tf.Variable]:
-    """The TensorFlow variables inside Keras variables."""
-    return [variable.value for variable in variables]
-
-
 def _weight_penalty(
-    variables: list[keras.Variable], config: GeneratorConfig | DiscriminatorConfig, like: tf.Tensor, num_replicas: int
+    variables: list[keras.Variable], config: GeneratorConfig | DiscriminatorConfig, like: tf.Tensor, num_parts: int
 ) -> tf.Tensor:
-    """This replica's share of the penalty on the kernels among `variables`, in the dtype of `like`."""
+    """One of so many equal parts of the penalty on the kernels among `variables`, in the dtype of `like`."""
     if not config.l1 and not config.l2:
         return tf.zeros([], like.dtype)
     kernels = [tf.cast(variable.value, like.dtype) for variable in variables if variable.name == "kernel"]
-    return weight_penalty(kernels, config.l1, config.l2) / num_replicas
+    return weight_penalty(kernels, config.l1, config.l2) / num_parts

@@ -16,6 +16,20 @@ class PoolUpdate(NamedTuple):
     count: tf.Tensor
 
 
+class PoolPlan(NamedTuple):
+    """What happens to the next images, of which a pool of `size` images counts the first as number `size`.
+
+    Attributes:
+        returned: for each of them the number of the image that is returned for it.
+        sources: for each slot of the pool the number of the image that is in it afterwards.
+        count: the number of images in the pool afterwards.
+    """
+
+    returned: tf.Tensor
+    sources: tf.Tensor
+    count: tf.Tensor
+
+
 class ImagePool(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
     """A pool of images for each replica, kept in variables so that they are checkpointed and XLA can read them.
 
@@ -46,19 +60,30 @@ class ImagePool(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
     def query(self, fakes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, PoolUpdate]:
         """Exchanges fakes for images of the pool, one image after the other.
 
-        While the pool fills, each image is stored and returned. Later, with probability 1/2, a stored image is
-        returned and the new one takes its place. Otherwise the new one is returned and not stored.
-
         Args:
             fakes: [batch, height, width, channels]; the batch size is static.
             seed: int [2]. The same seed draws the same slots.
 
         Returns:
-            Images of the shape of `fakes`, and the update for `store`.
+            Images of the shape of `fakes`, and the update for `updated`.
         """
-        batch_size = fakes.shape[0]
         if self.size == 0:
             return fakes, PoolUpdate(fakes[:0], tf.zeros([0], tf.int32), self.count + 0)
+        plan = self.plan(fakes.shape[0], seed)
+        return self.exchanged(fakes, plan.returned), PoolUpdate(fakes, plan.sources, plan.count)
+
+    def plan(self, batch_size: int, seed: tf.Tensor) -> PoolPlan:
+        """Decides which images are exchanged, before they are known.
+
+        While the pool fills, each image is stored and returned. Later, with probability 1/2, a stored image is
+        returned and the new one takes its place. Otherwise the new one is returned and not stored.
+
+        Args:
+            batch_size: the number of images that come.
+            seed: int [2]. The same seed draws the same slots.
+        """
+        if self.size == 0:
+            return PoolPlan(tf.range(batch_size), tf.zeros([0], tf.int32), self.count + 0)
 
         draws = tf.random.experimental.stateless_split(seed, 2, alg="philox")
 
@@ -82,8 +107,16 @@ class ImagePool(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
             sources = tf.where(stored & (all_slots == slot), new, sources)
             count = tf.minimum(count + 1, self.size)
 
-        images = tf.gather(tf.concat([self.images, fakes], axis=0), tf.stack(returned))
-        return images, PoolUpdate(fakes, sources, count)
+        return PoolPlan(tf.stack(returned), sources, count)
+
+    def exchanged(self, fakes: tf.Tensor, returned: tf.Tensor) -> tf.Tensor:
+        """The images at the places `returned`, as `PoolPlan` counts them: [number of places, height, width, channels].
+
+        Args:
+            fakes: the new images. Those that `returned` does not name may still be missing.
+            returned: int [any number].
+        """
+        return tf.gather(tf.concat([self.images, fakes], axis=0), returned)
 
     def updated(self, update: PoolUpdate) -> tuple[tf.Tensor, tf.Tensor]:
         """The values that `images` and `count` have after an update that `query` returned."""

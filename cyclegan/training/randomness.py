@@ -1,5 +1,7 @@
 """Random numbers of a step: a function of the seed of the run, the step and the replica, and of nothing else."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -22,16 +24,20 @@ def step_seed(seed: int, purpose: int, step: tf.Tensor, replica: tf.Tensor) -> t
     return folded
 
 
-def pure(random_states: list[keras.Variable], seed: tf.Tensor) -> keras.StatelessScope:
+def pure(
+    random_states: list[keras.Variable], seed: tf.Tensor, values: Sequence[tuple[keras.Variable, tf.Tensor]] = ()
+) -> keras.StatelessScope:
     """A scope in which the networks change no variable and draw their random numbers from a seed.
 
     Args:
         random_states: the states of the random generators in the networks.
         seed: int [2].
+        values: variables that have another value inside the scope.
     """
     return keras.StatelessScope(
         [
             (variable, tf.random.experimental.stateless_fold_in(seed, index, alg="philox"))
             for index, variable in enumerate(random_states)
         ]
+        + list(values)
     )

@@ -88,7 +88,7 @@ def run_training(
     """
     folder, config, strategy = plan.folder, plan.config, cluster.strategy
     record = plan.record or _new_record(devices, strategy, inventory)
-    length = run_length(config.training, source.epoch_size, config.training.batch_size * record.num_replicas)
+    length = run_length(config.training, source.epoch_size, config.training.replica_batch * record.num_replicas)
     state = build_state(config, strategy, length)
     variables = state.named(strategy, cluster.first_replica)
     if init_from:

@@ -212,7 +212,7 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length
             skipped=_local(tf.zeros([], tf.int64)),
             bad_streak=_local(tf.zeros([], tf.int64)),
             length=length,
-            global_batch=config.training.batch_size * strategy.num_replicas_in_sync,
+            global_batch=config.training.replica_batch * strategy.num_replicas_in_sync,
         )
         set_averages(state)
     return state

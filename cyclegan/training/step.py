@@ -14,6 +14,8 @@ import keras
 import tensorflow as tf
 
 from cyclegan.config.config import Config
+from cyclegan.errors import UsageError
+from cyclegan.training.accumulation import accumulate_gradients
 from cyclegan.training.gradients import Gradients, Metrics, compute_gradients
 from cyclegan.training.optimizers import Moments, optimize
 from cyclegan.training.schedules import learning_rate
@@ -42,6 +44,11 @@ def synchronises_replicas(config: Config, strategy: tf.distribute.Strategy) -> b
     return strategy.num_replicas_in_sync > 1 and "batch" in normalizations
 
 
+def gradients_of(config: Config) -> Callable[..., Gradients]:
+    """The function that computes the gradients of a batch: in one go, or in parts that are summed."""
+    return accumulate_gradients if config.training.accumulate_steps > 1 else compute_gradients
+
+
 def build_gradients(state: State, config: Config, strategy: tf.distribute.Strategy, jit_compile: bool) -> Compute:
     """Makes `compute_gradients` a function of (real_a, real_b), which each replica calls.
 
@@ -53,12 +60,18 @@ def build_gradients(state: State, config: Config, strategy: tf.distribute.Strate
 
     Raises:
         ValueError: if XLA cannot compile it, because the replicas synchronise in it.
+        UsageError: if the replicas synchronise in it and gradients are to be accumulated.
     """
     if jit_compile and synchronises_replicas(config, strategy):
         raise ValueError("XLA cannot compile batch normalization over several replicas.")
+    if config.training.accumulate_steps > 1 and synchronises_replicas(config, strategy):
+        raise UsageError(
+            "`training.accumulate_steps` must be 1 for batch normalization on several replicas, which synchronise in"
+            f" it. Received: {config.training.accumulate_steps}. Use another normalization, or one replica."
+        )
 
     def gradients(real_a: tf.Tensor, real_b: tf.Tensor, replica: tf.Tensor) -> Gradients:
-        return compute_gradients(state, config, real_a, real_b, replica, strategy.num_replicas_in_sync)
+        return gradients_of(config)(state, config, real_a, real_b, replica, strategy.num_replicas_in_sync)
 
     # Replicas cannot synchronise inside a `tf.function` that each of them calls by itself.
     compiled = tf.function(gradients, jit_compile=jit_compile, autograph=False)
@@ -87,6 +100,8 @@ def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[G
         rate, number = learning_rate(config.optimizer, state.length, samples), tf.cast(updates + 1, tf.float64)
 
         def new(weights: list[tf.Tensor], own: list[tf.Tensor], moments: list[Moments]) -> Any:
+            if config.training.clip_norm:
+                own, _ = tf.clip_by_global_norm(own, config.training.clip_norm)
             return optimize(config.optimizer, rate, number, weights, own, moments)
 
         generators, generator_moments = new(old.generators, gradients[0], old.generator_moments)

@@ -40,7 +40,10 @@ def build_step_maker(
 
     def batches(first_sample: int, num_steps: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         def share(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            num_local, batch = context.num_replicas_in_sync // context.num_input_pipelines, config.training.batch_size
+            num_local, batch = (
+                context.num_replicas_in_sync // context.num_input_pipelines,
+                config.training.replica_batch,
+            )
             first = context.input_pipeline_id * num_local * batch
             own = Share(session.global_batch, first, num_local, batch)
             pipeline = build_pipeline(readers, dtype, first_sample, num_steps, own)
@@ -93,7 +96,8 @@ def naming_failures(readers: tuple[ImageReader, ImageReader]) -> Iterator[None]:
                 raise reader.failure from error
         if isinstance(error, tf.errors.ResourceExhaustedError):
             raise CycleganError(
-                "Out of memory. Use a smaller `training.batch_size`, `data.crop_size` or `generator.filters`;"
+                "Out of memory. Use a smaller `training.batch_size`, with a larger `training.accumulate_steps` for the"
+                " same result, or a smaller `data.crop_size` or `generator.filters`;"
                 " --dry-run estimates how much memory a configuration needs."
             ) from error
         raise

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cyclegan.config.files import load_config
-from cyclegan.training.pacing import MAX_STEPS_PER_CALL, Pacing, is_sample_due
+from cyclegan.training.pacing import MAX_STEPS_PER_CALL, Made, Pacing, is_sample_due
 
 
 def pacing(last_step, **training):
@@ -32,7 +32,14 @@ def automatic():
 
 def make_steps(num_steps):
     """Takes far less than a second."""
-    return {"loss": np.zeros(num_steps)}, True
+    return Made({"loss": np.zeros(num_steps)}, np.ones(num_steps, bool), 0)
+
+
+def test_a_call_names_what_was_not_finite_in_the_steps_that_it_skipped(automatic):
+    metrics = {"loss": np.array([1.0, np.nan, 1.0, 2.0]), "penalty": np.array([0.0, np.inf, 0.0, 0.0])}
+    made = Made(metrics, np.array([True, False, True, False]), 1)
+    call, bad_streak = automatic.timed(lambda num_steps: made, 10, 4)
+    assert (call.step, call.skipped, bad_streak) == (14, {12: "loss", 14: "a gradient or a new weight"}, 1)
 
 
 def test_the_first_call_makes_one_step(automatic):

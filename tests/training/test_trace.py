@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from cyclegan.config.files import load_config
-from cyclegan.training.pacing import Pacing
+from cyclegan.training.pacing import Made, Pacing
 from cyclegan.training.trace import TRACED_STEPS, Trace
 
 
@@ -19,14 +19,14 @@ def make_steps(calls):
     def make(num_steps):
         first = sum(calls)
         calls.append(num_steps)
-        return {"step": np.arange(first, first + num_steps)}, True
+        return Made({"step": np.arange(first, first + num_steps)}, np.ones(num_steps, bool), 0)
 
     return make
 
 
 def made(trace, *lengths):
     """The numbers of the steps that calls of these lengths make."""
-    return np.concatenate([trace(num_steps)[0]["step"] for num_steps in lengths]).tolist()
+    return np.concatenate([trace(num_steps).metrics["step"] for num_steps in lengths]).tolist()
 
 
 @pytest.mark.parametrize("lengths", [(1, 8, 3), (1, 1, 50, 50), (1, 2, 2, 2), (3, 5)])
