@@ -141,6 +141,10 @@ class TrainingConfig(Section):
     """The gradients of this many batches are summed before the weights are updated, which has the result of a larger
     batch with the memory of a small one.
     """
+    recompute: bool = False
+    """The gradients compute the images of the generators again instead of keeping what led to them, which takes more
+    time and less memory.
+    """
     clip_norm: Positive | None = None
     """Gradients are scaled down to this norm if theirs is larger, those of both generators together and those of both
     discriminators together; null means that they stay as they are.

@@ -19,7 +19,7 @@ from cyclegan.losses import (
     wgan_penalty,
 )
 from cyclegan.training.image_pool import PoolUpdate
-from cyclegan.training.network_calls import call_each, now_and_then, score_maps, tensors, watching
+from cyclegan.training.network_calls import NetworkCall, call_each, every, plain_call, recomputing, score_maps, watching
 from cyclegan.training.randomness import IDENTITY, LAYERS, PENALTY_A, PENALTY_B, POOL, pure, step_seed
 from cyclegan.training.state import State
 
@@ -129,24 +129,25 @@ def compute_gradients(
     # Inside this scope the networks change no variable. New statistics leave it through `statistics` alone.
     given = list(zip(state.statistics, micro.statistics, strict=True)) if micro else []
     with pure(state.random_states, layers_seed(LAYERS), given) as scope:
-        with watching(state.generator_variables) as tape:
-            translation = _translate(state, config, real_a, real_b, layers_seed(IDENTITY), global_mean)
+        with watching(state.generator_variables) as gradient:
+            call = recomputing(scope) if config.training.recompute else plain_call
+            translation = _translate(state, config, real_a, real_b, layers_seed(IDENTITY), call, global_mean)
             weights_generators = _weight_penalty(state.generator_variables, config.generator, real_a, num_parts)
             total = tf.add_n([*translation.losses.values(), weights_generators])
-        generator_gradients = tape.gradient(total, tensors(state.generator_variables))
+        generator_gradients = gradient(total)
 
         seed_a, seed_b = tf.unstack(tf.random.experimental.stateless_split(seed(POOL), 2, alg="philox"))
         pooled_a, pool_a = query_a(tf.stop_gradient(translation.fake_a), seed_a)
         pooled_b, pool_b = query_b(tf.stop_gradient(translation.fake_b), seed_b)
 
-        with watching(state.discriminator_variables) as tape:
+        with watching(state.discriminator_variables) as gradient:
             of_a = _judge(state, config, state.discriminator_a, real_a, pooled_a, seed(PENALTY_A), part, global_mean)
             of_b = _judge(state, config, state.discriminator_b, real_b, pooled_b, seed(PENALTY_B), part, global_mean)
             weights_discriminators = _weight_penalty(
                 state.discriminator_variables, config.discriminator, real_a, num_parts
             )
             total = tf.add_n([of_a.loss, of_b.loss, of_a.penalty, of_b.penalty, weights_discriminators])
-        discriminator_gradients = tape.gradient(total, tensors(state.discriminator_variables))
+        discriminator_gradients = gradient(total)
         statistics = [scope.get_current_value(variable) for variable in state.statistics]
 
     return Gradients(
@@ -191,13 +192,14 @@ def _translate(
     real_a: tf.Tensor,
     real_b: tf.Tensor,
     seed: tf.Tensor,
+    call: NetworkCall,
     global_mean: Callable[[tf.Tensor], tf.Tensor],
 ) -> _Translation:
     """Both translations of a batch with their way back, and the losses of the generators."""
     losses, adversarial = config.losses, ADVERSARIAL[config.losses.adversarial].generator
-    fake_a, fake_b, identity_ab, identity_ba = _fakes_and_identity(state, config, real_a, real_b, seed)
-    cycled_a = state.generator_ba(fake_b, training=True)
-    cycled_b = state.generator_ab(fake_a, training=True)
+    fake_a, fake_b, identity_ab, identity_ba = _fakes_and_identity(state, config, real_a, real_b, seed, call)
+    cycled_a = call(state.generator_ba, fake_b)
+    cycled_b = call(state.generator_ab, fake_a)
     (scores_fake_a,) = score_maps(state.discriminator_a, fake_a)
     (scores_fake_b,) = score_maps(state.discriminator_b, fake_b)
     identity_ab, identity_ba = global_mean(identity_ab), global_mean(identity_ba)
@@ -225,19 +227,18 @@ def _translate(
 
 
 def _fakes_and_identity(
-    state: State, config: Config, real_a: tf.Tensor, real_b: tf.Tensor, seed: tf.Tensor
+    state: State, config: Config, real_a: tf.Tensor, real_b: tf.Tensor, seed: tf.Tensor, call: NetworkCall
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """`fake_a`, `fake_b`, and the identity losses [batch] of `generator_ab` and `generator_ba`."""
     losses, generator_ab, generator_ba = config.losses, state.generator_ab, state.generator_ba
     if losses.identity_weight and losses.identity_every_steps == 1:
         # One call for both images that a generator gets here means larger convolutions, and fewer of them.
         apart = config.generator.normalization == "batch"
-        fake_b, same_b = call_each(generator_ab, real_a, real_b, apart=apart)
-        fake_a, same_a = call_each(generator_ba, real_b, real_a, apart=apart)
+        fake_b, same_b = call_each(generator_ab, real_a, real_b, apart=apart, call=call)
+        fake_a, same_a = call_each(generator_ba, real_b, real_a, apart=apart, call=call)
         return fake_a, fake_b, identity_loss(real_b, same_b), identity_loss(real_a, same_a)
 
-    fake_b = generator_ab(real_a, training=True)
-    fake_a = generator_ba(real_b, training=True)
+    fake_b, fake_a = call(generator_ab, real_a), call(generator_ba, real_b)
     none = tf.zeros([2, real_a.shape[0]], real_a.dtype)
     if not losses.identity_weight:
         return fake_a, fake_b, none[0], none[1]
@@ -249,7 +250,7 @@ def _fakes_and_identity(
 
     # Batch normalization synchronises the replicas, which is not possible inside a branch.
     in_branch = config.generator.normalization != "batch"
-    found = now_and_then(losses.identity_every_steps, state.step, identities, none, in_branch=in_branch)
+    found = every(losses.identity_every_steps, state.step, identities, none, in_branch=in_branch)
     return fake_a, fake_b, *tf.unstack(found)
 
 
@@ -281,7 +282,7 @@ def _judge(
     if losses.adversarial == "wgan_gp":
         penalty = WGAN_PENALTY_WEIGHT * wgan_penalty(scores_of, real, pooled, seed, part)
     if losses.r1_weight:
-        penalty = now_and_then(
+        penalty = every(
             losses.r1_every_steps, state.step, lambda: losses.r1_weight * r1_penalty(scores_of, real), penalty
         )
     return _Judgement(scores_real, loss, global_mean(penalty))
