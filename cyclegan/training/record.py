@@ -1,7 +1,7 @@
 """What a run keeps about itself, so that a later session can continue it.
 
 config.yaml   the resolved configuration, which `--config` reads again
-run.json      the decisions of the first session, which must not be made again
+run.json      the decisions of the first session, which must not be made again, and the configuration once more
 images.gz     the training images of the first session, see `cyclegan.data.inventory`
 """
 
@@ -15,7 +15,7 @@ from typing import Final, Literal
 import pydantic
 
 from cyclegan.config.config import Config
-from cyclegan.config.files import dump_config, load_config
+from cyclegan.config.files import dump_config
 from cyclegan.data.inventory import Inventory, decode_inventory, encode_inventory, fingerprint
 from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.runtime.atomic_files import write_atomically
@@ -96,10 +96,12 @@ def holds_another_run(folder: pathlib.Path, record: RunRecord) -> bool:
 
 
 def read_config(folder: pathlib.Path) -> Config:
-    """The configuration that a run was last continued with.
+    """The configuration that a run was last continued with, as `run.json` has it.
+
+    config.yaml says the same, unless somebody has edited it.
 
     Raises:
-        UsageError: if the file is missing or damaged.
+        UsageError: if config.yaml is missing, or the configuration in `run.json` is damaged.
     """
     path = folder / CONFIG_FILE
     if not path.exists():
@@ -107,7 +109,13 @@ def read_config(folder: pathlib.Path) -> Config:
             f"{path} is missing, so the run cannot be continued. Put the file back, or start a new run with --init-from"
             f" {folder}."
         )
-    return load_config(str(path))
+    try:
+        return Config.model_validate_json(json.dumps(json.loads((folder / RECORD_FILE).read_text())["config"]))
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"{folder / RECORD_FILE} has no configuration that can be read. Put the file back, or start a new run with"
+            f" --init-from {folder}."
+        ) from error
 
 
 def read_inventory(folder: pathlib.Path, record: RunRecord) -> Inventory:
@@ -148,7 +156,8 @@ def write_run(folder: pathlib.Path, config: Config, record: RunRecord, inventory
         if inventory is not None:
             write_atomically(folder / IMAGES_FILE, encode_inventory(inventory))
         write_atomically(folder / CONFIG_FILE, dump_config(config).encode())
-        write_atomically(folder / RECORD_FILE, record.model_dump_json(indent=2).encode() + b"\n")
+        content = record.model_dump(mode="json") | {"config": config.model_dump(mode="json")}
+        write_atomically(folder / RECORD_FILE, json.dumps(content, indent=2).encode() + b"\n")
     except OSError as error:
         if is_new:  # a folder with one of these files alone could not be used again
             for name in (CONFIG_FILE, IMAGES_FILE):

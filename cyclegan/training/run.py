@@ -25,6 +25,7 @@ from cyclegan.training.length import Length, Session, plan_session, run_length
 from cyclegan.training.loop import iterate
 from cyclegan.training.pacing import Pacing
 from cyclegan.training.record import RunRecord, write_run
+from cyclegan.training.replica_check import ReplicaCheck
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import CHECKPOINTS, START, Plan, log_file, refuse_shorter
@@ -117,6 +118,8 @@ def run_training(
                 hooks = [trace]
             if cluster.is_chief and (shortage := find_shortage(variables, folder)):
                 progress.line(shortage)
+            if strategy.num_replicas_in_sync > 1:
+                hooks.append(ReplicaCheck(state, cluster))
             secure = securing(plan, record, inventory, progress, renew_claim)
             hooks.append(Keeper(variables, plan, progress, record.fingerprint, cluster, secure))
             if cluster.is_chief:

@@ -207,3 +207,14 @@ def test_a_mistyped_run_is_refused_with_the_nearest_run_and_starts_nothing(run, 
 )
 def test_a_directory_that_does_not_exist_is_a_new_run_if_its_data_are_given(tmp_path, source, overrides):
     assert plan(tmp_path / "new", tmp_path, source, *overrides).record is None
+
+
+def test_a_configuration_that_was_edited_by_hand_is_refused_with_its_keys(run, tmp_path):
+    path = run / "config.yaml"
+    path.write_text(path.read_text().replace("cycle_weight_a: 10.0", "cycle_weight_a: 5.0"))
+    with pytest.raises(UsageError, match=r"losses.cycle_weight_a \(stored: 10.0, received: 5.0\)"):
+        plan(run, tmp_path, None)
+    path.write_text(
+        path.read_text().replace("cycle_weight_a: 5.0", "cycle_weight_a: 10.0").replace("steps: 20", "steps: 30")
+    )
+    assert plan(run, tmp_path, None).changes == {"training.steps": (20, 30)}
