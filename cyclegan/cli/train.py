@@ -24,6 +24,7 @@ from cyclegan.errors import UsageError, printable
 @click.option("--epochs", type=WholeNumber(1), metavar="N", help="Length of the run in epochs.")
 @click.option("--steps", type=WholeNumber(1), metavar="N", help="Length of the run in steps.")
 @devices_option
+@click.option("--all-reduce", metavar="WAY", help="nccl, hierarchical or one-device, to sum the gradients of devices.")
 @click.option("--workers", metavar="HOST:PORT,...|slurm", help="All processes that train together. [$TF_CONFIG or one]")
 @click.option("--worker-index", metavar="N", type=WholeNumber(0), help="Which of them this process is, counted from 0.")
 @click.option(

@@ -104,7 +104,9 @@ class ImageReader:
         with self._lock:
             is_new = path not in self._bad
             self._bad.add(path)
-            if len(self._bad) > self.config.max_bad_images:
+            if not path.parent.is_dir():
+                problem = f"The folder {path.parent} is gone"
+            elif len(self._bad) > self.config.max_bad_images:
                 problem = f"More than `data.max_bad_images` = {self.config.max_bad_images} files are broken"
             elif len(self._bad) == len(self.paths):
                 problem = f"All training images of domain {'AB'[self.domain]} are broken"
@@ -113,7 +115,11 @@ class ImageReader:
                     self.report(f"Replaced by the next image: {error}")
                 return
             # A check of the folder does not know to which size a training enlarges narrow images.
-            hint = "" if error.kind == "over-large" else f" `cyclegan data check {path.parent}` lists all of them."
+            hint = (
+                ""
+                if error.kind == "over-large" or not path.parent.is_dir()
+                else f" `cyclegan data check {path.parent}` lists all of them."
+            )
             self.failure = CycleganError(f"{problem}. The last one is {error}.{hint}")
             raise self.failure
 

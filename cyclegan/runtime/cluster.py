@@ -156,7 +156,11 @@ class Cluster:
 
 
 def start_cluster(
-    devices: str, workers: Workers | None, report: Callable[[str], None], start_seconds: float = START_SECONDS
+    devices: str,
+    workers: Workers | None,
+    report: Callable[[str], None],
+    start_seconds: float = START_SECONDS,
+    all_reduce: str | None = None,
 ) -> Cluster:
     """Chooses the devices of this process, and waits until all processes are there.
 
@@ -167,15 +171,21 @@ def start_cluster(
         workers: the processes; None if this one trains alone.
         report: called with a line that says what was chosen.
         start_seconds: how long to wait for all processes.
+        all_reduce: as for `choose_devices`; None with other processes.
 
     Raises:
         UsageError: if the devices cannot be used as asked.
         CycleganError: if this process cannot listen at its address, or if not all processes are there in time.
     """
     if workers is None:
-        strategy, description = choose_devices(devices)
+        strategy, description = choose_devices(devices, all_reduce)
         report(f"Devices: {description}.")
         return Cluster(strategy)
+    if all_reduce:
+        raise UsageError(
+            "`--all-reduce` is for several devices of one machine. Several workers use NCCL on GPUs, and a ring on"
+            f" CPUs. Received: --all-reduce {all_reduce}."
+        )
     if devices.startswith("cpu:"):
         raise UsageError(
             f"`--devices` must be auto, cpu, gpu or gpu:0,1 with several workers. Received: {devices}. Start more"

@@ -8,6 +8,7 @@ way.
 import contextlib
 import os
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -18,6 +19,14 @@ LOGICAL_CPUS = 8
 """A CPU can be divided into so many parts, or into as many as it has cores. A thousand would take all memory."""
 
 
+ALL_REDUCE: dict[str, Callable[[], tf.distribute.CrossDeviceOps]] = {
+    "nccl": tf.distribute.NcclAllReduce,
+    "hierarchical": tf.distribute.HierarchicalCopyAllReduce,
+    "one-device": tf.distribute.ReductionToOneDevice,
+}
+"""Ways to sum the gradients of several devices of one machine, by the value of `--all-reduce`."""
+
+
 class Devices(NamedTuple):
     """A strategy, and a line that says which devices were chosen and why."""
 
@@ -25,7 +34,7 @@ class Devices(NamedTuple):
     description: str
 
 
-def choose_devices(request: str = "auto") -> Devices:
+def choose_devices(request: str = "auto", all_reduce: str | None = None) -> Devices:
     """Turns the value of `--devices` into a strategy, and hides all other GPUs from this process.
 
     Call it before anything else uses TensorFlow, because devices cannot be hidden or made later.
@@ -33,6 +42,8 @@ def choose_devices(request: str = "auto") -> Devices:
     Args:
         request: "auto" for all GPUs or, without a GPU, the CPU; "cpu"; "cpu:N" for N logical CPUs as N replicas; "gpu"
             for all GPUs; "gpu:0,1" for the GPUs with these numbers.
+        all_reduce: how several devices sum their gradients, one of `ALL_REDUCE`. None: nccl for GPUs and one-device for
+            logical CPUs. A single device ignores it.
 
     Raises:
         UsageError: for any other request, if a requested GPU does not exist, or if it is too late for the request.
@@ -40,18 +51,37 @@ def choose_devices(request: str = "auto") -> Devices:
     physical = tf.config.list_physical_devices("GPU")
     numbers = visible_gpus(request, len(physical))
     names = device_names(request)
+    sums = _all_reduce(all_reduce, on_gpus=bool(numbers))
     if numbers:
         why = "as asked" if request.startswith("gpu") else f"TensorFlow sees {len(physical)}"
         if len(names) == 1:
-            return Devices(tf.distribute.OneDeviceStrategy(names[0]), f"GPU {numbers[0]} ({why})")
+            return Devices(tf.distribute.OneDeviceStrategy(names[0]), f"GPU {numbers[0]} ({why}){_tf32()}")
         listed = ", ".join(map(str, numbers))
-        return Devices(tf.distribute.MirroredStrategy(names), f"GPUs {listed}, one replica each ({why})")
+        strategy = tf.distribute.MirroredStrategy(names, cross_device_ops=ALL_REDUCE[sums]())
+        return Devices(strategy, f"GPUs {listed}, one replica each ({why}); {sums} all-reduce{_tf32()}")
     why = "as asked" if request.startswith("cpu") else "TensorFlow sees no GPU"
     if len(names) == 1:
         return Devices(tf.distribute.OneDeviceStrategy(names[0]), f"CPU ({why})")
-    # NCCL does not work on CPUs. A reduction on one device also keeps the order of the sum, and so the bits.
-    strategy = tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice(names[0]))
-    return Devices(strategy, f"{len(names)} logical CPUs, one replica each ({why})")
+    strategy = tf.distribute.MirroredStrategy(names, cross_device_ops=ALL_REDUCE[sums]())
+    return Devices(strategy, f"{len(names)} logical CPUs, one replica each ({why}); {sums} all-reduce")
+
+
+def _all_reduce(request: str | None, *, on_gpus: bool) -> str:
+    """The way to sum that was asked for, or the usual one."""
+    if request is None:
+        # NCCL does not work on CPUs. A reduction on one device also keeps the order of the sum, and so the bits.
+        return "nccl" if on_gpus else "one-device"
+    if request not in ALL_REDUCE:
+        raise UsageError(f"`--all-reduce` must be one of {', '.join(ALL_REDUCE)}. Received: {request}.")
+    if request == "nccl" and not on_gpus:
+        raise UsageError("`--all-reduce nccl` needs GPUs. Use one-device or hierarchical for logical CPUs.")
+    return request
+
+
+def _tf32() -> str:
+    """What float32 means on a GPU."""
+    is_on = tf.config.experimental.tensor_float_32_execution_enabled()
+    return f"; float32 is computed {'as TF32, with 10 bits of mantissa, where the GPU has it' if is_on else 'in full'}"
 
 
 def device_names(request: str = "auto") -> list[str]:

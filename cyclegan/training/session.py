@@ -35,6 +35,7 @@ def train(
     runs_dir: str | pathlib.Path = DEFAULT_RUNS_DIR,
     data_dir: str | pathlib.Path | None = None,
     devices: str | None = None,
+    all_reduce: str | None = None,
     workers: str | None = None,
     worker_index: int | None = None,
     start_seconds: float | None = None,
@@ -54,6 +55,7 @@ def train(
         data_dir: the folder in which data sets are prepared. None: `default_data_dir()`.
         devices: the request for `choose_devices`. None: "auto" for a new run, and the first request for a continued
             run.
+        all_reduce: how several devices sum their gradients, as `choose_devices` takes it.
         workers: the processes that train together, as `find_workers` takes them. All are started with the same request.
             None: those in `TF_CONFIG`, or this process alone.
         worker_index: the number of this process among them, counted from 0.
@@ -86,7 +88,7 @@ def train(
     from cyclegan.runtime.cluster import START_SECONDS, start_cluster
 
     devices = devices or (plan.record.devices if plan and plan.record else "auto")
-    cluster = start_cluster(devices, processes, progress.line, start_seconds or START_SECONDS)
+    cluster = start_cluster(devices, processes, progress.line, start_seconds or START_SECONDS, all_reduce)
     with cluster.together():
         if refusal:
             raise refusal

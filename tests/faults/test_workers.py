@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -175,3 +176,23 @@ def test_the_script_starts_workers_on_one_machine(tmp_path, environment):
     )
     assert done.returncode == 0 and "Done: run, step 4." in done.stdout, done.stdout + done.stderr
     assert "Done: run, step 4." in (tmp_path / "worker-1.log").read_text()
+
+
+def test_the_restart_loop_goes_on_until_the_run_is_done(tmp_path, environment):
+    script = pathlib.Path(__file__).parents[2] / "scripts" / "train_until_done.sh"
+    steps = "300"
+    with subprocess.Popen(
+        ["sh", str(script), "run", *START, "--steps", steps],
+        cwd=tmp_path,
+        env=environment | {"PYTHON": sys.executable, "PAUSE": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as loop:
+        wait_for(loop, "step 15/")
+        (training,) = psutil.Process(loop.pid).children()
+        training.kill()
+        output = loop.communicate(timeout=200)[0]
+    assert loop.returncode == 0
+    assert "The training ended with code 137, and is started again." in output
+    assert f"Done: run, step {steps}." in output

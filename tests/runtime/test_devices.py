@@ -85,7 +85,9 @@ def test_memory_of_visible_gpus_is_taken_when_it_is_needed(four_gpus):
 
 def test_the_only_visible_gpu_is_described_by_its_own_number(four_gpus):
     strategy, description = choose_devices("gpu:2")
-    assert description == "GPU 2 (as asked)" and strategy.extended.worker_devices[0].endswith("GPU:0")
+    assert description.startswith("GPU 2 (as asked); float32 is computed as TF32") and strategy.extended.worker_devices[
+        0
+    ].endswith("GPU:0")
 
 
 def test_no_gpu_is_visible_to_work_on_the_cpu(four_gpus):
@@ -121,4 +123,26 @@ print(description)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "3 logical CPUs, one replica each (as asked)\n"
+    assert done.stdout == "3 logical CPUs, one replica each (as asked); one-device all-reduce\n"
+
+
+def test_another_all_reduce_is_refused_with_what_is_allowed():
+    with pytest.raises(UsageError, match="must be one of nccl, hierarchical, one-device. Received: ring."):
+        choose_devices("cpu", "ring")
+    with pytest.raises(UsageError, match="`--all-reduce nccl` needs GPUs"):
+        choose_devices("cpu", "nccl")
+
+
+HIERARCHICAL = """
+import tensorflow as tf
+from cyclegan.runtime.devices import choose_devices
+strategy, description = choose_devices("cpu:2", "hierarchical")
+number = tf.distribute.get_replica_context
+total = strategy.run(lambda: number().all_reduce("SUM", tf.cast(number().replica_id_in_sync_group, tf.float32) + 1.0))
+print([float(value) for value in strategy.experimental_local_results(total)], description)
+"""
+
+
+def test_a_hierarchical_all_reduce_sums_and_is_said():
+    done = subprocess.run([sys.executable, "-c", HIERARCHICAL], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[3.0, 3.0] 2 logical CPUs, one replica each (as asked); hierarchical all-reduce\n"
