@@ -98,7 +98,6 @@ BLOCKS = [
 @pytest.mark.parametrize(
     "devices,jit,blocks",
     [
-        ("cpu", "false", []),
         ("cpu:2", "false", []),
         ("cpu", "true", []),
         ("cpu", "true", BLOCKS),
