@@ -103,7 +103,7 @@ BLOCKS = [
         ("cpu", "true", BLOCKS),
         ("cpu:2", "false", BLOCKS),
     ],
-    ids=["cpu", "cpu:2", "compiled", "blocks compiled", "blocks on cpu:2"],
+    ids=["cpu:2", "compiled", "blocks compiled", "blocks on cpu:2"],
 )
 def test_killed_and_interrupted_runs_end_in_the_bits_of_the_uninterrupted_run(folder, devices, jit, blocks):
     name = f"{devices.replace(':', '')}-{jit}-{len(blocks)}"
