@@ -120,7 +120,7 @@ class ImageReader:
                 if error.kind == "over-large" or not path.parent.is_dir()
                 else f" `cyclegan data check {path.parent}` lists all of them."
             )
-            self.failure = CycleganError(f"{problem}. The last one is {error}.{hint}")
+            self.failure = CycleganError(f"{problem}. The last image is {error}.{hint}")
             raise self.failure
 
 

@@ -51,7 +51,7 @@ def choose_devices(request: str = "auto", all_reduce: str | None = None) -> Devi
     physical = tf.config.list_physical_devices("GPU")
     numbers = visible_gpus(request, len(physical))
     names = device_names(request)
-    sums = _all_reduce(all_reduce, on_gpus=bool(numbers))
+    sums = _all_reduce(all_reduce, names)
     if numbers:
         why = "as asked" if request.startswith("gpu") else f"TensorFlow sees {len(physical)}"
         if len(names) == 1:
@@ -66,14 +66,15 @@ def choose_devices(request: str = "auto", all_reduce: str | None = None) -> Devi
     return Devices(strategy, f"{len(names)} logical CPUs, one replica each ({why}); {sums} all-reduce")
 
 
-def _all_reduce(request: str | None, *, on_gpus: bool) -> str:
-    """The way to sum that was asked for, or the usual one."""
+def _all_reduce(request: str | None, names: list[str]) -> str:
+    """The way to sum that was asked for, or the usual one for these devices."""
+    on_gpus = "gpu" in names[0]
     if request is None:
         # NCCL does not work on CPUs. A reduction on one device also keeps the order of the sum, and so the bits.
         return "nccl" if on_gpus else "one-device"
     if request not in ALL_REDUCE:
         raise UsageError(f"`--all-reduce` must be one of {', '.join(ALL_REDUCE)}. Received: {request}.")
-    if request == "nccl" and not on_gpus:
+    if request == "nccl" and not on_gpus and len(names) > 1:
         raise UsageError("`--all-reduce nccl` needs GPUs. Use one-device or hierarchical for logical CPUs.")
     return request
 

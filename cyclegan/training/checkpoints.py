@@ -4,6 +4,7 @@ A checkpoint is one file of plain arrays such as `step-00001000.npz`, which appe
 a checksum. There is no index file beside the checkpoints, because it could disagree with them.
 """
 
+import contextlib
 import pathlib
 import re
 import zipfile
@@ -59,7 +60,8 @@ def save_checkpoint(arrays: Arrays, folder: pathlib.Path, step: int, keep: int) 
         raise CycleganError(f"The checkpoint {target} cannot be written: {reason}.") from error
     for _, path in list_checkpoints(folder)[:-keep]:
         if path != target:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it is gone, or cannot be removed, which costs nothing but room
+                path.unlink()
     return target
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
 from cyclegan.errors import CycleganError
-from cyclegan.training.record import unwritable
+from cyclegan.training.record import is_run, unwritable
 from cyclegan.training.run_directory import (
     LOCK_FILE,
     Plan,
@@ -30,12 +30,13 @@ class Claim(NamedTuple):
     Attributes:
         plan: the plan as it is under the lock: with another number if a process that started at the same time took the
             one that was planned, and otherwise the same plan.
-        renew: holds the directory again if it has been deleted or moved since, and returns whether something else has
-            been put in its place. It raises `CycleganError` if another process trains there now.
+        renew: takes the `run_id` of the run, and holds the directory again if it has been deleted or moved since. It
+            returns whether something else has been put in its place, which is then left alone, and raises
+            `CycleganError` if the directory cannot be held, as when another process trains there now.
     """
 
     plan: Plan
-    renew: Callable[[], bool]
+    renew: Callable[[str], bool]
 
 
 @contextlib.contextmanager
@@ -61,16 +62,19 @@ def claim_run(request: Request, plan: Plan, report: Callable[[str], None]) -> It
         with contextlib.ExitStack() as locks:
             held = locks.enter_context(_lock(folder, report))
 
-            def renew() -> bool:
+            def renew(run_id: str) -> bool:
                 nonlocal held
                 if held is None or _is_at(folder / LOCK_FILE, held):
                     return False
-                is_taken = folder.exists() and not is_empty(folder)
+                if folder.exists() and not is_empty(folder) and not is_run(folder, run_id):
+                    return True
                 with contextlib.suppress(OSError):  # it can be a link to a directory that is gone
                     os.makedirs(os.path.realpath(folder))
-                with locks.pop_all():  # the lock of the place to which the directory was moved
-                    held = locks.enter_context(_lock(folder, report))
-                return is_taken
+                with contextlib.ExitStack() as new:
+                    held = new.enter_context(_lock(folder, report))
+                    locks.pop_all().close()  # the lock of the place to which the directory was moved
+                    locks.push(new.pop_all())
+                return False
 
             try:
                 again = plan_run(request._replace(folder=folder))
@@ -145,7 +149,7 @@ def _is_at(path: pathlib.Path, file: IO[str]) -> bool:
     """Whether an open file is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:
+    except (OSError, ValueError):  # it is not there, or the file is closed
         return False
 
 

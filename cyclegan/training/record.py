@@ -87,12 +87,12 @@ def holds_run(folder: pathlib.Path, record: RunRecord) -> bool:
         return False
 
 
-def holds_another_run(folder: pathlib.Path, record: RunRecord) -> bool:
-    """Whether a directory has the record of another run."""
+def is_run(folder: pathlib.Path, run_id: str) -> bool | None:
+    """Whether a directory has the record of this run; None if it has no record that can be read."""
     try:
-        return read_record(folder).run_id != record.run_id
+        return read_record(folder).run_id == run_id
     except (CycleganError, OSError):
-        return False
+        return None
 
 
 def read_config(folder: pathlib.Path) -> Config:

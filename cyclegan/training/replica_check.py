@@ -41,10 +41,11 @@ class ReplicaCheck(Hook):
         """
         own = np.array([int(digest) for digest in self._digests()], np.int64)
         found = np.frombuffer(b"".join(self._cluster.gather(own.tobytes())), np.int64)
-        if different := np.flatnonzero(found != found[0]).tolist():
+        values, counts = np.unique(found, return_counts=True)
+        if different := np.flatnonzero(found != values[counts.argmax()]).tolist():
             raise CycleganError(
                 f"After step {call.step} the weights of replica {', '.join(map(str, different))} are not those of"
-                " replica 0, although all replicas make the same updates. A device or its memory may be faulty, or"
+                " the others, although all replicas make the same updates. A device or its memory may be faulty, or"
                 " machines with different processors train together. This state is not saved: look after that, then"
                 " start the run again with its --run-dir, which continues from the newest checkpoint."
             )

@@ -62,7 +62,7 @@ def run_training(
     progress: Progress,
     cache_dir: pathlib.Path | None = None,
     *,
-    renew_claim: Callable[[], bool] = lambda: False,
+    renew_claim: Callable[[str], bool] = lambda run_id: False,
     init_from: Bundle | None = None,
     profile: bool = False,
 ) -> TrainingResult:
@@ -114,7 +114,7 @@ def run_training(
             pacing = Pacing(config.training, session.last_step)
             hooks: list[Hook] = []
             if profile:
-                make_steps = trace = Trace(make_steps, folder, progress.line)
+                make_steps = trace = Trace(make_steps, folder, progress.line, config.training.max_bad_steps)
                 hooks = [trace]
             if cluster.is_chief and (shortage := find_shortage(variables, folder)):
                 progress.line(shortage)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from cyclegan.data.inventory import Inventory
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.training.record import RunRecord, holds_another_run, holds_run, write_run
+from cyclegan.training.record import RunRecord, holds_run, is_run, write_run
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
 
@@ -18,7 +18,7 @@ def securing(
     record: RunRecord,
     inventory: Inventory,
     progress: Progress,
-    renew_claim: Callable[[], bool],
+    renew_claim: Callable[[str], bool],
 ) -> Callable[[], None]:
     """Makes a function to call before each saving, which creates the run directory again if it is gone.
 
@@ -36,7 +36,7 @@ def securing(
 
     def is_taken() -> bool:
         try:
-            return renew_claim() or holds_another_run(plan.folder, record)
+            return renew_claim(record.run_id) or is_run(plan.folder, record.run_id) is False
         except UsageError:
             raise
         except CycleganError:  # another process trains there

@@ -161,7 +161,7 @@ def _train_run(
                 devices,
                 progress,
                 data_folder / CACHE,
-                renew_claim=claim.renew if claim else lambda: False,
+                renew_claim=claim.renew if claim else lambda run_id: False,
                 init_from=start,
                 profile=profile,
             )

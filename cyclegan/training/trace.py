@@ -22,10 +22,11 @@ class Trace(Hook):
         make_steps: makes steps.
         folder: the run directory, which gets the trace.
         say: called with a line that says where the trace is, or why there is none.
+        max_bad_steps: the training ends after so many steps in a row that are not finite.
     """
 
-    def __init__(self, make_steps: MakeSteps, folder: pathlib.Path, say: Callable[[str], None]):
-        self._make_steps, self._folder, self._say = make_steps, folder, say
+    def __init__(self, make_steps: MakeSteps, folder: pathlib.Path, say: Callable[[str], None], max_bad_steps: int):
+        self._make_steps, self._folder, self._say, self._max_bad_steps = make_steps, folder, say, max_bad_steps
         self._left = TRACED_STEPS
         self._is_first = True
         self._is_tracing = False
@@ -42,7 +43,7 @@ class Trace(Hook):
         self._left -= num_traced
         if not self._left:
             self._stop()
-        if num_traced == num_steps or len(first.is_taken) < num_traced:
+        if num_traced == num_steps or first.bad_streak >= self._max_bad_steps:
             return first
         rest = self._make_steps(num_steps - num_traced)
         metrics = {tag: np.concatenate([values, rest.metrics[tag]]) for tag, values in first.metrics.items()}

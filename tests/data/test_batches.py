@@ -139,7 +139,7 @@ def test_a_domain_whose_images_are_all_broken_ends_the_run(source):
     readers = build_readers(source, config(max_bad_images=10), 0, lambda line: None)
     with pytest.raises(tf.errors.OpError):
         list(batches_of_steps(readers, 0, 5))
-    assert str(readers[1].failure).startswith("All training images of domain B are broken. The last one is ")
+    assert str(readers[1].failure).startswith("All training images of domain B are broken. The last image is ")
 
 
 @pytest.fixture

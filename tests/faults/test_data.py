@@ -42,7 +42,7 @@ def test_a_data_folder_that_disappears_ends_the_run_kindly_and_saves_it(run, tmp
     code, output = run(shutil.rmtree)
     assert code == 1 and "Traceback" not in output
     assert f"Error: The folder {tmp_path}/photos/train" in output.splitlines()[-1]
-    assert "is gone. The last one is" in output.splitlines()[-1]
+    assert "is gone. The last image is" in output.splitlines()[-1]
     (step, _), *_ = list_checkpoints(tmp_path / "run" / "checkpoints")
     assert step >= 2
 

@@ -196,3 +196,22 @@ def test_the_restart_loop_goes_on_until_the_run_is_done(tmp_path, environment):
     assert loop.returncode == 0
     assert "The training ended with code 137, and is started again." in output
     assert f"Done: run, step {steps}." in output
+
+
+def test_the_restart_loop_passes_a_signal_on_once_and_ends(tmp_path, environment):
+    script = pathlib.Path(__file__).parents[2] / "scripts" / "train_until_done.sh"
+    with subprocess.Popen(
+        ["sh", str(script), "run", *START, "--steps", "100000"],
+        cwd=tmp_path,
+        env=environment | {"PYTHON": sys.executable},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as loop:
+        wait_for(loop, "step 5/")
+        os.killpg(loop.pid, signal.SIGINT)  # as Ctrl-C in a terminal
+        output = loop.communicate(timeout=200)[0]
+    assert loop.returncode == 75
+    assert "Stopped at step" in output and "started again" not in output
+    assert int(newest(tmp_path / "run")["step"]) >= 5

@@ -129,8 +129,13 @@ print(description)
 def test_another_all_reduce_is_refused_with_what_is_allowed():
     with pytest.raises(UsageError, match="must be one of nccl, hierarchical, one-device. Received: ring."):
         choose_devices("cpu", "ring")
-    with pytest.raises(UsageError, match="`--all-reduce nccl` needs GPUs"):
-        choose_devices("cpu", "nccl")
+
+
+def test_nccl_needs_gpus_if_there_is_anything_to_sum():
+    assert choose_devices("cpu", "nccl").description == "CPU (as asked)"
+    code = "from cyclegan.runtime.devices import choose_devices; choose_devices('cpu:2', 'nccl')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "`--all-reduce nccl` needs GPUs" in done.stderr.splitlines()[-1]
 
 
 HIERARCHICAL = """

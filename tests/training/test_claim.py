@@ -162,8 +162,8 @@ def test_a_directory_that_was_moved_is_held_again(start, tmp_path):
     asked = request(tmp_path, tmp_path / "run")
     with claim_run(asked, plan_run(asked), pytest.fail) as claim:
         (tmp_path / "run").rename(tmp_path / "moved")
-        claim.renew()
-        claim.renew()
+        assert not claim.renew("1")
+        assert not claim.renew("1")
         other = start(tmp_path, tmp_path / "run")
         other.go_on()
         assert other.says().startswith(f"refused Another process is training in {tmp_path / 'run'}.")
@@ -177,7 +177,38 @@ def test_a_directory_that_was_moved_and_that_another_process_took_is_not_held(st
         other.go_on()
         assert other.says() == "claimed run"
         with pytest.raises(CycleganError, match="Another process is training"):
-            claim.renew()
+            claim.renew("1")
+
+
+def test_what_was_put_in_the_place_of_a_directory_is_left_alone_each_time(tmp_path):
+    asked = request(tmp_path, tmp_path / "run")
+    with claim_run(asked, plan_run(asked), pytest.fail) as claim:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "config.yaml").write_text("of the user")
+        assert claim.renew("1") and claim.renew("1")
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.yaml"]
+
+
+def test_a_copy_of_the_directory_and_a_deleted_lock_are_held_again(tmp_path):
+    asked = request(tmp_path, tmp_path / "run")
+    with claim_run(asked, plan_run(asked), pytest.fail) as claim:
+        write_run(tmp_path / "run", claim.plan.config, RECORD.model_copy(update={"run_id": "1"}))
+        (tmp_path / "run" / ".lock").unlink()
+        assert not claim.renew("1")
+        assert (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_claim_that_could_not_be_renewed_once_is_renewed_later(tmp_path):
+    asked = request(tmp_path, tmp_path / "deep" / "run")
+    with claim_run(asked, plan_run(asked), pytest.fail) as claim:
+        (tmp_path / "deep").rename(tmp_path / "moved")
+        (tmp_path / "deep").write_text("a file, as where a mount is away")
+        with pytest.raises(UsageError, match="cannot be written"):
+            claim.renew("1")
+        (tmp_path / "deep").unlink()
+        assert not claim.renew("1")
+        assert (tmp_path / "deep" / "run" / ".lock").exists()
 
 
 def test_a_directory_that_cannot_be_created_is_refused(tmp_path):

@@ -20,7 +20,7 @@ CONFIG = load_config("smoke")
 def secure(tmp_path):
     """Makes the function for a run in `tmp_path / "run"`, and the text that it has printed."""
 
-    def build(renew=lambda: False):
+    def build(renew=lambda run_id: False):
         progress = Progress(rich.console.Console(file=output, width=500))
         return securing(Plan(tmp_path / "run", CONFIG, None, {}), RECORD, IMAGES, progress, renew)
 
@@ -43,11 +43,11 @@ def test_a_directory_that_is_gone_is_created_again_also_behind_a_link(secure, tm
     assert output.getvalue().startswith(f"{tmp_path}/run, or a file in it, was deleted or moved during the training.")
 
 
-def other_process():
+def other_process(run_id):
     raise CycleganError("Another process is training in run.")
 
 
-@pytest.mark.parametrize("renew", [other_process, lambda: True], ids=["another process", "something else"])
+@pytest.mark.parametrize("renew", [other_process, lambda run_id: True], ids=["another process", "something else"])
 def test_a_place_that_is_taken_ends_the_training(secure, tmp_path, renew):
     build, _ = secure
     with pytest.raises(Displaced, match="something else has been put there"):

@@ -29,7 +29,7 @@ def test_a_number_that_is_not_finite_on_one_replica_changes_nothing_on_any(outco
 def test_a_single_bit_that_differs_between_two_replicas_is_found(outcomes):
     before, after = outcomes["check"]
     assert before == "equal"
-    assert after.startswith("After step 7 the weights of replica 1 are not those of replica 0, although all replicas")
+    assert after.startswith("After step 7 the weights of replica")
 
 
 @pytest.mark.slow

@@ -112,10 +112,11 @@ class Progress:
         """Writes a line to `log.txt` alone."""
         with self._lock:
             self._pending.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(text)}\n")
-            if self.log_file is None:
+            log_file = self.log_file  # another thread may set it
+            if log_file is None:
                 return
             try:
-                with self.log_file.open("a", encoding="utf-8") as file:
+                with log_file.open("a", encoding="utf-8") as file:
                     file.writelines(self._pending)
             except OSError:
                 return  # a full disk must not stop the training, so the lines wait for the next attempt
