@@ -8,6 +8,7 @@ Both forms run alternately in one process. Without the guards a step assigns its
 
 import statistics
 import time
+from collections.abc import Callable
 
 import click
 import numpy as np
@@ -23,6 +24,22 @@ RESAMPLES = 10_000
 @click.option("--rounds", default=30, help="Timed rounds of each form.")
 def main(size: int, blocks: int, filters: int, steps: int, rounds: int) -> None:
     """Times training steps with and without the guards, and prints the ratio."""
+    timed = _prepare(size, blocks, filters, steps)
+    pairs = []
+    for number in range(rounds):
+        order = (True, False) if number % 2 else (False, True)
+        seconds = {guarded: timed(guarded) for guarded in order}
+        pairs.append((seconds[True], seconds[False]))
+    ratios = np.array([with_guards / without for with_guards, without in pairs])
+    draws = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
+    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
+    guarded, bare = (statistics.median(column) / steps for column in zip(*pairs, strict=True))
+    click.echo(f"seconds a step: {guarded:.4f} with the guards, {bare:.4f} without, medians of {rounds} rounds")
+    click.echo(f"ratio with / without: {np.median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
+
+
+def _prepare(size: int, blocks: int, filters: int, steps: int) -> Callable[[bool], float]:
+    """A function that returns the seconds of some steps, with or without the guards."""
     from cyclegan.runtime.allocator import keep_freed_memory
 
     keep_freed_memory()
@@ -47,7 +64,7 @@ def main(size: int, blocks: int, filters: int, steps: int, rounds: int) -> None:
     images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
     iterator = iter(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(tuple(images)).repeat()))
 
-    def timed(*, guarded: bool) -> float:
+    def timed(guarded: bool) -> float:
         function = functions[guarded]
         start = time.perf_counter()
         for value in tf.nest.flatten(function(iterator, tf.constant(steps))):
@@ -70,19 +87,8 @@ def main(size: int, blocks: int, filters: int, steps: int, rounds: int) -> None:
 
         step = build_step(state, strategy, gradients, update) if is_guarded else unguarded
         functions[is_guarded] = build_steps(step, state, "float32", config.training.max_bad_steps)
-        timed(guarded=is_guarded)  # traces
-
-    pairs = []
-    for number in range(rounds):
-        order = (True, False) if number % 2 else (False, True)
-        seconds = {guarded: timed(guarded=guarded) for guarded in order}
-        pairs.append((seconds[True], seconds[False]))
-    ratios = np.array([with_guards / without for with_guards, without in pairs])
-    draws = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
-    guarded, bare = (statistics.median(column) / steps for column in zip(*pairs, strict=True))
-    click.echo(f"seconds a step: {guarded:.4f} with the guards, {bare:.4f} without, medians of {rounds} rounds")
-    click.echo(f"ratio with / without: {np.median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
+        timed(is_guarded)  # traces
+    return timed
 
 
 if __name__ == "__main__":
