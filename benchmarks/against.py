@@ -19,10 +19,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-import numpy as np
+from comparison import describe_ratio, prepare_step
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
-RESAMPLES = 10_000
 
 
 @click.command()
@@ -52,12 +51,9 @@ def main(
                 pairs = [_pair(here, there, number) for number in range(1 + rounds)][1:]
         finally:
             subprocess.run([*git, "remove", "--force", str(other)], check=True)
-    ratios = np.array([ours / theirs for ours, theirs in pairs])
-    draws = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
     ours, theirs = (statistics.median(column) / steps for column in zip(*pairs, strict=True))
     click.echo(f"seconds a step: {ours:.4f} here, {theirs:.4f} at {revision}, medians of {rounds} rounds")
-    click.echo(f"ratio here / {revision}: {np.median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
+    click.echo(f"ratio here / {revision}: {describe_ratio(pairs)}")
 
 
 def _pair(here: subprocess.Popen[str], there: subprocess.Popen[str], number: int) -> tuple[float, float]:
@@ -94,21 +90,11 @@ def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: str)
         keep_freed_memory()
     import tensorflow as tf
 
-    from cyclegan.config.files import load_config
     from cyclegan.training import step as step_module
     from cyclegan.training.length import run_length
     from cyclegan.training.state import build_state
 
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    keys = {
-        "data.load_size": size,
-        "data.crop_size": size,
-        "generator.num_blocks": blocks,
-        "generator.filters": filters,
-        "discriminator.filters": filters,
-    }
-    config = load_config(None, list(keys.items()))
-    strategy = tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
+    config, strategy, iterator = prepare_step(size, blocks, filters)
     build: Any = step_module  # whose functions had other arguments before there was an update apart from the gradients
     if hasattr(build, "build_update"):
         state = build_state(config, strategy, run_length(config.training, 100, 1))
@@ -121,10 +107,6 @@ def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: str)
         )
     takes_state = "state" in inspect.signature(build.build_steps).parameters
     steps = build.build_steps(step, state, "float32", 10) if takes_state else build.build_steps(step, "float32")
-    random = np.random.default_rng(0)
-    images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
-    batches = tf.data.Dataset.from_tensors(tuple(images)).repeat()
-    iterator = iter(strategy.experimental_distribute_dataset(batches))
     for _ in sys.stdin:
         start = time.perf_counter()
         for values in tf.nest.flatten(steps(iterator, tf.constant(num_steps))):

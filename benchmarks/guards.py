@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable
 
 import click
-import numpy as np
-
-RESAMPLES = 10_000
+from comparison import describe_ratio, prepare_step
 
 
 @click.command()
@@ -26,16 +24,14 @@ def main(size: int, blocks: int, filters: int, steps: int, rounds: int) -> None:
     """Times training steps with and without the guards, and prints the ratio."""
     timed = _prepare(size, blocks, filters, steps)
     pairs = []
-    for number in range(rounds):
+    for number in range(1 + rounds):
         order = (True, False) if number % 2 else (False, True)
         seconds = {guarded: timed(guarded) for guarded in order}
-        pairs.append((seconds[True], seconds[False]))
-    ratios = np.array([with_guards / without for with_guards, without in pairs])
-    draws = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
+        if number:  # the first round fills the memory
+            pairs.append((seconds[True], seconds[False]))
     guarded, bare = (statistics.median(column) / steps for column in zip(*pairs, strict=True))
     click.echo(f"seconds a step: {guarded:.4f} with the guards, {bare:.4f} without, medians of {rounds} rounds")
-    click.echo(f"ratio with / without: {np.median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
+    click.echo(f"ratio with / without: {describe_ratio(pairs)}")
 
 
 def _prepare(size: int, blocks: int, filters: int, steps: int) -> Callable[[bool], float]:
@@ -45,24 +41,12 @@ def _prepare(size: int, blocks: int, filters: int, steps: int) -> Callable[[bool
     keep_freed_memory()
     import tensorflow as tf
 
-    from cyclegan.config.files import load_config
     from cyclegan.training.gradients import Metrics
     from cyclegan.training.length import run_length
     from cyclegan.training.state import build_state
     from cyclegan.training.step import build_gradients, build_step, build_steps, build_update, commit, new_pools
 
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    keys = {
-        "data.load_size": size,
-        "data.crop_size": size,
-        "generator.num_blocks": blocks,
-        "generator.filters": filters,
-    }
-    config = load_config(None, list((keys | {"discriminator.filters": filters}).items()))
-    strategy = tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
-    random = np.random.default_rng(0)
-    images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
-    iterator = iter(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(tuple(images)).repeat()))
+    config, strategy, iterator = prepare_step(size, blocks, filters)
 
     def timed(guarded: bool) -> float:
         function = functions[guarded]

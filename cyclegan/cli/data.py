@@ -53,11 +53,10 @@ def check(folder: pathlib.Path) -> None:
 
     for part, count in report.counts.items():
         click.echo(f"{part}: {count} {'image' if count == 1 else 'images'}")
-    is_complete = True
-    if report.counts.keys() & set(SPLITS):
-        for part in [split for split in SPLITS[:2] if split not in report.counts]:
-            click.echo(f"{part} is missing, and a training needs it.")
-            is_complete = False
+    is_data_set = not report.counts.keys().isdisjoint(SPLITS)
+    missing = [part for part in SPLITS[:2] if is_data_set and part not in report.counts]
+    for part in missing:
+        click.echo(f"{part} is missing, and a training needs it.")
     # The kinds come in the order in which the first of each was found.
     kinds = list(dict.fromkeys(finding.kind for finding in report.findings))
     for kind in kinds:
@@ -65,7 +64,7 @@ def check(folder: pathlib.Path) -> None:
         click.echo(f"\n{kind}: {len(findings)}")
         for finding in findings:
             click.echo(printable(f"  {finding.path.as_posix()}: {finding.reason}"))
-    if is_complete and not kinds:
+    if not (missing or kinds):
         click.echo("No problems were found.")
     if {"unreadable", "truncated"} & set(kinds):
         sys.exit(1)

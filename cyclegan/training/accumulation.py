@@ -1,13 +1,11 @@
 """The gradients of a batch that is too large for the memory, computed in parts one after the other."""
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from cyclegan.config.config import Config
 from cyclegan.training.gradients import Gradients, MicroBatch, compute_gradients
-from cyclegan.training.image_pool import ImagePool, PoolPlan, PoolUpdate
-from cyclegan.training.randomness import POOL, step_seed
+from cyclegan.training.image_pool import ImagePool, PoolPlan, PoolUpdate, Query
+from cyclegan.training.randomness import pool_seeds
 from cyclegan.training.state import State
 
 
@@ -30,8 +28,7 @@ def accumulate_gradients(
     """
     count, batch = config.training.accumulate_steps, real_a.shape[0]
     size = batch // count
-    seed = step_seed(config.training.seed, POOL, state.step, replica)
-    seed_a, seed_b = tf.unstack(tf.random.experimental.stateless_split(seed, 2, alg="philox"))
+    seed_a, seed_b = pool_seeds(config.training.seed, state.step, replica)
     plan_a, plan_b = state.pool_a.plan(batch, seed_a), state.pool_b.plan(batch, seed_b)
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]  # a function, so that it is traced only once
@@ -63,12 +60,10 @@ def accumulate_gradients(
     return gradients
 
 
-def _querying(
-    pool: ImagePool, plan: PoolPlan, fakes_before: tf.Tensor, first: tf.Tensor
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, PoolUpdate]]:
+def _querying(pool: ImagePool, plan: PoolPlan, fakes_before: tf.Tensor, first: tf.Tensor) -> Query:
     """`ImagePool.query` for the fakes from number `first` on of a batch, of which those before are known."""
 
-    def query(fakes: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, PoolUpdate]:
+    def query(fakes: tf.Tensor) -> tuple[tf.Tensor, PoolUpdate]:
         size = fakes.shape[0]
         places = first + tf.range(size)
         known = tf.tensor_scatter_nd_update(fakes_before, places[:, None], fakes)

@@ -1,5 +1,6 @@
 """The gradients of all networks for one batch: one pure function, from the forward pass to the metrics."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,9 +19,9 @@ from cyclegan.losses import (
     weight_penalty,
     wgan_penalty,
 )
-from cyclegan.training.image_pool import PoolUpdate
+from cyclegan.training.image_pool import PoolUpdate, Query
 from cyclegan.training.network_calls import NetworkCall, call_each, every, plain_call, recomputing, score_maps, watching
-from cyclegan.training.randomness import IDENTITY, LAYERS, PENALTY_A, PENALTY_B, POOL, pure, step_seed
+from cyclegan.training.randomness import IDENTITY, LAYERS, PENALTY_A, PENALTY_B, pool_seeds, pure, step_seed
 from cyclegan.training.state import State
 
 Metrics = dict[str, tf.Tensor]
@@ -44,21 +45,21 @@ class Gradients(NamedTuple):
 
 
 class MicroBatch(NamedTuple):
-    """A part of the batch of a replica, which is computed by itself to save memory.
+    """A part of the batch of a replica, which is computed by itself to save memory. The sum is that of the whole batch.
 
     Attributes:
         number: int, the number of the part, counted from 0.
         num_parts: the number of parts of the batch.
         statistics: the values that `State.statistics` have after the part before.
-        query_a: exchanges fakes of domain A for images of the pool, as `ImagePool.query` does.
+        query_a: exchanges fakes of domain A for images of the pool, as `ImagePool.query` does with its seed.
         query_b: the same for domain B.
     """
 
     number: tf.Tensor
     num_parts: int
     statistics: Sequence[tf.Tensor]
-    query_a: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, PoolUpdate]]
-    query_b: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, PoolUpdate]]
+    query_a: Query
+    query_b: Query
 
 
 class _Translation(NamedTuple):
@@ -107,14 +108,13 @@ def compute_gradients(
         real_b: the same for domain B, with the same batch size.
         replica: int, the number of this replica.
         num_replicas: the number of replicas that share the step.
-        micro: which part of this replica's batch the images are; None if they are all of it. The sum over the parts is
-            then what the whole batch has.
+        micro: which part of this replica's batch the images are; None if they are all of it.
     """
-    num_parts = num_replicas * (micro.num_parts if micro else 1)
-    batch_size = real_a.shape[0]
+    part = (micro.number, micro.num_parts) if micro else (0, 1)
+    num_parts = num_replicas * part[1]
 
     def global_mean(per_image: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(per_image) / (batch_size * num_parts)
+        return tf.reduce_sum(per_image) / (real_a.shape[0] * num_parts)
 
     def seed(purpose: int) -> tf.Tensor:
         return step_seed(config.training.seed, purpose, state.step, replica)
@@ -123,8 +123,11 @@ def compute_gradients(
         own = seed(purpose)
         return tf.random.experimental.stateless_fold_in(own, micro.number, alg="philox") if micro else own
 
-    query_a, query_b = (micro.query_a, micro.query_b) if micro else (state.pool_a.query, state.pool_b.query)
-    part = (micro.number, micro.num_parts) if micro else (0, 1)
+    if micro:
+        query_a, query_b = micro.query_a, micro.query_b
+    else:
+        pools, seeds = (state.pool_a, state.pool_b), pool_seeds(config.training.seed, state.step, replica)
+        query_a, query_b = (functools.partial(pool.query, seed=own) for pool, own in zip(pools, seeds, strict=True))
 
     # Inside this scope the networks change no variable. New statistics leave it through `statistics` alone.
     given = list(zip(state.statistics, micro.statistics, strict=True)) if micro else []
@@ -136,9 +139,8 @@ def compute_gradients(
             total = tf.add_n([*translation.losses.values(), weights_generators])
         generator_gradients = gradient(total)
 
-        seed_a, seed_b = tf.unstack(tf.random.experimental.stateless_split(seed(POOL), 2, alg="philox"))
-        pooled_a, pool_a = query_a(tf.stop_gradient(translation.fake_a), seed_a)
-        pooled_b, pool_b = query_b(tf.stop_gradient(translation.fake_b), seed_b)
+        pooled_a, pool_a = query_a(tf.stop_gradient(translation.fake_a))
+        pooled_b, pool_b = query_b(tf.stop_gradient(translation.fake_b))
 
         with watching(state.discriminator_variables) as gradient:
             of_a = _judge(state, config, state.discriminator_a, real_a, pooled_a, seed(PENALTY_A), part, global_mean)

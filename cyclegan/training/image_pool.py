@@ -3,6 +3,7 @@
 Source: Shrivastava et al. 2017, section 2.3; used by Zhu et al. 2017, section 4, with 50 images.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -14,6 +15,10 @@ class PoolUpdate(NamedTuple):
     fakes: tf.Tensor
     sources: tf.Tensor
     count: tf.Tensor
+
+
+Query = Callable[[tf.Tensor], tuple[tf.Tensor, PoolUpdate]]
+"""Exchanges fakes for images of a pool, as `ImagePool.query` does with its seed."""
 
 
 class PoolPlan(NamedTuple):

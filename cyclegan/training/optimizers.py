@@ -141,6 +141,18 @@ OPTIMIZERS = {
 """Optimizers by the value of `optimizer.name`."""
 
 
+def clipped(gradients: Sequence[tf.Tensor], limit: float) -> list[tf.Tensor]:
+    """The gradients, scaled down together if their norm is above `limit` (Pascanu et al. 2013, algorithm 1).
+
+    The norm is the mean of those that the replicas find, because its last bits may differ between GPUs, and all
+    replicas must make the same update.
+    """
+    replicas = tf.distribute.get_replica_context()
+    norm = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, tf.linalg.global_norm(gradients))
+    scale = limit / tf.maximum(norm, limit)
+    return [gradient * scale for gradient in gradients]
+
+
 def optimize(
     config: OptimizerConfig,
     rate: tf.Tensor,

@@ -24,6 +24,13 @@ def step_seed(seed: int, purpose: int, step: tf.Tensor, replica: tf.Tensor) -> t
     return folded
 
 
+def pool_seeds(seed: int, step: tf.Tensor, replica: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The seeds of the pools of domain A and of domain B for one step of one replica, each int [2]."""
+    both = tf.random.experimental.stateless_split(step_seed(seed, POOL, step, replica), 2, alg="philox")
+    seed_a, seed_b = tf.unstack(both)
+    return seed_a, seed_b
+
+
 def pure(
     random_states: list[keras.Variable], seed: tf.Tensor, values: Sequence[tuple[keras.Variable, tf.Tensor]] = ()
 ) -> keras.StatelessScope:

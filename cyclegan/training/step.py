@@ -17,7 +17,7 @@ from cyclegan.config.config import Config
 from cyclegan.errors import UsageError
 from cyclegan.training.accumulation import accumulate_gradients
 from cyclegan.training.gradients import Gradients, Metrics, compute_gradients
-from cyclegan.training.optimizers import Moments, optimize
+from cyclegan.training.optimizers import Moments, clipped, optimize
 from cyclegan.training.schedules import learning_rate
 from cyclegan.training.state import State
 
@@ -100,8 +100,6 @@ def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[G
         rate, number = learning_rate(config.optimizer, state.length, samples), tf.cast(updates + 1, tf.float64)
 
         def new(weights: list[tf.Tensor], own: list[tf.Tensor], moments: list[Moments]) -> Any:
-            if config.training.clip_norm:
-                own, _ = tf.clip_by_global_norm(own, config.training.clip_norm)
             return optimize(config.optimizer, rate, number, weights, own, moments)
 
         generators, generator_moments = new(old.generators, gradients[0], old.generator_moments)
@@ -121,6 +119,8 @@ def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[G
         )
         statistics = gradients.statistics[:num_statistics]
         given = (list(gradients.generators), list(gradients.discriminators), list(statistics))
+        if limit := config.training.clip_norm:
+            given = (clipped(given[0], limit), clipped(given[1], limit), given[2])
         return function(state.step - state.skipped, tf.convert_to_tensor(state.samples), old, given)
 
     return from_gradients
