@@ -67,7 +67,8 @@ def run_jobs_on_ray(
         return
     for direction in ("ab", "ba") if cycle else (settings.direction,):  # errors are raised here, not in an actor
         Translator(bundle, direction, size=settings.size, tile=settings.tile)
-    if not ray.is_initialized():
+    is_ours = not ray.is_initialized()
+    if is_ours:
         on_sigterm = signal.getsignal(signal.SIGTERM)
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
         with contextlib.suppress(ValueError):  # signals can be handled in the main thread only
@@ -92,6 +93,9 @@ def run_jobs_on_ray(
         raise CycleganError(
             f"A process of the Ray cluster failed: {cause}. The translations that exist are kept."
         ) from error
+    finally:
+        if is_ours:  # Only now is it certain that no process of this machine writes another image.
+            ray.shutdown()
 
 
 def _absolute(job: Job) -> Job:
