@@ -10,17 +10,13 @@ import tensorflow as tf
 from cyclegan.config.config import Config
 from cyclegan.config.networks import DiscriminatorConfig, GeneratorConfig
 from cyclegan.losses import (
-    ADVERSARIAL,
-    WGAN_PENALTY_WEIGHT,
-    cycle_loss,
-    identity_loss,
     image_means,
-    r1_penalty,
     weight_penalty,
-    wgan_penalty,
 )
+from cyclegan.training.discriminator_losses import Judgement, judge
+from cyclegan.training.generator_losses import Translation, translate
 from cyclegan.training.image_pool import PoolUpdate, Query
-from cyclegan.training.network_calls import NetworkCall, call_each, every, plain_call, recomputing, score_maps, watching
+from cyclegan.training.network_calls import plain_call, recomputing, watching
 from cyclegan.training.randomness import IDENTITY, LAYERS, PENALTY_A, PENALTY_B, pool_seeds, pure, step_seed
 from cyclegan.training.state import State
 
@@ -60,24 +56,6 @@ class MicroBatch(NamedTuple):
     statistics: Sequence[tf.Tensor]
     query_a: Query
     query_b: Query
-
-
-class _Translation(NamedTuple):
-    """The translations of a batch, and the losses of the generators that made them."""
-
-    fake_a: tf.Tensor
-    fake_b: tf.Tensor
-    scores_fake_a: Sequence[tf.Tensor]
-    scores_fake_b: Sequence[tf.Tensor]
-    losses: Metrics
-
-
-class _Judgement(NamedTuple):
-    """The scores that a discriminator gives to real images, its loss, and its gradient penalty."""
-
-    scores_real: Sequence[tf.Tensor]
-    loss: tf.Tensor
-    penalty: tf.Tensor
 
 
 def compute_gradients(
@@ -134,7 +112,7 @@ def compute_gradients(
     with pure(state.random_states, layers_seed(LAYERS), given) as scope:
         with watching(state.generator_variables) as gradient:
             call = recomputing(scope) if config.training.recompute else plain_call
-            translation = _translate(state, config, real_a, real_b, layers_seed(IDENTITY), call, global_mean)
+            translation = translate(state, config, real_a, real_b, layers_seed(IDENTITY), call, global_mean)
             weights_generators = _weight_penalty(state.generator_variables, config.generator, real_a, num_parts)
             total = tf.add_n([*translation.losses.values(), weights_generators])
         generator_gradients = gradient(total)
@@ -143,8 +121,8 @@ def compute_gradients(
         pooled_b, pool_b = query_b(tf.stop_gradient(translation.fake_b))
 
         with watching(state.discriminator_variables) as gradient:
-            of_a = _judge(state, config, state.discriminator_a, real_a, pooled_a, seed(PENALTY_A), part, global_mean)
-            of_b = _judge(state, config, state.discriminator_b, real_b, pooled_b, seed(PENALTY_B), part, global_mean)
+            of_a = judge(state, config, state.discriminator_a, real_a, pooled_a, seed(PENALTY_A), part, global_mean)
+            of_b = judge(state, config, state.discriminator_b, real_b, pooled_b, seed(PENALTY_B), part, global_mean)
             weights_discriminators = _weight_penalty(
                 state.discriminator_variables, config.discriminator, real_a, num_parts
             )
@@ -163,9 +141,9 @@ def compute_gradients(
 
 
 def _metrics(
-    translation: _Translation,
-    of_a: _Judgement,
-    of_b: _Judgement,
+    translation: Translation,
+    of_a: Judgement,
+    of_b: Judgement,
     weights_generators: tf.Tensor,
     weights_discriminators: tf.Tensor,
     global_mean: Callable[[tf.Tensor], tf.Tensor],
@@ -186,108 +164,6 @@ def _metrics(
         "penalty/generators/weights": weights_generators,
         "penalty/discriminators/weights": weights_discriminators,
     }
-
-
-def _translate(
-    state: State,
-    config: Config,
-    real_a: tf.Tensor,
-    real_b: tf.Tensor,
-    seed: tf.Tensor,
-    call: NetworkCall,
-    global_mean: Callable[[tf.Tensor], tf.Tensor],
-) -> _Translation:
-    """Both translations of a batch with their way back, and the losses of the generators."""
-    losses, adversarial = config.losses, ADVERSARIAL[config.losses.adversarial].generator
-    fake_a, fake_b, identity_ab, identity_ba = _fakes_and_identity(state, config, real_a, real_b, seed, call)
-    cycled_a = call(state.generator_ba, fake_b)
-    cycled_b = call(state.generator_ab, fake_a)
-    (scores_fake_a,) = score_maps(state.discriminator_a, fake_a)
-    (scores_fake_b,) = score_maps(state.discriminator_b, fake_b)
-    identity_ab, identity_ba = global_mean(identity_ab), global_mean(identity_ba)
-    if losses.identity_fading:
-        share = 1 - tf.cast(state.samples / state.length.num_samples, real_a.dtype)
-        identity_ab, identity_ba = identity_ab * share, identity_ba * share
-
-    def fooling(scores: Sequence[tf.Tensor]) -> tf.Tensor:
-        return global_mean(image_means([adversarial(maps) for maps in scores]))
-
-    return _Translation(
-        fake_a,
-        fake_b,
-        scores_fake_a,
-        scores_fake_b,
-        {
-            "loss/generator_ab/adversarial": fooling(scores_fake_b),
-            "loss/generator_ab/cycle": global_mean(cycle_loss(real_a, cycled_a)) * losses.cycle_weight_a,
-            "loss/generator_ab/identity": identity_ab * (losses.cycle_weight_b * losses.identity_weight),
-            "loss/generator_ba/adversarial": fooling(scores_fake_a),
-            "loss/generator_ba/cycle": global_mean(cycle_loss(real_b, cycled_b)) * losses.cycle_weight_b,
-            "loss/generator_ba/identity": identity_ba * (losses.cycle_weight_a * losses.identity_weight),
-        },
-    )
-
-
-def _fakes_and_identity(
-    state: State, config: Config, real_a: tf.Tensor, real_b: tf.Tensor, seed: tf.Tensor, call: NetworkCall
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """`fake_a`, `fake_b`, and the identity losses [batch] of `generator_ab` and `generator_ba`."""
-    losses, generator_ab, generator_ba = config.losses, state.generator_ab, state.generator_ba
-    if losses.identity_weight and losses.identity_every_steps == 1:
-        # One call for both images that a generator gets here means larger convolutions, and fewer of them.
-        apart = config.generator.normalization == "batch"
-        fake_b, same_b = call_each(generator_ab, real_a, real_b, apart=apart, call=call)
-        fake_a, same_a = call_each(generator_ba, real_b, real_a, apart=apart, call=call)
-        return fake_a, fake_b, identity_loss(real_b, same_b), identity_loss(real_a, same_a)
-
-    fake_b, fake_a = call(generator_ab, real_a), call(generator_ba, real_b)
-    none = tf.zeros([2, real_a.shape[0]], real_a.dtype)
-    if not losses.identity_weight:
-        return fake_a, fake_b, none[0], none[1]
-
-    def identities() -> tf.Tensor:
-        with pure(state.random_states, seed):  # a branch must not leave tensors in the outer scope
-            same_b, same_a = generator_ab(real_b, training=True), generator_ba(real_a, training=True)
-        return tf.stack([identity_loss(real_b, same_b), identity_loss(real_a, same_a)])
-
-    # Batch normalization synchronises the replicas, which is not possible inside a branch.
-    in_branch = config.generator.normalization != "batch"
-    found = every(losses.identity_every_steps, state.step, identities, none, in_branch=in_branch)
-    return fake_a, fake_b, *tf.unstack(found)
-
-
-def _judge(
-    state: State,
-    config: Config,
-    discriminator: keras.Model,
-    real: tf.Tensor,
-    pooled: tf.Tensor,
-    seed: tf.Tensor,
-    part: tuple[tf.Tensor | int, int],
-    global_mean: Callable[[tf.Tensor], tf.Tensor],
-) -> _Judgement:
-    """The scores and the loss of one discriminator for real images and for images of the pool."""
-    losses = config.losses
-    adversarial, target = ADVERSARIAL[losses.adversarial], 1.0 - losses.label_smoothing
-    apart = config.discriminator.normalization == "batch"
-    scores_real, scores_pooled = score_maps(discriminator, real, pooled, apart=apart)
-    loss = 0.5 * global_mean(
-        image_means([adversarial.real(scores, target) for scores in scores_real])
-        + image_means([adversarial.fake(scores) for scores in scores_pooled])
-    )
-
-    def scores_of(images: tf.Tensor) -> Sequence[tf.Tensor]:
-        with pure(state.random_states, seed):
-            return score_maps(discriminator, images)[0]
-
-    penalty = tf.zeros([real.shape[0]], real.dtype)
-    if losses.adversarial == "wgan_gp":
-        penalty = WGAN_PENALTY_WEIGHT * wgan_penalty(scores_of, real, pooled, seed, part)
-    if losses.r1_weight:
-        penalty = every(
-            losses.r1_every_steps, state.step, lambda: losses.r1_weight * r1_penalty(scores_of, real), penalty
-        )
-    return _Judgement(scores_real, loss, global_mean(penalty))
 
 
 def _weight_penalty(
