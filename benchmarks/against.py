@@ -91,15 +91,20 @@ def _answer(size: int, blocks: int, filters: int, num_steps: int, compiled: str)
     import tensorflow as tf
 
     from cyclegan.training import step as step_module
+
+    try:
+        from cyclegan.training import update as update_module
+    except ImportError:  # at a revision where both were in one module
+        update_module = step_module  # type: ignore[misc]
     from cyclegan.training.length import run_length
     from cyclegan.training.state import build_state
 
     config, strategy, iterator = prepare_step(size, blocks, filters)
     build: Any = step_module  # whose functions had other arguments before there was an update apart from the gradients
-    if hasattr(build, "build_update"):
+    if build_update := getattr(update_module, "build_update", None):
         state = build_state(config, strategy, run_length(config.training, 100, 1))
         gradients = build.build_gradients(state, config, strategy, compiled == "both")
-        step = build.build_step(state, strategy, gradients, build.build_update(state, config, compiled != "none"))
+        step = build.build_step(state, strategy, gradients, build_update(state, config, compiled != "none"))
     else:
         state = build_state(config, strategy, 100)  # type: ignore[arg-type]
         step = build.build_step(

@@ -44,7 +44,8 @@ def _prepare(size: int, blocks: int, filters: int, steps: int) -> Callable[[bool
     from cyclegan.training.gradients import Metrics
     from cyclegan.training.length import run_length
     from cyclegan.training.state import build_state
-    from cyclegan.training.step import build_gradients, build_step, build_steps, build_update, commit, new_pools
+    from cyclegan.training.step import StepResult, build_gradients, build_step, build_steps, commit, new_pools
+    from cyclegan.training.update import build_update
 
     config, strategy, iterator = prepare_step(size, blocks, filters)
 
@@ -61,13 +62,13 @@ def _prepare(size: int, blocks: int, filters: int, steps: int) -> Callable[[bool
         gradients = build_gradients(state, config, strategy, jit_compile=False)
         update = build_update(state, config, jit_compile=False)
 
-        def unguarded(real_a: tf.Tensor, real_b: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+        def unguarded(real_a: tf.Tensor, real_b: tf.Tensor) -> StepResult:
             def in_replica() -> Metrics:
                 own = gradients(real_a, real_b)  # noqa: B023 - it is traced before the next turn
                 commit(state, own, update(own), new_pools(state, own))  # noqa: B023
                 return own.metrics
 
-            return strategy.run(in_replica), tf.constant(True)
+            return StepResult(strategy.run(in_replica), tf.constant(True), tf.constant(False))
 
         step = build_step(state, strategy, gradients, update) if is_guarded else unguarded
         functions[is_guarded] = build_steps(step, state, "float32", config.training.max_bad_steps)

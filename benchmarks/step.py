@@ -36,7 +36,8 @@ def main(size: int, batch: int, blocks: int, filters: int, rounds: int) -> None:
     from cyclegan.config.files import load_config
     from cyclegan.training.length import run_length
     from cyclegan.training.state import build_state
-    from cyclegan.training.step import build_gradients, build_step, build_update
+    from cyclegan.training.step import build_gradients, build_step
+    from cyclegan.training.update import build_update
 
     tf.config.optimizer.set_experimental_options({"remapping": False})
     config = load_config(

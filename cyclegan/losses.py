@@ -72,12 +72,16 @@ def image_means(maps: Sequence[tf.Tensor]) -> tf.Tensor:
     return means[0] if len(means) == 1 else tf.add_n(means) / len(means)
 
 
-def squared_gradients(scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], images: tf.Tensor) -> tf.Tensor:
+def squared_gradients(
+    scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], images: tf.Tensor, scale: tf.Tensor | None = None
+) -> tf.Tensor:
     """Squared length of the gradient of each image's mean score with respect to its pixels.
 
     Args:
         scores: a discriminator, as a function from images to score maps. An image must not affect the scores of others.
         images: [batch, height, width, channels].
+        scale: multiplies the gradient while `scores` is computed backwards, which keeps it in the range of float16. The
+            result does not depend on it.
 
     Returns:
         [batch], at least 0. It is differentiable with respect to the weights that `scores` uses.
@@ -85,10 +89,13 @@ def squared_gradients(scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], images
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         total = tf.reduce_sum(image_means(scores(images)))
-    return tf.reduce_sum(tf.square(tape.gradient(total, images)), axis=[1, 2, 3])
+    gradient = tape.gradient(total, images, output_gradients=scale)
+    return tf.reduce_sum(tf.square(gradient if scale is None else gradient / scale), axis=[1, 2, 3])
 
 
-def r1_penalty(scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], real: tf.Tensor) -> tf.Tensor:
+def r1_penalty(
+    scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], real: tf.Tensor, scale: tf.Tensor | None = None
+) -> tf.Tensor:
     """Zero-centred gradient penalty on real images: |gradient|^2 / 2.
 
     Source: Mescheder et al. 2018, eq. 9.
@@ -96,11 +103,12 @@ def r1_penalty(scores: Callable[[tf.Tensor], Sequence[tf.Tensor]], real: tf.Tens
     Args:
         scores: a discriminator, as a function from images to score maps.
         real: real images [batch, height, width, channels].
+        scale: see `squared_gradients`.
 
     Returns:
         [batch], at least 0.
     """
-    return squared_gradients(scores, real) / 2
+    return squared_gradients(scores, real, scale) / 2
 
 
 def wgan_penalty(
@@ -109,6 +117,7 @@ def wgan_penalty(
     fake: tf.Tensor,
     seed: tf.Tensor,
     part: tuple[tf.Tensor | int, int] = (0, 1),
+    scale: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """One-centred gradient penalty at random points between real and translated images: (|gradient| - 1)^2.
 
@@ -121,6 +130,7 @@ def wgan_penalty(
         seed: int [2]. The same seed draws the same points.
         part: (index, count) if these images are one of `count` equal parts of a batch. Each image then gets the point
             that it has in the whole batch.
+        scale: see `squared_gradients`.
 
     Returns:
         [batch], at least 0.
@@ -135,7 +145,7 @@ def wgan_penalty(
         / WGAN_INTERPOLATION_STEPS
     )
     # The square root does not have a gradient at zero.
-    lengths = tf.sqrt(squared_gradients(scores, real + share * (fake - real)) + 1e-12)
+    lengths = tf.sqrt(squared_gradients(scores, real + share * (fake - real), scale) + 1e-12)
     return tf.square(lengths - 1.0)
 
 

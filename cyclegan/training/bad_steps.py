@@ -13,7 +13,7 @@ NAMED_IMAGES = 4
 
 
 class BadSteps(Hook):
-    """Writes a line for each step that was skipped, with its images.
+    """Writes a line for each bad step, with its images, and one for those in which float16 overflowed.
 
     Args:
         session: says which samples a step has.
@@ -27,6 +27,8 @@ class BadSteps(Hook):
     def after_call(self, call: Call) -> None:
         """Writes the lines of a call."""
         for step, spoiled in call.skipped.items():
+            if step in call.overflown:
+                continue
             first = self._session.samples(step - 1)
             images = [
                 f"{_listed([reader.path_of(first + index) for index in range(self._session.global_batch)])} of {domain}"
@@ -34,6 +36,11 @@ class BadSteps(Hook):
             ]
             self._progress.line(
                 f"Step {step} was skipped, because {spoiled} is not finite. Its images are {' and '.join(images)}."
+            )
+        if call.overflown:
+            steps = ", ".join(map(str, call.overflown))
+            self._progress.line(
+                f"Not taken, because a number was too large for float16: {steps}. The loss scale has been lowered."
             )
 
     def at_divergence(self, call: Call) -> None:

@@ -14,7 +14,8 @@ from cyclegan.errors import CycleganError, first_line
 from cyclegan.training.gradients import Gradients
 from cyclegan.training.record import Choice
 from cyclegan.training.state import State
-from cyclegan.training.step import Compute, Update, build_gradients, build_update, synchronises_replicas
+from cyclegan.training.step import Compute, build_gradients, synchronises_replicas
+from cyclegan.training.update import Update, build_update
 
 SHORT_RUN_SECONDS = 60.0
 """A run that takes less time than this without XLA would not earn back the time of a compilation."""

@@ -29,6 +29,7 @@ def judge(
     pooled: tf.Tensor,
     seed: tf.Tensor,
     part: tuple[tf.Tensor | int, int],
+    penalty_scale: tf.Tensor | None,
     global_mean: Callable[[tf.Tensor], tf.Tensor],
 ) -> Judgement:
     """The scores and the loss of one discriminator for real images and for images of the pool."""
@@ -47,9 +48,12 @@ def judge(
 
     penalty = tf.zeros([real.shape[0]], real.dtype)
     if losses.adversarial == "wgan_gp":
-        penalty = WGAN_PENALTY_WEIGHT * wgan_penalty(scores_of, real, pooled, seed, part)
+        penalty = WGAN_PENALTY_WEIGHT * wgan_penalty(scores_of, real, pooled, seed, part, penalty_scale)
     if losses.r1_weight:
         penalty = every(
-            losses.r1_every_steps, state.step, lambda: losses.r1_weight * r1_penalty(scores_of, real), penalty
+            losses.r1_every_steps,
+            state.step,
+            lambda: losses.r1_weight * r1_penalty(scores_of, real, penalty_scale),
+            penalty,
         )
     return Judgement(scores_real, loss, global_mean(penalty))

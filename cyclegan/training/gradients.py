@@ -16,6 +16,7 @@ from cyclegan.losses import (
 from cyclegan.training.discriminator_losses import Judgement, judge
 from cyclegan.training.generator_losses import Translation, translate
 from cyclegan.training.image_pool import PoolUpdate, Query
+from cyclegan.training.loss_scaling import present_scales
 from cyclegan.training.network_calls import plain_call, recomputing, watching
 from cyclegan.training.randomness import IDENTITY, LAYERS, PENALTY_A, PENALTY_B, pool_seeds, pure, step_seed
 from cyclegan.training.state import State
@@ -101,16 +102,12 @@ def compute_gradients(
         own = seed(purpose)
         return tf.random.experimental.stateless_fold_in(own, micro.number, alg="philox") if micro else own
 
-    if micro:
-        query_a, query_b = micro.query_a, micro.query_b
-    else:
-        pools, seeds = (state.pool_a, state.pool_b), pool_seeds(config.training.seed, state.step, replica)
-        query_a, query_b = (functools.partial(pool.query, seed=own) for pool, own in zip(pools, seeds, strict=True))
-
+    query_a, query_b = (micro.query_a, micro.query_b) if micro else _queries(state, config.training.seed, replica)
+    scales = present_scales(state.loss_scale)
     # Inside this scope the networks change no variable. New statistics leave it through `statistics` alone.
     given = list(zip(state.statistics, micro.statistics, strict=True)) if micro else []
     with pure(state.random_states, layers_seed(LAYERS), given) as scope:
-        with watching(state.generator_variables) as gradient:
+        with watching(state.generator_variables, scales.generators) as gradient:
             call = recomputing(scope) if config.training.recompute else plain_call
             translation = translate(state, config, real_a, real_b, layers_seed(IDENTITY), call, global_mean)
             weights_generators = _weight_penalty(state.generator_variables, config.generator, real_a, num_parts)
@@ -120,9 +117,12 @@ def compute_gradients(
         pooled_a, pool_a = query_a(tf.stop_gradient(translation.fake_a))
         pooled_b, pool_b = query_b(tf.stop_gradient(translation.fake_b))
 
-        with watching(state.discriminator_variables) as gradient:
-            of_a = judge(state, config, state.discriminator_a, real_a, pooled_a, seed(PENALTY_A), part, global_mean)
-            of_b = judge(state, config, state.discriminator_b, real_b, pooled_b, seed(PENALTY_B), part, global_mean)
+        with watching(state.discriminator_variables, scales.discriminators) as gradient:
+            judged = functools.partial(
+                judge, state, config, part=part, penalty_scale=scales.penalties, global_mean=global_mean
+            )
+            of_a = judged(state.discriminator_a, real_a, pooled_a, seed(PENALTY_A))
+            of_b = judged(state.discriminator_b, real_b, pooled_b, seed(PENALTY_B))
             weights_discriminators = _weight_penalty(
                 state.discriminator_variables, config.discriminator, real_a, num_parts
             )
@@ -138,6 +138,14 @@ def compute_gradients(
         pool_b=pool_b,
         metrics=_metrics(translation, of_a, of_b, weights_generators, weights_discriminators, global_mean),
     )
+
+
+def _queries(state: State, seed: int, replica: tf.Tensor) -> list[Query]:
+    """`ImagePool.query` of domain A and of domain B, with the seeds of this step."""
+    seeds = pool_seeds(seed, state.step, replica)
+    return [
+        functools.partial(pool.query, seed=own) for pool, own in zip((state.pool_a, state.pool_b), seeds, strict=True)
+    ]
 
 
 def _metrics(

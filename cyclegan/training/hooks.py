@@ -17,6 +17,7 @@ class Call(NamedTuple):
         is_first: whether it is the first call of this process, which also traces and compiles.
         skipped: the steps of the call that were not finite and therefore changed nothing, counted as `step` counts,
             each with the name of what was not finite.
+        overflown: those of them in which a number was too large for float16, so that the loss scale has been lowered.
     """
 
     step: int
@@ -24,6 +25,7 @@ class Call(NamedTuple):
     seconds: float
     is_first: bool
     skipped: Mapping[int, str] = {}
+    overflown: Sequence[int] = ()
 
     @property
     def num_steps(self) -> int:

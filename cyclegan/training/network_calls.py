@@ -100,11 +100,21 @@ def every(
 
 
 @contextlib.contextmanager
-def watching(variables: list[keras.Variable]) -> Iterator[Callable[[tf.Tensor], list[tf.Tensor]]]:
-    """A block whose gradients for these variables, and no others, are returned by the function that it yields."""
+def watching(
+    variables: list[keras.Variable], scale: tf.Tensor | None
+) -> Iterator[Callable[[tf.Tensor], list[tf.Tensor]]]:
+    """A block whose gradients for these variables, and no others, are returned by the function that it yields.
+
+    On their way from the loss to the variables they are multiplied by `scale`, if there is one.
+    """
+
+    def gradient(total: tf.Tensor) -> list[tf.Tensor]:
+        scaled: list[tf.Tensor] = tape.gradient(total, tensors(variables), output_gradients=scale)
+        return scaled if scale is None else [each / scale for each in scaled]
+
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(tensors(variables))
-        yield lambda total: tape.gradient(total, tensors(variables))
+        yield gradient
 
 
 def tensors(variables: list[keras.Variable]) -> list[tf.Variable]:

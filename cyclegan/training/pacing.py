@@ -24,16 +24,18 @@ class Made(NamedTuple):
     Attributes:
         metrics: the values of each metric, [steps], by its tag.
         is_taken: for each step, whether it was finite, and so was taken: bool [steps].
-        bad_streak: how many steps in a row, up to the last one, were not taken.
+        is_bad: for each step, whether it was not taken, and not because of a loss scale that was lowered: bool [steps].
+        bad_streak: how many steps were bad since one was taken.
     """
 
     metrics: dict[str, np.ndarray]
     is_taken: np.ndarray
+    is_bad: np.ndarray
     bad_streak: int
 
 
 MakeSteps = Callable[[int], Made]
-"""Makes a number of steps, or fewer if too many in a row are not finite."""
+"""Makes a number of steps, or fewer if too many in a row are bad."""
 
 
 def sample_interval(step: int, every: int) -> int:
@@ -100,13 +102,14 @@ class Pacing:
         """Makes `num_steps` steps in one call, where `done` steps of the run are complete.
 
         Returns:
-            The call, and how many steps in a row, up to its last one, were not finite.
+            The call, and how many steps were bad since one was taken.
         """
         start = time.perf_counter()
-        metrics, is_taken, bad_streak = make_steps(num_steps)
+        metrics, is_taken, is_bad, bad_streak = make_steps(num_steps)
         seconds = time.perf_counter() - start
         skipped = {done + 1 + index: _spoiled(metrics, index) for index in np.flatnonzero(~is_taken).tolist()}
-        call = Call(done + len(is_taken), metrics, seconds, self._is_first, skipped)
+        overflown = tuple((done + 1 + np.flatnonzero(~is_taken & ~is_bad)).tolist())
+        call = Call(done + len(is_taken), metrics, seconds, self._is_first, skipped, overflown)
         if not self._is_first:  # the first call also traces and compiles
             self._seconds_per_step = seconds / len(is_taken)
         self._is_first = False

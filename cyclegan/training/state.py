@@ -16,6 +16,7 @@ from cyclegan.networks.weights import named_weights
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.image_pool import ImagePool
 from cyclegan.training.length import Length
+from cyclegan.training.loss_scaling import FIRST_SCALE, LossScale
 from cyclegan.training.optimizers import OPTIMIZERS
 
 
@@ -28,8 +29,9 @@ class State:
     `generator_moments` holds the moments of each of `generator_variables`. `step` counts the steps, and the random
     numbers depend on it. `skipped` counts those of them that were not finite and changed nothing, and `bad_streak` how
     many of these came one after the other until now; the optimizers and averages count the others. `samples` counts the
-    images of each domain that the run has seen: the learning rate and the input read it. `length` says how long the run
-    is, and `global_batch` how many samples a step of this session has, over all replicas.
+    images of each domain that the run has seen: the learning rate and the input read it. Only runs in float16 have a
+    `loss_scale`. `length` says how long the run is, and `global_batch` how many samples a step of this session has,
+    over all replicas.
     """
 
     generator_ab: keras.Model
@@ -45,6 +47,7 @@ class State:
     samples: tf.Variable
     skipped: tf.Variable
     bad_streak: tf.Variable
+    loss_scale: LossScale | None
     length: Length
     global_batch: int
 
@@ -116,7 +119,8 @@ class State:
                 for replica, local in enumerate(strategy.experimental_local_results(variable)):
                     named[f"pool_{domain}/{kind}/{first_replica + replica}"] = local
         counters = {"step": self.step, "samples": self.samples, "skipped": self.skipped, "bad_streak": self.bad_streak}
-        return named | counters
+        scaling = {} if self.loss_scale is None else self.loss_scale._asdict()
+        return named | counters | {f"loss_scale/{kind}": variable for kind, variable in scaling.items()}
 
 
 def blank(variables: Mapping[str, tf.Variable]) -> dict[str, np.ndarray]:
@@ -211,6 +215,9 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length
             samples=_local(tf.zeros([], tf.int64)),
             skipped=_local(tf.zeros([], tf.int64)),
             bad_streak=_local(tf.zeros([], tf.int64)),
+            loss_scale=LossScale(_local(tf.fill([3], FIRST_SCALE)), _local(tf.zeros([3], tf.int64)))
+            if dtype == "mixed_float16"
+            else None,
             length=length,
             global_batch=config.training.replica_batch * strategy.num_replicas_in_sync,
         )

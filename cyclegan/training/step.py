@@ -10,32 +10,21 @@ them.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import keras
 import tensorflow as tf
 
 from cyclegan.config.config import Config
 from cyclegan.errors import UsageError
 from cyclegan.training.accumulation import accumulate_gradients
 from cyclegan.training.gradients import Gradients, Metrics, compute_gradients
-from cyclegan.training.optimizers import Moments, clipped, optimize
-from cyclegan.training.schedules import learning_rate
+from cyclegan.training.loss_scaling import Scales, adapt, present_scales
 from cyclegan.training.state import State
+from cyclegan.training.update import Update
 
 MOMENT_STEPS = 1e6
 """The squared gradients of so many steps must have a finite sum in float32."""
 
 Compute = Callable[[tf.Tensor, tf.Tensor], Gradients]
 """The gradients of the calling replica for its images (real_a, real_b)."""
-
-
-class Update(NamedTuple):
-    """The values that the weights, the moments and the averages get from a step."""
-
-    generators: list[tf.Tensor]
-    discriminators: list[tf.Tensor]
-    generator_moments: list[Moments]
-    discriminator_moments: list[Moments]
-    averages: list[tf.Tensor]
 
 
 def synchronises_replicas(config: Config, strategy: tf.distribute.Strategy) -> bool:
@@ -84,65 +73,6 @@ def build_gradients(state: State, config: Config, strategy: tf.distribute.Strate
     return in_replica
 
 
-def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[Gradients], Update]:
-    """The new weights, moments and averages as a function of gradients that are summed over the replicas.
-
-    Each replica computes the same values. Nothing is assigned.
-
-    Args:
-        state: what the update starts from.
-        config: names the optimizer, its schedule and the decay of the averages.
-        jit_compile: whether XLA compiles the function.
-    """
-    num_statistics = sum(len(generator.non_trainable_weights) for generator in state.networks[:2])
-
-    def update(updates: tf.Tensor, samples: tf.Tensor, old: Update, gradients: tuple[list[tf.Tensor], ...]) -> Update:
-        rate, number = learning_rate(config.optimizer, state.length, samples), tf.cast(updates + 1, tf.float64)
-
-        def new(weights: list[tf.Tensor], own: list[tf.Tensor], moments: list[Moments]) -> Any:
-            return optimize(config.optimizer, rate, number, weights, own, moments)
-
-        generators, generator_moments = new(old.generators, gradients[0], old.generator_moments)
-        discriminators, discriminator_moments = new(old.discriminators, gradients[1], old.discriminator_moments)
-        averages = _averages(old.averages, [*generators, *gradients[2]], config.training.ema_decay, number)
-        return Update(generators, discriminators, generator_moments, discriminator_moments, averages)
-
-    function = tf.function(update, jit_compile=True, autograph=False) if jit_compile else update
-
-    def from_gradients(gradients: Gradients) -> Update:
-        old = Update(
-            _values(state.generator_variables),
-            _values(state.discriminator_variables),
-            [tuple(_values(moments)) for moments in state.generator_moments],
-            [tuple(_values(moments)) for moments in state.discriminator_moments],
-            _values(state.average_variables),
-        )
-        statistics = gradients.statistics[:num_statistics]
-        given = (list(gradients.generators), list(gradients.discriminators), list(statistics))
-        if limit := config.training.clip_norm:
-            given = (clipped(given[0], limit), clipped(given[1], limit), given[2])
-        return function(state.step - state.skipped, tf.convert_to_tensor(state.samples), old, given)
-
-    return from_gradients
-
-
-def _values(variables: Sequence[keras.Variable | tf.Variable]) -> list[tf.Tensor]:
-    return [tf.convert_to_tensor(variable) for variable in variables]
-
-
-def _averages(averages: list[tf.Tensor], weights: list[tf.Tensor], decay: float, number: tf.Tensor) -> list[tf.Tensor]:
-    """Each average moved towards the new weight: average + (1 - decay) * (weight - average).
-
-    In the first steps the decay is (1 + number) / (10 + number) where that is less, so that the average soon forgets
-    the weights from before the training. `number` is the number of the update, counted from 1.
-    """
-    rate = 1 - tf.minimum(tf.constant(decay, tf.float64), (1 + number) / (10 + number))
-    return [
-        average + tf.cast(rate, average.dtype) * (weight - average)
-        for average, weight in zip(averages, weights, strict=False)  # there may be no averages
-    ]
-
-
 Pools = Sequence[tuple[tf.Tensor, tf.Tensor]]
 """The new images and their number of both pools."""
 
@@ -175,15 +105,19 @@ def commit(state: State, gradients: Gradients, update: Update, pools: Pools) -> 
     state.bad_streak.assign(tf.zeros([], tf.int64))
 
 
-def skip(state: State) -> None:
-    """Counts a step that is not taken. Its images are not shown again before the next epoch."""
+def skip(state: State, is_bad: tf.Tensor) -> None:
+    """Counts a step that is not taken, and whether it is bad. Its images are not shown again before the next epoch."""
     for counter, number in (
         (state.step, 1),
         (state.samples, state.global_batch),
         (state.skipped, 1),
-        (state.bad_streak, 1),
+        (state.bad_streak, tf.cast(is_bad, tf.int64)),
     ):
         counter.assign_add(number)
+
+
+def _named_scales(scales: Scales) -> Metrics:
+    return {f"loss_scale/{name}": value for name, value in scales._asdict().items()}
 
 
 def _flat(moments: Sequence[tuple[tf.Tensor, ...]]) -> list[tf.Tensor]:
@@ -199,17 +133,49 @@ def is_step_finite(gradients: Gradients, update: Update) -> tf.Tensor:
     other, so this is not a part of the update.
     """
     values = [*update.generators, *update.discriminators, *gradients.statistics, *gradients.metrics.values()]
-    sums = [
-        MOMENT_STEPS * tf.cast(tf.nn.l2_loss(gradient), tf.float32)
-        for gradient in (*gradients.generators, *gradients.discriminators)
-    ]
+    sums = _sizes([*gradients.generators, *gradients.discriminators])
     sums += [tf.reduce_sum(value) for value in (*values, gradients.pool_a.fakes, gradients.pool_b.fakes)]
-    return tf.reduce_all(tf.math.is_finite(tf.stack([tf.cast(value, tf.float32) for value in sums])))
+    return _are_finite(sums)
+
+
+def _sizes(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """For each gradient a number that is finite if the optimizers can add up its squares."""
+    return [MOMENT_STEPS * tf.cast(tf.nn.l2_loss(gradient), tf.float32) for gradient in gradients]
+
+
+def _are_finite(scalars: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.reduce_all(tf.math.is_finite(tf.stack([tf.cast(value, tf.float32) for value in scalars])))
+
+
+def overflows(gradients: Gradients) -> tf.Tensor:
+    """For each scale of `Scales` whether something that it multiplies is not finite on this replica: bool [3].
+
+    A penalty that is not finite spoils the gradients of the discriminators too, but it is its own scale that must fall.
+    """
+    is_fine = _are_finite([value for tag, value in gradients.metrics.items() if tag.endswith("/gradient")])
+    generators, discriminators = (
+        _are_finite(_sizes(each)) for each in (gradients.generators, gradients.discriminators)
+    )
+    return tf.stack([~generators, ~discriminators & is_fine, ~is_fine])
+
+
+class StepResult(NamedTuple):
+    """What came of a step.
+
+    Attributes:
+        metrics: summed over the replicas.
+        is_taken: whether everything was finite, bool. Otherwise the step has been counted, and nothing else assigned.
+        is_bad: whether it was not taken, and not because of a loss scale that has been lowered now, bool.
+    """
+
+    metrics: Metrics
+    is_taken: tf.Tensor
+    is_bad: tf.Tensor
 
 
 def build_step(
     state: State, strategy: tf.distribute.Strategy, gradients: Compute, update: Callable[[Gradients], Update]
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[Metrics, tf.Tensor]]:
+) -> Callable[[tf.Tensor, tf.Tensor], StepResult]:
     """The training step on all replicas.
 
     Args:
@@ -219,12 +185,11 @@ def build_step(
         update: the result of `build_update` for the same state.
 
     Returns:
-        A function of (real_a, real_b), each the global batch as the strategy distributes it. It returns the metrics,
-        summed over the replicas, and whether the step was finite. If it was not, it has been counted, and nothing else
-        has been assigned. Call it inside a `tf.function`.
+        A function of (real_a, real_b), each the global batch as the strategy distributes it. Call it inside a
+        `tf.function`.
     """
 
-    def replica_step(real_a: tf.Tensor, real_b: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+    def replica_step(real_a: tf.Tensor, real_b: tf.Tensor) -> StepResult:
         replicas = tf.distribute.get_replica_context()
 
         def total(values: Any) -> Any:
@@ -233,14 +198,22 @@ def build_step(
         own = gradients(real_a, real_b)
         summed = own._replace(**total({"generators": own.generators, "discriminators": own.discriminators}))
         new = update(summed)
-        num_spoiled = tf.cast(~is_step_finite(summed, new), own.pool_a.fakes.dtype)
-        *metrics, num_spoiled = tf.unstack(total(tf.stack([*own.metrics.values(), num_spoiled])))
-        is_finite = num_spoiled == 0  # on all replicas, which therefore decide the same
+        spoiled = [~is_step_finite(summed, new)]
+        if state.loss_scale:
+            spoiled += tf.unstack(overflows(summed))
+        counted = [tf.cast(flag, own.pool_a.fakes.dtype) for flag in spoiled]
+        sums = tf.unstack(total(tf.stack([*own.metrics.values(), *counted])))
+        metrics = dict(zip(own.metrics, sums, strict=False))
+        is_bad, *has_overflown = [number > 0 for number in sums[len(own.metrics) :]]  # the same on all replicas
+        is_taken = ~is_bad
+        if state.loss_scale:
+            metrics |= _named_scales(present_scales(state.loss_scale))
+            is_bad &= ~adapt(state.loss_scale, tf.stack(has_overflown), is_taken)
         pools = new_pools(state, own)
-        tf.cond(is_finite, lambda: commit(state, summed, new, pools), lambda: skip(state))
-        return dict(zip(own.metrics, metrics, strict=True)), is_finite
+        tf.cond(is_taken, lambda: commit(state, summed, new, pools), lambda: skip(state, is_bad))
+        return StepResult(metrics, is_taken, is_bad)
 
-    def step(real_a: tf.Tensor, real_b: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+    def step(real_a: tf.Tensor, real_b: tf.Tensor) -> StepResult:
         # Every replica returns the same values, so those of the first one are the result.
         results = strategy.run(replica_step, args=(real_a, real_b))
         return tf.nest.map_structure(  # type: ignore[no-any-return]
@@ -251,43 +224,43 @@ def build_step(
 
 
 def build_steps(
-    step: Callable[[tf.Tensor, tf.Tensor], tuple[Metrics, tf.Tensor]], state: State, dtype: str, max_bad_steps: int
-) -> Callable[[tf.data.Iterator, tf.Tensor], tuple[Metrics, tf.Tensor, tf.Tensor]]:
+    step: Callable[[tf.Tensor, tf.Tensor], StepResult], state: State, dtype: str, max_bad_steps: int
+) -> Callable[[tf.data.Iterator, tf.Tensor], tuple[StepResult, tf.Tensor]]:
     """Many steps in one call from Python.
 
     Args:
         step: the result of `build_step`.
         state: the state that the step advances.
         dtype: the dtype of the metrics.
-        max_bad_steps: the call ends with the last of so many steps in a row that are not finite.
+        max_bad_steps: the call ends with the last of so many bad steps, between which none was taken.
 
     Returns:
-        A function of (iterator over pairs of global batches, number of steps). It returns each metric as one tensor
-        [steps], for each step whether it was finite, bool [steps], and how many steps in a row, up to the last one,
-        were not. The result does not depend on how the steps are divided into calls.
+        A function of (iterator over pairs of global batches, number of steps). It returns what came of them, each
+        value as one tensor [steps], and how many steps were bad since one was taken. The result does not depend on how
+        the steps are divided into calls.
     """
     names: list[str] = []  # known once the loop has been traced
 
-    def next_step(iterator: tf.data.Iterator) -> tuple[tf.Tensor, tf.Tensor]:
+    def next_step(iterator: tf.data.Iterator) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         # A function of its own, because AutoGraph cannot carry per-replica values through a loop.
         real_a, real_b = next(iterator)
-        metrics, is_finite = step(real_a, real_b)
+        metrics, is_taken, is_bad = step(real_a, real_b)
         names.clear()
         names.extend(metrics)
-        return tf.stack(list(metrics.values())), is_finite
+        return tf.stack(list(metrics.values())), is_taken, is_bad
 
     @tf.function  # type: ignore[untyped-decorator]
-    def steps(iterator: tf.data.Iterator, num_steps: tf.Tensor) -> tuple[Metrics, tf.Tensor, tf.Tensor]:
+    def steps(iterator: tf.data.Iterator, num_steps: tf.Tensor) -> tuple[StepResult, tf.Tensor]:
         rows = tf.TensorArray(dtype, size=0, dynamic_size=True)
-        taken = tf.TensorArray(tf.bool, size=0, dynamic_size=True)
+        taken, bad = (tf.TensorArray(tf.bool, size=0, dynamic_size=True) for _ in range(2))
         bad_streak = state.bad_streak % max_bad_steps  # the largest number may be lower than in the session before
         index = 0
         while bad_streak < max_bad_steps and index < num_steps:
-            row, is_finite = next_step(iterator)
-            rows, taken = rows.write(index, row), taken.write(index, is_finite)
-            bad_streak = tf.where(is_finite, tf.zeros_like(bad_streak), bad_streak + 1)
+            row, is_taken, is_bad = next_step(iterator)
+            rows, taken, bad = rows.write(index, row), taken.write(index, is_taken), bad.write(index, is_bad)
+            bad_streak = tf.where(is_taken, tf.zeros_like(bad_streak), bad_streak + tf.cast(is_bad, tf.int64))
             index += 1
         columns = tf.unstack(tf.transpose(rows.stack()), num=len(names))
-        return dict(zip(names, columns, strict=True)), taken.stack(), bad_streak
+        return StepResult(dict(zip(names, columns, strict=True)), taken.stack(), bad.stack()), bad_streak
 
     return steps  # type: ignore[no-any-return]

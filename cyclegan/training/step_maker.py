@@ -72,8 +72,9 @@ def build_step_maker(
 
     def make_steps(num_steps: int) -> Made:
         with naming_failures(readers), cluster.naming_the_lost():
-            metrics, is_taken, bad_streak = step_many(iterator, tf.constant(num_steps))
-            return Made({tag: values.numpy() for tag, values in metrics.items()}, is_taken.numpy(), int(bad_streak))
+            made, bad_streak = step_many(iterator, tf.constant(num_steps))
+            metrics = {tag: values.numpy() for tag, values in made.metrics.items()}
+            return Made(metrics, made.is_taken.numpy(), made.is_bad.numpy(), int(bad_streak))
 
     return make_steps, record
 

@@ -22,7 +22,7 @@ class Trace(Hook):
         make_steps: makes steps.
         folder: the run directory, which gets the trace.
         say: called with a line that says where the trace is, or why there is none.
-        max_bad_steps: the training ends after so many steps in a row that are not finite.
+        max_bad_steps: the training ends after so many bad steps in a row.
     """
 
     def __init__(self, make_steps: MakeSteps, folder: pathlib.Path, say: Callable[[str], None], max_bad_steps: int):
@@ -47,7 +47,10 @@ class Trace(Hook):
             return first
         rest = self._make_steps(num_steps - num_traced)
         metrics = {tag: np.concatenate([values, rest.metrics[tag]]) for tag, values in first.metrics.items()}
-        return Made(metrics, np.concatenate([first.is_taken, rest.is_taken]), rest.bad_streak)
+        is_taken, is_bad = (
+            np.concatenate(pair) for pair in ((first.is_taken, rest.is_taken), (first.is_bad, rest.is_bad))
+        )
+        return Made(metrics, is_taken, is_bad, rest.bad_streak)
 
     def close(self) -> None:
         """Ends a trace of fewer steps, and says so if there is none."""

@@ -18,7 +18,8 @@ from cyclegan.interop.reference_weights import set_reference_weights
 from cyclegan.runtime.devices import choose_devices
 from cyclegan.training.length import run_length
 from cyclegan.training.state import build_state
-from cyclegan.training.step import build_gradients, build_step, build_update
+from cyclegan.training.step import build_gradients, build_step
+from cyclegan.training.update import build_update
 
 # The reference names a discriminator after the generator that it trains, and losses after generators.
 LOSSES = {
@@ -105,7 +106,7 @@ def repeat(case, strategy, precision="float64", jit_compile=False):
     dtype = "float64" if precision == "float64" else "float32"
     batches = tf.data.Dataset.from_tensor_slices((golden["real_a"].astype(dtype), golden["real_b"].astype(dtype)))
     losses = [
-        relative_difference(step(real_a, real_b)[0], golden, number)
+        relative_difference(step(real_a, real_b).metrics, golden, number)
         for number, (real_a, real_b) in enumerate(strategy.experimental_distribute_dataset(batches))
     ]
     after = {

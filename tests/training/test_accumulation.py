@@ -5,7 +5,8 @@ import tensorflow as tf
 from cyclegan.config.files import load_config
 from cyclegan.training.length import run_length
 from cyclegan.training.state import build_state, snapshot
-from cyclegan.training.step import build_gradients, build_step, build_update, gradients_of
+from cyclegan.training.step import build_gradients, build_step, gradients_of
+from cyclegan.training.update import build_update
 
 RNG = np.random.default_rng(3)
 STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")

@@ -32,6 +32,16 @@ def test_a_skipped_step_is_named_with_what_was_wrong_and_its_images(end):
     )
 
 
+def test_an_overflow_of_float16_is_no_fault_of_the_images():
+    output = io.StringIO()
+    hook = BadSteps(Session(0, 0, 99, 1), (reader(0, 10), reader(1, 10)), Progress(rich.console.Console(file=output)))
+    skipped = {2: "a gradient or a new weight", 3: "a gradient or a new weight"}
+    hook.after_call(Call(3, {"loss": np.ones(3)}, 0.1, False, skipped, (2, 3)))
+    assert output.getvalue() == (
+        "Not taken, because a number was too large for float16: 2, 3. The loss scale has been lowered.\n"
+    )
+
+
 def test_a_large_batch_is_named_by_its_first_images():
     output = io.StringIO()
     hook = BadSteps(Session(0, 0, 99, 8), (reader(0, 10), reader(1, 10)), Progress(rich.console.Console(file=output)))

@@ -47,7 +47,7 @@ def train(hooks, *, first=0, last=6, stop=lambda: 0, losses=np.zeros, max_bad_st
         is_taken = np.isfinite(values)
         for each in is_taken:
             bad_streak = 0 if each else bad_streak + 1
-        return Made({"loss": values}, is_taken, bad_streak)
+        return Made({"loss": values}, is_taken, ~is_taken, bad_streak)
 
     session = Session(first, first, last, 1)
     return iterate(make_steps, session, Pacing(CONFIG.training, last), hooks, stop, ALONE, max_bad_steps).step
@@ -122,7 +122,7 @@ def test_a_run_is_saved_where_its_input_fails():
 
 def test_a_step_whose_metrics_are_finite_but_its_weights_are_not_is_an_error():
     with pytest.raises(CycleganError, match="in step 2 it was a gradient or a new weight"):
-        make = lambda num_steps: Made({"loss": np.zeros(2)}, np.array([True, False]), 1)  # noqa: E731
+        make = lambda num_steps: Made({"loss": np.zeros(2)}, np.array([True, False]), np.array([False, True]), 1)  # noqa: E731
         iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG.training, 6), [], lambda: 0, ALONE, 1)
 
 

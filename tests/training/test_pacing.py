@@ -32,14 +32,15 @@ def automatic():
 
 def make_steps(num_steps):
     """Takes far less than a second."""
-    return Made({"loss": np.zeros(num_steps)}, np.ones(num_steps, bool), 0)
+    return Made({"loss": np.zeros(num_steps)}, np.ones(num_steps, bool), np.zeros(num_steps, bool), 0)
 
 
 def test_a_call_names_what_was_not_finite_in_the_steps_that_it_skipped(automatic):
     metrics = {"loss": np.array([1.0, np.nan, 1.0, 2.0]), "penalty": np.array([0.0, np.inf, 0.0, 0.0])}
-    made = Made(metrics, np.array([True, False, True, False]), 1)
+    made = Made(metrics, np.array([True, False, True, False]), np.array([False, True, False, False]), 1)
     call, bad_streak = automatic.timed(lambda num_steps: made, 10, 4)
     assert (call.step, call.skipped, bad_streak) == (14, {12: "loss", 14: "a gradient or a new weight"}, 1)
+    assert call.overflown == (14,)
 
 
 def test_the_first_call_makes_one_step(automatic):

@@ -14,11 +14,11 @@ from cyclegan.training.step import (
     build_gradients,
     build_step,
     build_steps,
-    build_update,
     commit,
     is_step_finite,
     new_pools,
 )
+from cyclegan.training.update import build_update
 
 STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
 RNG = np.random.default_rng(0)
@@ -129,7 +129,7 @@ def test_the_bits_do_not_depend_on_how_many_steps_a_call_makes():
         state = new_state(config)
         run = build_steps(whole_step(state, config), state, tf.float32, 1)
         iterator = iter(STRATEGY.experimental_distribute_dataset(batches))
-        calls = [run(iterator, tf.constant(length))[0] for length in lengths]
+        calls = [run(iterator, tf.constant(length))[0].metrics for length in lengths]
         return weights(state), {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
 
     one_call, metrics_of_one = train(7)
@@ -139,7 +139,7 @@ def test_the_bits_do_not_depend_on_how_many_steps_a_call_makes():
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_every_precision_keeps_images_and_losses_in_float32(precision):
     config = small_config(training__precision=precision)
     state = new_state(config)
@@ -432,8 +432,8 @@ def test_a_step_that_is_not_finite_changes_nothing(options):
     config = small_config(**options, training__ema_decay=0.9, discriminator__spectral_norm=True)
     state = new_state(config)
     before = snapshot(state.named(STRATEGY))
-    _, is_finite = whole_step(state, config)(images(), images())
-    assert not is_finite
+    result = whole_step(state, config)(images(), images())
+    assert not result.is_taken and result.is_bad
     counters = {"step": 1, "samples": 1, "skipped": 1, "bad_streak": 1}
     for name, value in snapshot(state.named(STRATEGY)).items():
         np.testing.assert_array_equal(value, before[name] + counters.get(name, 0), err_msg=name)
@@ -457,7 +457,7 @@ def test_a_step_after_a_skipped_one_is_the_step_that_would_have_come_first():
 
 def test_metrics_can_be_finite_where_the_new_weights_are_not():
     config = small_config(optimizer__learning_rate=1e39)
-    metrics, _ = whole_step(new_state(config), config)(images(), images())
+    metrics = whole_step(new_state(config), config)(images(), images()).metrics
     assert np.isfinite([float(value) for value in metrics.values()]).all()
 
 
@@ -468,9 +468,10 @@ def test_a_call_ends_with_the_last_of_too_many_bad_steps_in_a_row(max_bad_steps,
     good, bad = images(), images() * np.nan
     batches = tf.data.Dataset.from_tensor_slices([good, good, bad, bad, good, bad])
     run = build_steps(whole_step(state, config), state, tf.float32, max_bad_steps)
-    metrics, is_taken, bad_streak = run(iter(tf.data.Dataset.zip(batches, batches)), tf.constant(6))
+    (metrics, is_taken, is_bad), bad_streak = run(iter(tf.data.Dataset.zip(batches, batches)), tf.constant(6))
     expected = [True, True, False, False, True, False][:num_made]
     assert is_taken.numpy().tolist() == np.isfinite(metrics["loss/discriminator_a"]).tolist() == expected
+    assert (~is_bad.numpy()).tolist() == expected
     assert (int(state.step), int(state.skipped)) == (num_made, expected.count(False))
     assert int(bad_streak) == int(state.bad_streak) == min(max_bad_steps, 2 if num_made < 6 else 1)
 
@@ -481,7 +482,7 @@ def test_bad_steps_in_a_row_are_counted_over_calls():
     batches = tf.data.Dataset.from_tensors(images() * np.nan).repeat()
     run = build_steps(whole_step(state, config), state, tf.float32, 3)
     iterator = iter(tf.data.Dataset.zip(batches, batches))
-    assert [run(iterator, tf.constant(2))[2].numpy() for _ in range(2)] == [2, 3]
+    assert [run(iterator, tf.constant(2))[1].numpy() for _ in range(2)] == [2, 3]
     assert int(state.step) == 3
 
 

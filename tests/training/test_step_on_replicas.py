@@ -26,6 +26,13 @@ def test_a_number_that_is_not_finite_on_one_replica_changes_nothing_on_any(outco
 
 
 @pytest.mark.slow
+def test_an_overflow_of_float16_on_one_replica_lowers_the_scale_on_both(outcomes):
+    changed = ["step", "samples", "skipped", "loss_scale/scales"]
+    assert outcomes["float16"] == {"is_finite": False, "changed": changed}
+    assert outcomes["scales"] == [[2.0**14, 2.0**15, 2.0**15]] * 2
+
+
+@pytest.mark.slow
 def test_a_single_bit_that_differs_between_two_replicas_is_found(outcomes):
     before, after = outcomes["check"]
     assert before == "equal"
@@ -44,18 +51,19 @@ def main() -> None:
     from cyclegan.config.files import load_config
     from cyclegan.runtime.devices import choose_devices
     from cyclegan.training.length import run_length
-    from cyclegan.training.state import build_state, snapshot
-    from cyclegan.training.step import build_gradients, build_step, build_update
+    from cyclegan.training.state import State, build_state, snapshot
+    from cyclegan.training.step import build_gradients, build_step
+    from cyclegan.training.update import build_update
 
     config = load_config("smoke", [("discriminator.spectral_norm", True)])
     strategy = choose_devices("cpu:2")[0]
-    state = build_state(config, strategy, run_length(config.training, 10, 1))
-    healthy = build_gradients(state, config, strategy, jit_compile=False)
     size = config.data.crop_size
     images = tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3)), tf.float32)
     batches = tf.data.Dataset.from_tensors((images, images)).repeat()
 
-    def outcome(part: str) -> dict[str, object]:
+    def outcome(part: str, state: State) -> dict[str, object]:
+        healthy = build_gradients(state, config, strategy, jit_compile=False)
+
         def gradients(real_a, real_b):
             own = healthy(real_a, real_b)
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -74,12 +82,19 @@ def main() -> None:
         step = tf.function(build_step(state, strategy, gradients, build_update(state, config, False)))
         before = snapshot(state.named(strategy))
         iterator = iter(strategy.experimental_distribute_dataset(batches))
-        _, is_finite = step(*next(iterator))
+        is_finite = step(*next(iterator)).is_taken
         after = snapshot(state.named(strategy))
         changed = [name for name, value in after.items() if not np.array_equal(value, before[name], equal_nan=True)]
         return {"is_finite": bool(is_finite), "changed": changed}
 
-    outcomes = {part: outcome(part) for part in PARTS}
+    state, in_float16 = (
+        build_state(config.model_copy(update={"training": training}), strategy, run_length(training, 10, 1))
+        for training in (config.training, config.training.model_copy(update={"precision": "mixed_float16"}))
+    )
+    outcomes = {part: outcome(part, state) for part in PARTS}
+    outcomes["float16"] = outcome("a gradient", in_float16)
+    local = strategy.experimental_local_results(in_float16.loss_scale.scales)
+    outcomes["scales"] = [scales.numpy().tolist() for scales in local]
     outcomes["check"] = differences(state, strategy)
     print(json.dumps(outcomes))
 

@@ -19,7 +19,9 @@ def make_steps(calls):
     def make(num_steps):
         first = sum(calls)
         calls.append(num_steps)
-        return Made({"step": np.arange(first, first + num_steps)}, np.ones(num_steps, bool), 0)
+        return Made(
+            {"step": np.arange(first, first + num_steps)}, np.ones(num_steps, bool), np.zeros(num_steps, bool), 0
+        )
 
     return make
 
