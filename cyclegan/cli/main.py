@@ -71,6 +71,9 @@ class _Commands(click.Group):
             text = printable(" ".join(error.format_message().split()))
             click.echo(f"Error: {text} See `{where} --help`.", err=True)
             ctx.exit(error.exit_code)
+        except MemoryError:
+            click.echo("Error: Out of memory. What was written before is kept.", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)

@@ -20,6 +20,7 @@ from cyclegan.errors import UsageError, printable
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one key, such as training.seed=1.")
 @click.option("--init-from", metavar="RUN|BUNDLE", help="Run or bundle whose generators a new run starts from.")
 @click.option("--run-dir", metavar="DIR", help="New directory, or the run to continue. [runs/NAME-N]")
+@click.option("--fresh", is_flag=True, help="Start a run over of whose checkpoints none can be used.")
 @data_dir_option
 @click.option("--epochs", type=WholeNumber(1), metavar="N", help="Length of the run in epochs.")
 @click.option("--steps", type=WholeNumber(1), metavar="N", help="Length of the run in steps.")

@@ -15,9 +15,12 @@ import os
 import pathlib
 import platform
 import shlex
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable
+
+from rich.filesize import decimal
 
 from cyclegan.runtime.atomic_files import AN_HOUR, remove_litter, write_atomically
 
@@ -25,6 +28,10 @@ MANIFEST = "digests.json"
 
 KEPT_FILES = 30
 """How many of the newest files are kept. A file has about 10 MB, and each shape of a batch or network adds one."""
+
+
+ROOM = 100_000_000
+"""The cache is off where its disk has fewer bytes than this, because a full disk would end the compilation."""
 
 
 def private_cache_dir() -> pathlib.Path:
@@ -41,11 +48,11 @@ def enable_xla_cache(
     Args:
         cache_dir: folder of all caches; None: `private_cache_dir()`. The cache for this version of TensorFlow and this
             processor is created in it, readable by its owner only.
-        say: receives one line if other people could put code into the cache.
+        say: receives one line if other people could put code into the cache, or if its disk is nearly full.
 
     Returns:
         The folder of the cache, or None if the cache is off: because of `CYCLEGAN_XLA_CACHE=off`, because the folder is
-        not writable or not private, or because the user has configured another cache in `TF_XLA_FLAGS`.
+        not writable, not private or on a full disk, or because the user has configured another cache in `TF_XLA_FLAGS`.
     """
     flags = os.environ.get("TF_XLA_FLAGS", "")
     if os.environ.get("CYCLEGAN_XLA_CACHE") == "off" or "persistent_cache_directory" in flags:
@@ -61,6 +68,9 @@ def enable_xla_cache(
             _close(private)
         if reason := _why_not_private(folder):
             say(f"The cache of compiled code is off: {reason}.")
+            return None
+        if (free := shutil.disk_usage(folder).free) < ROOM:
+            say(f"The cache of compiled code is off: {folder} has only {decimal(free)} left.")
             return None
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0" * 65536)

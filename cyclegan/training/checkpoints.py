@@ -20,6 +20,10 @@ _NAME = re.compile(r"step-(\d{8,})\.npz")
 Arrays = Mapping[str, np.ndarray]
 
 
+class Unusable(CycleganError):
+    """There are checkpoints, but none of them can be used."""
+
+
 def checkpoint_name(step: int) -> str:
     """The name of the file of a checkpoint."""
     return f"step-{step:08d}.npz"
@@ -78,8 +82,8 @@ def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], No
         Its step and its arrays, or None if there is no checkpoint yet.
 
     Raises:
-        CycleganError: if there are checkpoints, but none of them can be used, because the run must not start over
-            silently; or if one cannot be read at the moment, which does not mean that it is damaged.
+        Unusable: if there are checkpoints, but none of them can be used. The run must not start over silently.
+        CycleganError: if one cannot be read at the moment, which does not mean that it is damaged.
     """
     unusable: list[tuple[pathlib.Path, str]] = []
     for step, path in reversed(list_checkpoints(folder)):
@@ -101,14 +105,14 @@ def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], No
             )
             continue
         for other, reason in unusable:
-            warn(f"{other} is set aside as {_set_aside(other).name}, because it {reason.rstrip('.')}.")
+            warn(f"{other} is set aside as {set_aside(other).name}, because it {reason.rstrip('.')}.")
         return step, arrays
     if unusable:
         newest, reason = unusable[0]
-        raise CycleganError(
+        raise Unusable(
             f"None of the checkpoints in {folder} can be used. The newest, {newest.name}, {reason.rstrip('.')}. Put an"
-            " intact one back, or start a new run in another directory; --init-from takes the generators of a run that"
-            " still has its bundle."
+            " intact one back, start over with --fresh, or start a new run in another directory; --init-from takes the"
+            " generators of a run that still has its bundle."
         )
     return None
 
@@ -120,7 +124,8 @@ def _verify(path: pathlib.Path) -> None:
             raise zipfile.BadZipFile(f"the checksum of `{name}` is wrong")
 
 
-def _set_aside(path: pathlib.Path) -> pathlib.Path:
+def set_aside(path: pathlib.Path) -> pathlib.Path:
+    """Renames a checkpoint, so that it is not found again, and returns its new place."""
     target = path.with_name(f"{path.name}.damaged")
     try:
         return path.rename(target)

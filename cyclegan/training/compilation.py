@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from cyclegan.config.config import Config
-from cyclegan.errors import CycleganError, first_line
+from cyclegan.errors import CycleganError
 from cyclegan.training.gradients import Gradients
 from cyclegan.training.record import Choice
 from cyclegan.training.state import State
@@ -95,9 +95,17 @@ def choose_compilation(
             if made is None:
                 return parts(Choice(False, False, "compilation failed"))
             raise CycleganError(
-                f"XLA cannot compile the training step: {first_line(error)}. Use --set training.jit_compile=false."
+                f"XLA cannot compile the training step: {_reason(error)}. Use --set training.jit_compile=false."
             ) from error
     return found
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """Why a compilation failed, in one line. TensorFlow reports a cache that is full as an error of the compilation."""
+    lines = str(error).splitlines()
+    if line := next((line for line in lines if "xla_compile_cache" in line), None):
+        return f"the cache of compiled code cannot be written, {line.strip()}; CYCLEGAN_XLA_CACHE=off turns it off"
+    return next((line for line in lines if line.strip() and line != "Graph execution error:"), type(error).__name__)
 
 
 def _run_once(parts: Parts, strategy: tf.distribute.Strategy, batch: tuple[tf.Tensor, tf.Tensor]) -> None:
@@ -154,7 +162,7 @@ def _faster(
         compiled_gradients.run()  # compiles
         compiled_update.run()
     except tf.errors.OpError as error:
-        return parts, Choice(False, False, f"compilation failed: {first_line(error)}")
+        return parts, Choice(False, False, f"compilation failed: {_reason(error)}")
     compiled = [each.median_seconds() for each in (compiled_gradients, compiled_update)]
     reason = (
         f"gradients take {compiled[0]:.3f} s compiled and {plain[0]:.3f} s not, the update {compiled[1]:.3f} s and"

@@ -13,11 +13,8 @@ from cyclegan.bundle import Bundle
 from cyclegan.data.batches import build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
-from cyclegan.errors import CycleganError
-from cyclegan.runtime.atomic_files import remove_litter
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.bad_steps import BadSteps
-from cyclegan.training.checkpoints import read_checkpoint, save_checkpoint
 from cyclegan.training.hooks import Hook
 from cyclegan.training.interrupts import StopSignals
 from cyclegan.training.keeper import Keeper, find_shortage, renew_bundle
@@ -28,10 +25,11 @@ from cyclegan.training.record import RunRecord, write_run
 from cyclegan.training.replica_check import ReplicaCheck
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
-from cyclegan.training.run_directory import CHECKPOINTS, START, Plan, log_file, refuse_shorter
+from cyclegan.training.restoring import restore
+from cyclegan.training.run_directory import Plan, log_file, refuse_shorter
 from cyclegan.training.schedules import describe_rate
 from cyclegan.training.securing import securing
-from cyclegan.training.state import blank, build_state, snapshot, spread
+from cyclegan.training.state import build_state
 from cyclegan.training.step_maker import build_step_maker, naming_failures
 from cyclegan.training.trace import Trace
 from cyclegan.training.warm_start import start_from_bundle
@@ -64,6 +62,7 @@ def run_training(
     *,
     renew_claim: Callable[[str], bool] = lambda run_id: False,
     init_from: Bundle | None = None,
+    fresh: bool = False,
     profile: bool = False,
 ) -> TrainingResult:
     """Trains a run to its end, or until it is interrupted.
@@ -78,6 +77,7 @@ def run_training(
         cache_dir: the folder in which the images are cached; None caches none.
         renew_claim: holds the run directory again if it has been deleted or moved, see `Claim.renew`.
         init_from: the bundle that the generators of a new run start from, as `load_start` returns it.
+        fresh: whether a run starts over of whose checkpoints none can be used.
         profile: whether to write a trace of a few steps for TensorBoard.
 
     Returns:
@@ -96,7 +96,7 @@ def run_training(
         progress.line(start_from_bundle(state, init_from))
 
     with StopSignals(progress) as stop:
-        _restore(variables, plan, bool(init_from), progress, cluster)
+        restore(variables, plan, progress, cluster, from_bundle=bool(init_from), fresh=fresh)
         session = plan_session(length, int(state.step.numpy()), int(state.samples.numpy()), state.global_batch)
         refuse_shorter(folder, session, length)
         with cluster.together():
@@ -155,53 +155,6 @@ def _finish_complete_run(
     with cluster.together():
         if cluster.is_chief and renew_bundle(variables, plan, session.last_step, record.fingerprint):
             progress.line("The bundle was missing or older than the last step, and has been written again.")
-
-
-def _restore(
-    variables: Mapping[str, tf.Variable], plan: Plan, from_bundle: bool, progress: Progress, cluster: Cluster
-) -> None:
-    """Gives the variables of all processes the values of the newest intact checkpoint, if anything was ever saved.
-
-    The pools of replicas that the run did not have stay empty, and those of replicas that it has no more are dropped.
-
-    Raises:
-        CycleganError: if the checkpoints cannot be used, or are gone.
-    """
-    checkpoints = plan.folder / CHECKPOINTS
-    start = snapshot(variables, cluster) if from_bundle else None
-    found = None
-    with cluster.together():
-        if cluster.is_chief:
-            _clear(plan)
-            if start:
-                # The run would otherwise start from random weights if it is killed before its first checkpoint.
-                save_checkpoint(start, checkpoints, 0, plan.config.training.keep_checkpoints)
-            found = read_checkpoint(blank(variables), checkpoints, progress.line)
-            if found is None and (plan.folder / "bundle").exists():
-                raise CycleganError(
-                    f"{plan.folder} has a bundle but no checkpoint, so it cannot go on, and starting over would replace"
-                    f" the bundle. Put the checkpoints back, or start a new run with --init-from {plan.folder}."
-                )
-    arrays = spread(found[1] if found else None, cluster)
-    if arrays is None:
-        return
-    for name, variable in variables.items():
-        if name in arrays:
-            variable.assign(arrays[name])
-    before, now = sum(name.startswith("pool_a/count/") for name in arrays), cluster.strategy.num_replicas_in_sync
-    if before != now:
-        progress.line(
-            f"The number of replicas was {before} and is {now} now. The progress of the run is counted in images. "
-            + ("The image pools of the new replicas are empty." if now > before else "Surplus image pools are dropped.")
-        )
-
-
-def _clear(plan: Plan) -> None:
-    """Removes what a session that was killed has left. Nobody else writes here now."""
-    for place in (plan.folder, plan.folder / "samples"):
-        remove_litter(place, min_age=0)
-    if plan.record is None:  # its first start had another bundle, or none
-        (plan.folder / CHECKPOINTS / START).unlink(missing_ok=True)
 
 
 def _describe_start(plan: Plan, session: Session, length: Length) -> str:

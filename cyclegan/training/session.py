@@ -40,6 +40,7 @@ def train(
     worker_index: int | None = None,
     start_seconds: float | None = None,
     init_from: str | pathlib.Path | None = None,
+    fresh: bool = False,
     dry_run: bool = False,
     profile: bool = False,
     console: rich.console.Console | None = None,
@@ -61,6 +62,7 @@ def train(
         worker_index: the number of this process among them, counted from 0.
         start_seconds: how long to wait for all processes. None: five minutes.
         init_from: the run or bundle whose generators a new run starts from.
+        fresh: whether a run starts over of whose checkpoints none can be used.
         dry_run: whether to describe the training only.
         profile: whether to write a trace of a few steps for TensorBoard.
         console: the console to print to. None: standard output.
@@ -77,7 +79,7 @@ def train(
     processes = find_workers(workers, worker_index)
     plan, refusal = None, None
     try:  # what a request gets wrong is said before the seconds that TensorFlow takes to start
-        plan = _plan(request, init_from, dry_run) if processes is None or processes.rank == 0 else None
+        plan = _plan(request, init_from, fresh, dry_run) if processes is None or processes.rank == 0 else None
     except CycleganError as error:
         if processes is None:
             raise
@@ -97,7 +99,7 @@ def train(
     data_folder = pathlib.Path(data_dir) if data_dir else default_data_dir()
     if dry_run:
         return _describe(plan, data_folder, init_from, cluster, progress)
-    return _train_run(request, plan, data_folder, init_from, cluster, devices, progress, profile=profile)
+    return _train_run(request, plan, data_folder, init_from, cluster, devices, progress, fresh=fresh, profile=profile)
 
 
 def _describe(
@@ -131,6 +133,7 @@ def _train_run(
     devices: str,
     progress: Progress,
     *,
+    fresh: bool,
     profile: bool,
 ) -> "TrainingResult":
     """Finds the images, claims the run directory, and trains."""
@@ -163,6 +166,7 @@ def _train_run(
                 data_folder / CACHE,
                 renew_claim=claim.renew if claim else lambda run_id: False,
                 init_from=start,
+                fresh=fresh,
                 profile=profile,
             )
         except CycleganError as error:
@@ -172,10 +176,15 @@ def _train_run(
     return result
 
 
-def _plan(request: Request, init_from: str | pathlib.Path | None, dry_run: bool) -> Plan:
+def _plan(request: Request, init_from: str | pathlib.Path | None, fresh: bool, dry_run: bool) -> Plan:
     """The plan of a request, if nothing is wrong with it as far as that can be seen without TensorFlow."""
     plan = plan_run(request)
-    if init_from and plan.record:
+    if fresh and not plan.record:
+        raise UsageError(
+            "`--fresh` must be used with the --run-dir of a run whose checkpoints cannot be used. Received:"
+            f" --fresh with {plan.folder}, which is a new run."
+        )
+    if init_from and plan.record and not fresh:
         raise UsageError(
             f"`--init-from` is for new runs. Received: --init-from {init_from} with {plan.folder}, which was started"
             " before."

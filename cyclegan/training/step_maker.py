@@ -20,6 +20,11 @@ from cyclegan.training.run_directory import Plan
 from cyclegan.training.state import State
 from cyclegan.training.step import build_step, build_steps
 
+OUT_OF_MEMORY = (
+    "Out of memory. Use a smaller `training.batch_size`, with a larger `training.accumulate_steps` for the same result,"
+    " or a smaller `data.crop_size` or `generator.filters`; --dry-run estimates how much memory a configuration needs."
+)
+
 
 def build_step_maker(
     state: State,
@@ -96,9 +101,7 @@ def naming_failures(readers: tuple[ImageReader, ImageReader]) -> Iterator[None]:
             if reader.failure:
                 raise reader.failure from error
         if isinstance(error, tf.errors.ResourceExhaustedError):
-            raise CycleganError(
-                "Out of memory. Use a smaller `training.batch_size`, with a larger `training.accumulate_steps` for the"
-                " same result, or a smaller `data.crop_size` or `generator.filters`;"
-                " --dry-run estimates how much memory a configuration needs."
-            ) from error
+            raise CycleganError(OUT_OF_MEMORY) from error
         raise
+    except MemoryError as error:
+        raise CycleganError(OUT_OF_MEMORY) from error

@@ -268,6 +268,46 @@ def test_a_run_whose_checkpoints_are_gone_does_not_start_over(train, run):
     assert (run / "bundle" / "last" / "bundle.json").read_bytes() == bundle
 
 
+def damage_all_checkpoints(run):
+    for _, path in list_checkpoints(run / "checkpoints"):
+        path.write_bytes(path.read_bytes()[:-9])
+
+
+def test_a_run_of_damaged_checkpoints_starts_over_only_if_it_is_told(train, run):
+    damage_all_checkpoints(run)
+    refused = train("--run-dir", run, "--steps", 6, config=None)
+    assert refused.exit_code == 1 and "start over with --fresh" in refused.stderr
+    started = train("--run-dir", run, "--steps", 6, "--fresh", config=None)
+    assert started.exit_code == 0, started.output
+    assert f"{run}/checkpoints/step-00000004.npz is set aside as step-00000004.npz.damaged." in started.stdout
+    assert f"{run}/bundle is set aside as bundle.before." in started.stdout
+    assert "steps 0 to 6" in started.stdout
+    assert load_bundle(run).info.provenance.step == 6
+    assert load_bundle(run / "bundle.before" / "last").info.provenance.step == 4
+
+
+def test_a_fresh_start_can_take_the_generators_of_the_bundle(train, run, tmp_path):
+    damage_all_checkpoints(run)
+    shutil.copytree(run / "bundle" / "last", tmp_path / "kept")
+    started = train("--run-dir", run, "--fresh", "--init-from", tmp_path / "kept", config=None)
+    assert started.exit_code == 0, started.output
+    assert "steps 0 to 4" in started.stdout
+
+
+def test_a_run_with_an_intact_checkpoint_is_never_started_over(train, run):
+    result = train("--run-dir", run, "--steps", 6, "--fresh", config=None)
+    assert result.exit_code == 2
+    assert "has an intact checkpoint of step 4. Leave out --fresh" in result.stderr
+    assert load_bundle(run).info.provenance.step == 4
+
+
+def test_a_fresh_start_needs_a_run_that_exists(train):
+    result = train("--fresh", "--steps", 1)
+    assert result.exit_code == 2
+    assert "`--fresh` must be used with the --run-dir of a run" in result.stderr
+    assert not pathlib.Path("runs").exists()
+
+
 def test_a_run_continues_with_another_learning_rate(train, run):
     # A step too small for float32 leaves the weights, and a bundle states their digests.
     before = load_bundle(run).info.weights

@@ -1,9 +1,12 @@
-"""A run directory that is deleted or moved while a training writes to it."""
+"""A run directory that is deleted, moved or closed while a training writes to it."""
 
+import contextlib
 import os
+import pathlib
+import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,24 +16,6 @@ from cyclegan.training.checkpoints import list_checkpoints
 pytestmark = pytest.mark.slow
 
 START = ["--config", "smoke", "--dataset", "stripes", "--set", "training.log_every_steps=1", "--run-dir", "run"]
-
-
-@pytest.fixture
-def train(tmp_path):
-    """Starts a training in a process of its own."""
-    environment = os.environ | {"CYCLEGAN_DATA_DIR": str(tmp_path / "data"), "CYCLEGAN_XLA_CACHE": "off"}
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "cyclegan", "train", *arguments],
-            cwd=tmp_path,
-            env=environment | {"PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    return start
 
 
 def delete(folder):
@@ -82,3 +67,40 @@ def test_a_training_ends_without_replacing_what_was_put_in_its_place(tmp_path, t
     assert output.splitlines()[-1].startswith("Error: run was deleted or moved during the training, and something else")
     assert (tmp_path / "run" / "config.yaml").read_text() == "a file of the user"
     assert not {"run.json", "images.gz", "checkpoints", "bundle"} & {path.name for path in (tmp_path / "run").iterdir()}
+
+
+@pytest.fixture
+def read_only():
+    """A block in which nobody can create a file in a folder, not even root, whom no mode keeps out."""
+
+    @contextlib.contextmanager
+    def block(folder: pathlib.Path) -> Iterator[None]:
+        if os.geteuid():
+            places = [folder, *(place for place in folder.rglob("*") if place.is_dir())]
+            for place in places:
+                place.chmod(0o555)
+            yield
+            for place in places:
+                place.chmod(0o755)
+            return
+        if subprocess.run(["mount", "--bind", folder, folder], capture_output=True).returncode:
+            pytest.skip("needs to mount a folder")
+        try:
+            subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+            yield
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+    return block
+
+
+def test_a_training_goes_on_while_its_directory_is_read_only(train, tmp_path, read_only):
+    periods = ["--set", "training.checkpoint_every_steps=50", "--set", "training.sample_every_steps=70"]
+    with train(*START, *periods, "--steps", "1000") as process:
+        next(line for line in process.stdout if "step 2/" in line)
+        with read_only(tmp_path / "run"):
+            said = next(line for line in process.stdout if "Training goes on" in line)
+        output = process.communicate(timeout=200)[0]
+    assert re.search(r"run/checkpoints/step-\d+.npz cannot be written: (Permission denied|Read-only file system)", said)
+    assert process.returncode == 0, output
+    assert load_bundle(tmp_path / "run").info.provenance.step == 1000

@@ -130,6 +130,13 @@ def test_the_cache_is_off_where_it_cannot_be_written(tmp_path):
     assert enable_xla_cache(tmp_path / "file") is None
 
 
+def test_the_cache_is_off_on_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
+    monkeypatch.setattr("cyclegan.runtime.xla_cache.ROOM", 1 << 60)
+    lines = []
+    assert enable_xla_cache(tmp_path / "cyclegan", lines.append) is None
+    assert re.fullmatch(r"The cache of compiled code is off: .* has only .*B left\.", *lines)
+
+
 def test_the_cache_is_off_on_request(tmp_path, monkeypatch):
     monkeypatch.setenv("CYCLEGAN_XLA_CACHE", "off")
     assert enable_xla_cache(tmp_path) is None
