@@ -1,6 +1,6 @@
 """What the benchmarks share that time two forms of the training step in turn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,9 +25,18 @@ def prepare_step(size: int, blocks: int, filters: int) -> "tuple[Config, tf.dist
     """The configuration, the device and the batches of a step with one image of each domain, `size` pixels a side."""
     import tensorflow as tf
 
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    strategy = tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
+    random = np.random.default_rng(0)
+    images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
+    batches = tf.data.Dataset.from_tensors(tuple(images)).repeat()
+    return step_config(size, blocks, filters), strategy, iter(strategy.experimental_distribute_dataset(batches))
+
+
+def step_config(size: int, blocks: int, filters: int, others: Mapping[str, object] = {}) -> "Config":
+    """The configuration of a step on images of `size` pixels a side, with other keys that are to be set."""
     from cyclegan.config.files import load_config
 
-    tf.config.optimizer.set_experimental_options({"remapping": False})
     keys = {
         "data.load_size": size,
         "data.crop_size": size,
@@ -35,8 +44,4 @@ def prepare_step(size: int, blocks: int, filters: int) -> "tuple[Config, tf.dist
         "generator.filters": filters,
         "discriminator.filters": filters,
     }
-    strategy = tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
-    random = np.random.default_rng(0)
-    images = [tf.constant(random.uniform(-1, 1, (1, size, size, 3)), tf.float32) for _ in range(2)]
-    batches = tf.data.Dataset.from_tensors(tuple(images)).repeat()
-    return load_config(None, list(keys.items())), strategy, iter(strategy.experimental_distribute_dataset(batches))
+    return load_config(None, list((keys | dict(others)).items()))
