@@ -4,9 +4,9 @@
 #     scripts/train_until_done.sh RUN_DIR [options of cyclegan train]
 #     scripts/train_until_done.sh runs/photos-1 --dataset photos
 #
-# Each start gets all options, so they must be such that a continued run takes too (not --init-from). Ctrl-C, SIGTERM and
-# a closed terminal end the training, which saves, and this script. It gives up after an error in the options, and after
-# three starts in a row that lasted less than five minutes and saved nothing new.
+# Each start gets all options, so they must be such that a continued run takes too (not --init-from and not --fresh).
+# Ctrl-C, SIGTERM and a closed terminal end the training, which saves, and this script. It gives up after an error in the
+# options, and after three starts in a row that lasted less than five minutes and saved nothing new.
 set -u
 
 if [ $# -lt 1 ]; then

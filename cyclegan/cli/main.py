@@ -72,6 +72,8 @@ class _Commands(click.Group):
             click.echo(f"Error: {text} See `{where} --help`.", err=True)
             ctx.exit(error.exit_code)
         except MemoryError:
+            if ctx.params["debug"]:
+                traceback.print_exc()
             click.echo("Error: Out of memory. What was written before is kept.", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:

@@ -43,7 +43,7 @@ def accumulate_gradients(
         own = part(index, total.statistics, total.pool_a.fakes, total.pool_b.fakes)
         sums = {
             name: tf.nest.map_structure(tf.add, getattr(total, name), getattr(own, name))
-            for name in ("generators", "discriminators", "metrics")
+            for name in ("generators", "discriminators", "overflows", "metrics")
         }
         return index + 1, own._replace(**sums)
 

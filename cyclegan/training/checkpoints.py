@@ -5,10 +5,13 @@ a checksum. There is no index file beside the checkpoints, because it could disa
 """
 
 import contextlib
+import itertools
+import os
 import pathlib
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,10 +21,6 @@ from cyclegan.runtime.atomic_files import open_atomically
 _NAME = re.compile(r"step-(\d{8,})\.npz")
 
 Arrays = Mapping[str, np.ndarray]
-
-
-class Unusable(CycleganError):
-    """There are checkpoints, but none of them can be used."""
 
 
 def checkpoint_name(step: int) -> str:
@@ -69,20 +68,26 @@ def save_checkpoint(arrays: Arrays, folder: pathlib.Path, step: int, keep: int) 
     return target
 
 
-def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], None]) -> tuple[int, Arrays] | None:
-    """The newest checkpoint that can be used. Newer ones that cannot are renamed, so that they are not found again.
+class Found(NamedTuple):
+    """The newest checkpoint that can be used, and those after it that cannot, each with its reason.
+
+    Without one that can be used, `arrays` is None and `step` 0.
+    """
+
+    step: int
+    arrays: Arrays | None
+    unusable: list[tuple[pathlib.Path, str]]
+
+
+def find_checkpoint(like: Arrays, folder: pathlib.Path) -> Found:
+    """Looks for the newest checkpoint that can be used. Nothing is changed.
 
     Args:
         like: arrays with the names, shapes and dtypes that the checkpoint must have, one of them `step`. Names that end
             with a number are of a replica, and the checkpoint may be of more or fewer replicas.
         folder: the `checkpoints` folder of a run.
-        warn: called with a line for every checkpoint that is set aside.
-
-    Returns:
-        Its step and its arrays, or None if there is no checkpoint yet.
 
     Raises:
-        Unusable: if there are checkpoints, but none of them can be used. The run must not start over silently.
         CycleganError: if one cannot be read at the moment, which does not mean that it is damaged.
     """
     unusable: list[tuple[pathlib.Path, str]] = []
@@ -94,25 +99,44 @@ def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], No
         except OSError as error:
             raise CycleganError(f"{path} cannot be read: {error.strerror or first_line(error)}.") from error
         except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
-            unusable.append((path, f"is damaged: {first_line(error)}"))
+            unusable.append((path, f"is damaged: {first_line(error).rstrip('.')}"))
             continue
         if problem := _misfit(like, arrays):
             unusable.append((path, f"does not fit the configuration of the run: {problem}"))
-            continue
-        if arrays["step"] != step:
-            unusable.append(
-                (path, f"is of step {arrays['step']}, so its name must be {checkpoint_name(int(arrays['step']))}")
-            )
-            continue
-        for other, reason in unusable:
-            warn(f"{other} is set aside as {set_aside(other).name}, because it {reason.rstrip('.')}.")
-        return step, arrays
-    if unusable:
-        newest, reason = unusable[0]
-        raise Unusable(
-            f"None of the checkpoints in {folder} can be used. The newest, {newest.name}, {reason.rstrip('.')}. Put an"
-            " intact one back, start over with --fresh, or start a new run in another directory; --init-from takes the"
-            " generators of a run that still has its bundle."
+        elif arrays["step"] != step:
+            name = checkpoint_name(int(arrays["step"]))
+            unusable.append((path, f"is of step {arrays['step']}, so its name must be {name}"))
+        else:
+            return Found(step, arrays, unusable)
+    return Found(0, None, unusable)
+
+
+def read_checkpoint(like: Arrays, folder: pathlib.Path, warn: Callable[[str], None]) -> tuple[int, Arrays] | None:
+    """The newest checkpoint that can be used. Newer ones that cannot are renamed, so that they are not found again.
+
+    Args:
+        like: see `find_checkpoint`.
+        folder: see `find_checkpoint`.
+        warn: called with a line for every checkpoint that is set aside.
+
+    Returns:
+        Its step and its arrays, or None if there is no checkpoint yet.
+
+    Raises:
+        CycleganError: if there are checkpoints, but none of them can be used, because the run must not start over
+            silently; or if one cannot be read at the moment.
+    """
+    found = find_checkpoint(like, folder)
+    if found.arrays is not None:
+        for path, reason in found.unusable:
+            warn(f"{path} {_set_aside(path)}, because it {reason}.")
+        return found.step, found.arrays
+    if found.unusable:
+        newest, reason = found.unusable[0]
+        raise CycleganError(
+            f"None of the checkpoints in {folder} can be used. The newest, {newest.name}, {reason}. Put an intact one"
+            " back, start over with --fresh, or start a new run in another directory; --init-from takes the generators"
+            " of a run that still has its bundle."
         )
     return None
 
@@ -124,13 +148,20 @@ def _verify(path: pathlib.Path) -> None:
             raise zipfile.BadZipFile(f"the checksum of `{name}` is wrong")
 
 
-def set_aside(path: pathlib.Path) -> pathlib.Path:
-    """Renames a checkpoint, so that it is not found again, and returns its new place."""
-    target = path.with_name(f"{path.name}.damaged")
+def _set_aside(path: pathlib.Path) -> str:
+    """Renames a checkpoint to a name that is free, and says what has become of it."""
+    target = first_free(path.with_name(f"{path.name}.damaged"))
     try:
-        return path.rename(target)
-    except OSError:  # the next start finds it again
-        return target
+        path.rename(target)
+    except OSError as error:  # the next start finds it again
+        return f"is left out, but cannot be renamed ({error.strerror})"
+    return f"is set aside as {target.name}"
+
+
+def first_free(path: pathlib.Path) -> pathlib.Path:
+    """The path, or the first of path-2, path-3 and so on where there is nothing yet."""
+    names = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return path if not os.path.lexists(path) else next(name for name in names if not os.path.lexists(name))
 
 
 def _misfit(like: Arrays, arrays: Arrays) -> str | None:

@@ -94,18 +94,21 @@ def choose_compilation(
         except tf.errors.OpError as error:
             if made is None:
                 return parts(Choice(False, False, "compilation failed"))
-            raise CycleganError(
-                f"XLA cannot compile the training step: {_reason(error)}. Use --set training.jit_compile=false."
-            ) from error
+            cause, remedy = _reason(error)
+            raise CycleganError(f"XLA cannot compile the training step: {cause}. {remedy}") from error
     return found
 
 
-def _reason(error: tf.errors.OpError) -> str:
-    """Why a compilation failed, in one line. TensorFlow reports a cache that is full as an error of the compilation."""
+def _reason(error: tf.errors.OpError) -> tuple[str, str]:
+    """Why a compilation failed, and what to do. TensorFlow reports a cache that is full as an error of compiling."""
     lines = str(error).splitlines()
     if line := next((line for line in lines if "xla_compile_cache" in line), None):
-        return f"the cache of compiled code cannot be written, {line.strip()}; CYCLEGAN_XLA_CACHE=off turns it off"
-    return next((line for line in lines if line.strip() and line != "Graph execution error:"), type(error).__name__)
+        return (
+            f"the cache of compiled code cannot be written, {line.strip()}",
+            "Make room there, or set the environment variable CYCLEGAN_XLA_CACHE=off.",
+        )
+    cause = next((line for line in lines if line.strip() and line != "Graph execution error:"), type(error).__name__)
+    return cause, "Use --set training.jit_compile=false."
 
 
 def _run_once(parts: Parts, strategy: tf.distribute.Strategy, batch: tuple[tf.Tensor, tf.Tensor]) -> None:
@@ -162,7 +165,7 @@ def _faster(
         compiled_gradients.run()  # compiles
         compiled_update.run()
     except tf.errors.OpError as error:
-        return parts, Choice(False, False, f"compilation failed: {_reason(error)}")
+        return parts, Choice(False, False, f"compilation failed: {_reason(error)[0]}")
     compiled = [each.median_seconds() for each in (compiled_gradients, compiled_update)]
     reason = (
         f"gradients take {compiled[0]:.3f} s compiled and {plain[0]:.3f} s not, the update {compiled[1]:.3f} s and"

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from cyclegan.config.config import Config
 from cyclegan.losses import ADVERSARIAL, WGAN_PENALTY_WEIGHT, image_means, r1_penalty, wgan_penalty
+from cyclegan.training.loss_scaling import INNER_SCALE
 from cyclegan.training.network_calls import every, score_maps
 from cyclegan.training.randomness import pure
 from cyclegan.training.state import State
@@ -29,7 +30,6 @@ def judge(
     pooled: tf.Tensor,
     seed: tf.Tensor,
     part: tuple[tf.Tensor | int, int],
-    penalty_scale: tf.Tensor | None,
     global_mean: Callable[[tf.Tensor], tf.Tensor],
 ) -> Judgement:
     """The scores and the loss of one discriminator for real images and for images of the pool."""
@@ -46,14 +46,15 @@ def judge(
         with pure(state.random_states, seed):
             return score_maps(discriminator, images)[0]
 
+    scale = tf.constant(INNER_SCALE) if state.loss_scale else None
     penalty = tf.zeros([real.shape[0]], real.dtype)
     if losses.adversarial == "wgan_gp":
-        penalty = WGAN_PENALTY_WEIGHT * wgan_penalty(scores_of, real, pooled, seed, part, penalty_scale)
+        penalty = WGAN_PENALTY_WEIGHT * wgan_penalty(scores_of, real, pooled, seed, part, scale)
     if losses.r1_weight:
         penalty = every(
             losses.r1_every_steps,
             state.step,
-            lambda: losses.r1_weight * r1_penalty(scores_of, real, penalty_scale),
+            lambda: losses.r1_weight * r1_penalty(scores_of, real, scale),
             penalty,
         )
     return Judgement(scores_real, loss, global_mean(penalty))

@@ -16,7 +16,7 @@ from cyclegan.losses import (
 from cyclegan.training.discriminator_losses import Judgement, judge
 from cyclegan.training.generator_losses import Translation, translate
 from cyclegan.training.image_pool import PoolUpdate, Query
-from cyclegan.training.loss_scaling import present_scales
+from cyclegan.training.loss_scaling import Scales, count_overflow, present_scales
 from cyclegan.training.network_calls import plain_call, recomputing, watching
 from cyclegan.training.randomness import IDENTITY, LAYERS, PENALTY_A, PENALTY_B, pool_seeds, pure, step_seed
 from cyclegan.training.state import State
@@ -38,6 +38,7 @@ class Gradients(NamedTuple):
     statistics: list[tf.Tensor]  # new values of `State.statistics`
     pool_a: PoolUpdate
     pool_b: PoolUpdate
+    overflows: list[tf.Tensor]  # for each loss scale, above 0 if it was too large; none without loss scaling
     metrics: Metrics  # this replica's share: the sum over all replicas is the mean over the global batch
 
 
@@ -107,37 +108,43 @@ def compute_gradients(
     # Inside this scope the networks change no variable. New statistics leave it through `statistics` alone.
     given = list(zip(state.statistics, micro.statistics, strict=True)) if micro else []
     with pure(state.random_states, layers_seed(LAYERS), given) as scope:
-        with watching(state.generator_variables, scales.generators) as gradient:
+        with watching(state.generator_variables) as gradient:
             call = recomputing(scope) if config.training.recompute else plain_call
             translation = translate(state, config, real_a, real_b, layers_seed(IDENTITY), call, global_mean)
             weights_generators = _weight_penalty(state.generator_variables, config.generator, real_a, num_parts)
             total = tf.add_n([*translation.losses.values(), weights_generators])
-        generator_gradients = gradient(total)
+        generator_gradients = gradient(total, scales.generators)
 
         pooled_a, pool_a = query_a(tf.stop_gradient(translation.fake_a))
         pooled_b, pool_b = query_b(tf.stop_gradient(translation.fake_b))
 
-        with watching(state.discriminator_variables, scales.discriminators) as gradient:
-            judged = functools.partial(
-                judge, state, config, part=part, penalty_scale=scales.penalties, global_mean=global_mean
-            )
+        with watching(state.discriminator_variables, several=state.loss_scale is not None) as gradient:
+            judged = functools.partial(judge, state, config, part=part, global_mean=global_mean)
             of_a = judged(state.discriminator_a, real_a, pooled_a, seed(PENALTY_A))
             of_b = judged(state.discriminator_b, real_b, pooled_b, seed(PENALTY_B))
             weights_discriminators = _weight_penalty(
                 state.discriminator_variables, config.discriminator, real_a, num_parts
             )
-            total = tf.add_n([of_a.loss, of_b.loss, of_a.penalty, of_b.penalty, weights_discriminators])
-        discriminator_gradients = gradient(total)
+            totals = _totals([of_a.loss, of_b.loss], [of_a.penalty, of_b.penalty], weights_discriminators, scales)
+        apart = [gradient(total, scale) for total, scale in zip(totals, scales[1:], strict=False)]
         statistics = [scope.get_current_value(variable) for variable in state.statistics]
 
     return Gradients(
         generators=generator_gradients,
-        discriminators=discriminator_gradients,
+        discriminators=apart[0] if len(apart) == 1 else [tf.add_n(parts) for parts in zip(*apart, strict=True)],
         statistics=statistics,
         pool_a=pool_a,
         pool_b=pool_b,
+        overflows=[count_overflow(each) for each in (generator_gradients, *apart)] if state.loss_scale else [],
         metrics=_metrics(translation, of_a, of_b, weights_generators, weights_discriminators, global_mean),
     )
+
+
+def _totals(losses: list[tf.Tensor], penalties: list[tf.Tensor], weights: tf.Tensor, scales: Scales) -> list[tf.Tensor]:
+    """What the discriminators minimise: one sum, or two sums where the penalties have a scale of their own."""
+    if scales.penalties is None:
+        return [tf.add_n([*losses, *penalties, weights])]
+    return [tf.add_n([*losses, weights]), tf.add_n(penalties)]
 
 
 def _queries(state: State, seed: int, replica: tf.Tensor) -> list[Query]:

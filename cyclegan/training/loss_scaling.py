@@ -1,20 +1,26 @@
 """Loss scaling for mixed_float16: it keeps gradients in the range of 16 bits, where small ones would vanish.
 
-A loss is multiplied by its scale before the gradients are computed, and they are divided by it. If a number was too
+A loss is multiplied by its scale before its gradients are computed, and they are divided by it. If a gradient was too
 large for 16 bits, the step is not taken and the scale is halved; after many steps without one it is doubled. All
 scales are powers of two, so they change no bit of a gradient that is in range.
 
 Source: Micikevicius et al. 2018, section 3.2.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-FIRST_SCALE = 2.0**15
+FIRST_SCALES = (2.0**15, 2.0**15, 2.0**24)
+"""In the order of `Scales`. The gradients of penalties are so small that their scale starts at its maximum."""
+
 MAX_SCALE = 2.0**24
 GROWTH_STEPS = 2000
 """A scale is doubled after so many steps without overflow."""
+
+INNER_SCALE = 2.0**10
+"""Multiplies the gradient whose size is a gradient penalty. It is small, as a mean over hundreds of scores."""
 
 
 class Scales(NamedTuple):
@@ -22,8 +28,8 @@ class Scales(NamedTuple):
 
     Attributes:
         generators: multiplies the loss of the generators.
-        discriminators: multiplies the loss of the discriminators, with their penalties.
-        penalties: multiplies the scores whose gradients are the gradient penalties.
+        discriminators: multiplies the loss of the discriminators.
+        penalties: multiplies the gradient penalties of the discriminators.
     """
 
     generators: tf.Tensor | None = None
@@ -43,12 +49,18 @@ def present_scales(loss_scale: LossScale | None) -> Scales:
     return Scales(*tf.unstack(tf.convert_to_tensor(loss_scale.scales))) if loss_scale else Scales()
 
 
+def count_overflow(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+    """1 if a gradient is not finite, otherwise 0: a float32 scalar."""
+    sums = tf.stack([tf.reduce_sum(gradient) for gradient in gradients])
+    return 1 - tf.cast(tf.reduce_all(tf.math.is_finite(sums)), tf.float32)
+
+
 def adapt(loss_scale: LossScale, has_overflown: tf.Tensor, is_taken: tf.Tensor) -> tf.Tensor:
     """Halves the scales that were too large, and doubles those that are old.
 
     Args:
         loss_scale: the scales, which are assigned.
-        has_overflown: bool [3], for each scale whether a number that it multiplies was not finite on any replica.
+        has_overflown: bool [3], for each scale whether a gradient that it multiplies was not finite on any replica.
         is_taken: bool, whether the step is taken.
 
     Returns:

@@ -99,20 +99,25 @@ def every(
     return tf.where(step % num_steps == 0, num_steps * compute(), otherwise)
 
 
+GradientOf = Callable[[tf.Tensor, tf.Tensor | None], list[tf.Tensor]]
+"""Takes a loss and its scale, which multiplies the gradients on their way from the loss to the variables, if any."""
+
+
 @contextlib.contextmanager
-def watching(
-    variables: list[keras.Variable], scale: tf.Tensor | None
-) -> Iterator[Callable[[tf.Tensor], list[tf.Tensor]]]:
+def watching(variables: list[keras.Variable], *, several: bool = False) -> Iterator[GradientOf]:
     """A block whose gradients for these variables, and no others, are returned by the function that it yields.
 
-    On their way from the loss to the variables they are multiplied by `scale`, if there is one.
+    With `several`, that function can be called more than once, and a loss need not depend on all of the variables.
     """
 
-    def gradient(total: tf.Tensor) -> list[tf.Tensor]:
-        scaled: list[tf.Tensor] = tape.gradient(total, tensors(variables), output_gradients=scale)
+    def gradient(total: tf.Tensor, scale: tf.Tensor | None) -> list[tf.Tensor]:
+        unconnected = tf.UnconnectedGradients.ZERO if several else tf.UnconnectedGradients.NONE
+        scaled: list[tf.Tensor] = tape.gradient(
+            total, tensors(variables), output_gradients=scale, unconnected_gradients=unconnected
+        )
         return scaled if scale is None else [each / scale for each in scaled]
 
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with tf.GradientTape(watch_accessed_variables=False, persistent=several) as tape:
         tape.watch(tensors(variables))
         yield gradient
 

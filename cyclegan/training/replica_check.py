@@ -23,7 +23,7 @@ class ReplicaCheck(Hook):
             *(variable.value for variable in (*state.generator_variables, *state.discriminator_variables)),
             *(moment for own in (*state.generator_moments, *state.discriminator_moments) for moment in own),
             *(variable.value for average in state.averages for variable in average.trainable_variables),
-            *(state.step, state.samples, state.skipped, state.bad_streak),
+            *(state.step, state.samples, state.skipped, state.bad_streak, *(state.loss_scale or ())),
         ]
 
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]

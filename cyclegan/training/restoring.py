@@ -1,14 +1,21 @@
 """The values that a run goes on with: those of its newest intact checkpoint, on all processes."""
 
-import contextlib
-from collections.abc import Mapping
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow as tf
 
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.atomic_files import remove_litter
 from cyclegan.runtime.cluster import Cluster
-from cyclegan.training.checkpoints import Unusable, list_checkpoints, read_checkpoint, save_checkpoint, set_aside
+from cyclegan.training.checkpoints import (
+    find_checkpoint,
+    first_free,
+    list_checkpoints,
+    read_checkpoint,
+    save_checkpoint,
+)
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import CHECKPOINTS, START, Plan
 from cyclegan.training.state import blank, snapshot, spread
@@ -44,18 +51,21 @@ def restore(
     found = None
     with cluster.together():
         if cluster.is_chief:
-            _clear(plan)
             if fresh:
-                _set_all_aside(variables, plan, progress)
+                _refuse_if_usable(variables, plan.folder)
+            _clear(plan)
+            move_rest = _move_attempt(plan.folder, progress) if fresh else None
             if start:
                 # The run would otherwise start from random weights if it is killed before its first checkpoint.
-                save_checkpoint(start, checkpoints, 0, plan.config.training.keep_checkpoints)
+                save_checkpoint(start, checkpoints, 0, keep=sys.maxsize)
+            if move_rest:
+                move_rest()
             found = read_checkpoint(blank(variables), checkpoints, progress.line)
             if found is None and (plan.folder / "bundle").exists():
                 raise CycleganError(
                     f"{plan.folder} has a bundle but no checkpoint, so it cannot go on. Put the checkpoints back, start"
-                    f" a new run with --init-from {plan.folder}, or start over with --fresh, which sets the bundle"
-                    " aside."
+                    f" a new run with --init-from {plan.folder}, or start over with --fresh, which keeps the"
+                    " bundle in another place."
                 )
     arrays = spread(found[1] if found else None, cluster)
     if arrays is None:
@@ -79,22 +89,36 @@ def _clear(plan: Plan) -> None:
         (plan.folder / CHECKPOINTS / START).unlink(missing_ok=True)
 
 
-def _set_all_aside(variables: Mapping[str, tf.Variable], plan: Plan, progress: Progress) -> None:
-    """Renames the checkpoints and the bundle of a run of whose checkpoints none can be used."""
-    checkpoints, bundle = plan.folder / CHECKPOINTS, plan.folder / "bundle"
-    with contextlib.suppress(Unusable):
-        if found := read_checkpoint(blank(variables), checkpoints, progress.line):
-            raise UsageError(
-                f"`--fresh` is for runs that cannot be continued. Received: --fresh with {plan.folder}, which has an"
-                f" intact checkpoint of step {found[0]}. Leave out --fresh, or start a new run in another directory."
-            )
-    aside = [(path, set_aside(path)) for _, path in list_checkpoints(checkpoints)]
-    if bundle.exists():
-        target = bundle.with_name("bundle.before")
-        try:
-            aside.append((bundle, bundle.rename(target)))
-        except OSError as error:
-            raise CycleganError(f"{bundle} cannot be renamed to {target.name}: {error.strerror}.") from error
-    for path, target in aside:
-        progress.line(f"{path} is set aside as {target.name}.")
-    progress.line("The run starts over.")
+def _refuse_if_usable(variables: Mapping[str, tf.Variable], folder: pathlib.Path) -> None:
+    """Refuses to start a run over that can be continued. Nothing has been changed yet."""
+    found = find_checkpoint(blank(variables), folder / CHECKPOINTS)
+    if found.arrays is not None:
+        raise UsageError(
+            f"`--fresh` is for runs that cannot be continued. Received: --fresh with {folder}, which has an intact"
+            f" checkpoint of step {found.step}. Leave out --fresh, or start a new run in another directory."
+        )
+
+
+def _move_attempt(folder: pathlib.Path, progress: Progress) -> Callable[[], None]:
+    """Moves what has come of a run into a folder of its own, for a fresh start.
+
+    The checkpoints come last, by the function that is returned: while one of them is there, the run does not start over
+    silently, even if it is killed in between.
+    """
+    place = first_free(folder / "before")
+    checkpoints = [path for _, path in list_checkpoints(folder / CHECKPOINTS)]
+
+    def move(paths: Iterable[pathlib.Path]) -> None:
+        for path in paths:
+            target = place / path.relative_to(folder)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(target)
+            except OSError as error:
+                raise CycleganError(f"{path} cannot be moved to {target}: {error.strerror}.") from error
+
+    results = [folder / "bundle", folder / "samples", *folder.glob("events.out.tfevents.*")]
+    move(path for path in results if path.exists())
+    move(path for path in checkpoints if path.name == START)
+    progress.line(f"The run starts over. What came of it so far is kept in {place}.")
+    return lambda: move(path for path in checkpoints if path.name != START)

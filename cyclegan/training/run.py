@@ -103,7 +103,7 @@ def run_training(
             if cluster.is_chief:
                 write_run(folder, config, record, None if plan.record else inventory)
         progress.log_file = log_file(folder, cluster.rank)
-        progress.line(_describe_start(plan, session, length))
+        progress.line(_describe_start(plan, session, length, fresh))
         if not session.num_steps:
             _finish_complete_run(variables, plan, session, record, cluster, progress)
             return TrainingResult(folder, session.last_step, True)
@@ -157,11 +157,10 @@ def _finish_complete_run(
             progress.line("The bundle was missing or older than the last step, and has been written again.")
 
 
-def _describe_start(plan: Plan, session: Session, length: Length) -> str:
+def _describe_start(plan: Plan, session: Session, length: Length, fresh: bool) -> str:
     """One line: which steps of which run, the learning rate, and what has changed since the last session."""
-    text = (
-        f"{'Continuing' if plan.record else 'New run'} {plan.folder}: steps {session.first_step} to {session.last_step}"
-    )
+    kind = "Starting over" if fresh else "Continuing" if plan.record else "New run"
+    text = f"{kind} {plan.folder}: steps {session.first_step} to {session.last_step}"
     text += f", {length.steps_per_epoch} steps per epoch; {describe_rate(plan.config.optimizer, length)}"
     for key, (old, new) in plan.changes.items():
         text += f"; {key} changed from {old} to {new}"

@@ -16,7 +16,7 @@ from cyclegan.networks.weights import named_weights
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.image_pool import ImagePool
 from cyclegan.training.length import Length
-from cyclegan.training.loss_scaling import FIRST_SCALE, LossScale
+from cyclegan.training.loss_scaling import FIRST_SCALES, LossScale
 from cyclegan.training.optimizers import OPTIMIZERS
 
 
@@ -215,7 +215,7 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length
             samples=_local(tf.zeros([], tf.int64)),
             skipped=_local(tf.zeros([], tf.int64)),
             bad_streak=_local(tf.zeros([], tf.int64)),
-            loss_scale=LossScale(_local(tf.fill([3], FIRST_SCALE)), _local(tf.zeros([3], tf.int64)))
+            loss_scale=LossScale(_local(tf.constant(FIRST_SCALES)), _local(tf.zeros([3], tf.int64)))
             if dtype == "mixed_float16"
             else None,
             length=length,

@@ -133,30 +133,16 @@ def is_step_finite(gradients: Gradients, update: Update) -> tf.Tensor:
     other, so this is not a part of the update.
     """
     values = [*update.generators, *update.discriminators, *gradients.statistics, *gradients.metrics.values()]
-    sums = _sizes([*gradients.generators, *gradients.discriminators])
+    sums = [
+        MOMENT_STEPS * tf.cast(tf.nn.l2_loss(gradient), tf.float32)
+        for gradient in (*gradients.generators, *gradients.discriminators)
+    ]
     sums += [tf.reduce_sum(value) for value in (*values, gradients.pool_a.fakes, gradients.pool_b.fakes)]
     return _are_finite(sums)
 
 
-def _sizes(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """For each gradient a number that is finite if the optimizers can add up its squares."""
-    return [MOMENT_STEPS * tf.cast(tf.nn.l2_loss(gradient), tf.float32) for gradient in gradients]
-
-
 def _are_finite(scalars: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.reduce_all(tf.math.is_finite(tf.stack([tf.cast(value, tf.float32) for value in scalars])))
-
-
-def overflows(gradients: Gradients) -> tf.Tensor:
-    """For each scale of `Scales` whether something that it multiplies is not finite on this replica: bool [3].
-
-    A penalty that is not finite spoils the gradients of the discriminators too, but it is its own scale that must fall.
-    """
-    is_fine = _are_finite([value for tag, value in gradients.metrics.items() if tag.endswith("/gradient")])
-    generators, discriminators = (
-        _are_finite(_sizes(each)) for each in (gradients.generators, gradients.discriminators)
-    )
-    return tf.stack([~generators, ~discriminators & is_fine, ~is_fine])
 
 
 class StepResult(NamedTuple):
@@ -198,17 +184,16 @@ def build_step(
         own = gradients(real_a, real_b)
         summed = own._replace(**total({"generators": own.generators, "discriminators": own.discriminators}))
         new = update(summed)
-        spoiled = [~is_step_finite(summed, new)]
-        if state.loss_scale:
-            spoiled += tf.unstack(overflows(summed))
-        counted = [tf.cast(flag, own.pool_a.fakes.dtype) for flag in spoiled]
-        sums = tf.unstack(total(tf.stack([*own.metrics.values(), *counted])))
+        counts = [tf.cast(~is_step_finite(summed, new), own.pool_a.fakes.dtype), *own.overflows]
+        sums = tf.unstack(total(tf.stack([*own.metrics.values(), *counts])))
         metrics = dict(zip(own.metrics, sums, strict=False))
-        is_bad, *has_overflown = [number > 0 for number in sums[len(own.metrics) :]]  # the same on all replicas
+        is_bad, *has_overflown = [count > 0 for count in sums[len(own.metrics) :]]  # the same on all replicas
         is_taken = ~is_bad
         if state.loss_scale:
+            # No scale touches the losses, so a smaller one does not help where these are not finite.
+            can_help = _are_finite(list(metrics.values()))
             metrics |= _named_scales(present_scales(state.loss_scale))
-            is_bad &= ~adapt(state.loss_scale, tf.stack(has_overflown), is_taken)
+            is_bad &= ~adapt(state.loss_scale, tf.stack(has_overflown) & can_help, is_taken)
         pools = new_pools(state, own)
         tf.cond(is_taken, lambda: commit(state, summed, new, pools), lambda: skip(state, is_bad))
         return StepResult(metrics, is_taken, is_bad)

@@ -73,18 +73,18 @@ def run_jobs_on_ray(
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
         with contextlib.suppress(ValueError):  # signals can be handled in the main thread only
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray replaces the handler
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    num_gpus = int(ray.cluster_resources().get("GPU", 0))
-    outcomes = ray.data.from_items([{"job": pickle.dumps(_absolute(job))} for job in jobs]).map_batches(
-        _Actor,
-        batch_size=JOBS_PER_TASK,
-        compute=ray.data.ActorPoolStrategy(size=num_gpus or len(ray.nodes())),
-        num_gpus=1 if num_gpus else 0,
-        fn_constructor_args=(str(bundle.folder.resolve()), settings, cycle, strict),
-    )
-    by_name = {job.name: job for job in jobs}
     try:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        num_gpus = int(ray.cluster_resources().get("GPU", 0))
+        outcomes = ray.data.from_items([{"job": pickle.dumps(_absolute(job))} for job in jobs]).map_batches(
+            _Actor,
+            batch_size=JOBS_PER_TASK,
+            compute=ray.data.ActorPoolStrategy(size=num_gpus or len(ray.nodes())),
+            num_gpus=1 if num_gpus else 0,
+            fn_constructor_args=(str(bundle.folder.resolve()), settings, cycle, strict),
+        )
+        by_name = {job.name: job for job in jobs}
         for row in outcomes.iter_rows():
             outcome: Outcome = pickle.loads(row["outcome"])
             yield outcome._replace(job=by_name[outcome.job.name])
@@ -94,7 +94,7 @@ def run_jobs_on_ray(
             f"A process of the Ray cluster failed: {cause}. The translations that exist are kept."
         ) from error
     finally:
-        if is_ours:  # Only now is it certain that no process of this machine writes another image.
+        if is_ours:  # only then is it certain that no process of this machine writes another image
             ray.shutdown()
 
 

@@ -279,11 +279,21 @@ def test_a_run_of_damaged_checkpoints_starts_over_only_if_it_is_told(train, run)
     assert refused.exit_code == 1 and "start over with --fresh" in refused.stderr
     started = train("--run-dir", run, "--steps", 6, "--fresh", config=None)
     assert started.exit_code == 0, started.output
-    assert f"{run}/checkpoints/step-00000004.npz is set aside as step-00000004.npz.damaged." in started.stdout
-    assert f"{run}/bundle is set aside as bundle.before." in started.stdout
-    assert "steps 0 to 6" in started.stdout
+    assert f"The run starts over. What came of it so far is kept in {run}/before." in started.stdout
+    assert f"Starting over {run}: steps 0 to 6" in started.stdout
     assert load_bundle(run).info.provenance.step == 6
-    assert load_bundle(run / "bundle.before" / "last").info.provenance.step == 4
+
+
+def test_a_fresh_start_keeps_what_came_before_each_time(train, run):
+    for number, place in enumerate(("before", "before-2")):
+        shown = {path.name for path in (run / "samples").iterdir()}
+        damage_all_checkpoints(run)
+        started = train("--run-dir", run, "--steps", 5 + number, "--fresh", config=None)
+        assert started.exit_code == 0, started.output
+        assert load_bundle(run / place).info.provenance.step == 4 + number
+        assert {path.name for path in (run / place / "samples").iterdir()} == shown
+        assert len(list((run / place).glob("events.out.tfevents.*"))) == 1
+        assert [step for step, _ in list_checkpoints(run / place / "checkpoints")] == [4 + number]
 
 
 def test_a_fresh_start_can_take_the_generators_of_the_bundle(train, run, tmp_path):
@@ -292,6 +302,7 @@ def test_a_fresh_start_can_take_the_generators_of_the_bundle(train, run, tmp_pat
     started = train("--run-dir", run, "--fresh", "--init-from", tmp_path / "kept", config=None)
     assert started.exit_code == 0, started.output
     assert "steps 0 to 4" in started.stdout
+    assert [step for step, _ in list_checkpoints(run / "checkpoints")] == [0, 4]
 
 
 def test_a_run_with_an_intact_checkpoint_is_never_started_over(train, run):

@@ -79,9 +79,11 @@ def read_only():
             places = [folder, *(place for place in folder.rglob("*") if place.is_dir())]
             for place in places:
                 place.chmod(0o555)
-            yield
-            for place in places:
-                place.chmod(0o755)
+            try:
+                yield
+            finally:
+                for place in places:
+                    place.chmod(0o755)
             return
         if subprocess.run(["mount", "--bind", folder, folder], capture_output=True).returncode:
             pytest.skip("needs to mount a folder")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cyclegan.errors import CycleganError
-from cyclegan.training.checkpoints import list_checkpoints, read_checkpoint, save_checkpoint
+from cyclegan.training.checkpoints import find_checkpoint, list_checkpoints, read_checkpoint, save_checkpoint
 
 ARRAYS = {"x/kernel": np.arange(6000, dtype=np.float32).reshape(60, 100), "step": np.int64(5)}
 
@@ -97,6 +97,25 @@ def test_a_damaged_checkpoint_is_found_only_once_and_takes_no_place(tmp_path):
     read_checkpoint(ARRAYS, tmp_path, lambda line: None)
     assert read_checkpoint(ARRAYS, tmp_path, pytest.fail)[0] == 1
     save(tmp_path, 2, keep=2)
+    assert steps_in(tmp_path) == [1, 2]
+
+
+def test_a_second_damaged_checkpoint_of_a_step_does_not_replace_the_first(tmp_path):
+    save(tmp_path, 1)
+    for _ in range(2):
+        cut(save(tmp_path, 2))
+        read_checkpoint(ARRAYS, tmp_path, lambda line: None)
+    assert {path.name for path in tmp_path.glob("*.damaged*")} == {
+        "step-00000002.npz.damaged",
+        "step-00000002.npz.damaged-2",
+    }
+
+
+def test_looking_for_a_checkpoint_changes_nothing(tmp_path):
+    save(tmp_path, 1)
+    cut(save(tmp_path, 2))
+    found = find_checkpoint(ARRAYS, tmp_path)
+    assert found.step == 1 and [path.name for path, _ in found.unusable] == ["step-00000002.npz"]
     assert steps_in(tmp_path) == [1, 2]
 
 

@@ -26,10 +26,13 @@ def test_a_number_that_is_not_finite_on_one_replica_changes_nothing_on_any(outco
 
 
 @pytest.mark.slow
-def test_an_overflow_of_float16_on_one_replica_lowers_the_scale_on_both(outcomes):
+def test_an_overflow_of_float16_on_one_replica_lowers_its_scale_on_both(outcomes):
     changed = ["step", "samples", "skipped", "loss_scale/scales"]
-    assert outcomes["float16"] == {"is_finite": False, "changed": changed}
-    assert outcomes["scales"] == [[2.0**14, 2.0**15, 2.0**15]] * 2
+    *overflown, bad = outcomes["float16"]
+    assert overflown == [{"is_finite": False, "changed": changed}] * 2
+    assert bad == {"is_finite": False, "changed": ["step", "samples", "skipped", "bad_streak"]}
+    first, second, third = ([2.0**14, 2.0**15, scale] for scale in (2.0**24, 2.0**23, 2.0**23))
+    assert outcomes["scales"] == [[first] * 2, [second] * 2, [third] * 2]
 
 
 @pytest.mark.slow
@@ -51,6 +54,7 @@ def main() -> None:
     from cyclegan.config.files import load_config
     from cyclegan.runtime.devices import choose_devices
     from cyclegan.training.length import run_length
+    from cyclegan.training.loss_scaling import count_overflow
     from cyclegan.training.state import State, build_state, snapshot
     from cyclegan.training.step import build_gradients, build_step
     from cyclegan.training.update import build_update
@@ -69,7 +73,14 @@ def main() -> None:
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             ill = tf.where(tf.equal(replica, 1), np.nan, 0.0)
             if part == "a gradient":
-                return own._replace(generators=[own.generators[0] + ill, *own.generators[1:]])
+                generators = [own.generators[0] + ill, *own.generators[1:]]
+                overflows = [count_overflow(generators), *own.overflows[1:]] if own.overflows else []
+                return own._replace(generators=generators, overflows=overflows)
+            if part == "a penalty":
+                flags = [*own.overflows[:2], count_overflow([ill])]
+                return own._replace(
+                    discriminators=[own.discriminators[0] + ill, *own.discriminators[1:]], overflows=flags
+                )
             if part == "a statistic":
                 return own._replace(statistics=[own.statistics[0] + ill, *own.statistics[1:]])
             if part == "a metric":
@@ -92,9 +103,11 @@ def main() -> None:
         for training in (config.training, config.training.model_copy(update={"precision": "mixed_float16"}))
     )
     outcomes = {part: outcome(part, state) for part in PARTS}
-    outcomes["float16"] = outcome("a gradient", in_float16)
     local = strategy.experimental_local_results(in_float16.loss_scale.scales)
-    outcomes["scales"] = [scales.numpy().tolist() for scales in local]
+    outcomes["float16"], outcomes["scales"] = [], []
+    for part in ("a gradient", "a penalty", "a metric"):
+        outcomes["float16"].append(outcome(part, in_float16))
+        outcomes["scales"].append([scales.numpy().tolist() for scales in local])
     outcomes["check"] = differences(state, strategy)
     print(json.dumps(outcomes))
 
