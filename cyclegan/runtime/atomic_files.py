@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 AN_HOUR, A_DAY = 3600.0, 86400.0  # seconds
@@ -61,9 +61,13 @@ def temporary_beside(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f".{_digest(path)}.{secrets.token_hex(8)}.tmp")
 
 
-def remove_litter_of(path: pathlib.Path, min_age: float = A_DAY) -> None:
-    """Removes what killed processes have left of `path` under names of `temporary_beside`."""
-    remove_litter(path.parent, min_age, f".{_digest(path)}.*.tmp")
+def remove_litter_of(*targets: pathlib.Path, min_age: float = A_DAY) -> None:
+    """Removes what killed processes have left of files or folders under names of `temporary_beside`."""
+    digests: dict[pathlib.Path, set[str]] = {}
+    for target in targets:
+        digests.setdefault(target.parent, set()).add(_digest(target))
+    for folder, of_targets in digests.items():
+        _remove([path for path in folder.glob(".*.*.tmp") if path.name.split(".")[1] in of_targets], min_age)
 
 
 def remove_litter(folder: pathlib.Path, min_age: float, pattern: str = ".*.tmp") -> None:
@@ -74,7 +78,11 @@ def remove_litter(folder: pathlib.Path, min_age: float, pattern: str = ".*.tmp")
         min_age: seconds for which nothing was written. A folder counts as written when anything in it was.
         pattern: their names.
     """
-    for path in list(folder.glob(pattern)):
+    _remove(list(folder.glob(pattern)), min_age)
+
+
+def _remove(paths: Iterable[pathlib.Path], min_age: float) -> None:
+    for path in paths:
         if time.time() - _last_written(path) >= min_age:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

@@ -7,8 +7,11 @@ import signal
 from collections.abc import Generator
 from typing import Any
 
+import psutil
+
 from cyclegan.bundle import Bundle, load_bundle
 from cyclegan.errors import CycleganError, UsageError
+from cyclegan.runtime.atomic_files import remove_litter_of
 from cyclegan.translation.engine import run_jobs
 from cyclegan.translation.naming import Job
 from cyclegan.translation.settings import Outcome, Settings
@@ -68,6 +71,7 @@ def run_jobs_on_ray(
     for direction in ("ab", "ba") if cycle else (settings.direction,):  # errors are raised here, not in an actor
         Translator(bundle, direction, size=settings.size, tile=settings.tile)
     is_ours = not ray.is_initialized()
+    others = psutil.Process().children()
     if is_ours:
         on_sigterm = signal.getsignal(signal.SIGTERM)
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
@@ -94,8 +98,25 @@ def run_jobs_on_ray(
             f"A process of the Ray cluster failed: {cause}. The translations that exist are kept."
         ) from error
     finally:
-        if is_ours:  # only then is it certain that no process of this machine writes another image
-            ray.shutdown()
+        if is_ours:
+            _shut_down(others)
+            remove_litter_of(*(path for job in jobs for path in job.files), min_age=0)
+
+
+def _shut_down(others: list[psutil.Process]) -> None:
+    """Ends Ray on this machine. When this returns, none of its processes writes another image.
+
+    Args:
+        others: children of this process that are not of Ray.
+    """
+    import ray
+
+    own = [child for child in psutil.Process().children() if child not in others]
+    processes = [each for child in own for each in (child, *child.children(recursive=True))]
+    ray.shutdown()
+    for process in psutil.wait_procs(processes, timeout=10)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _absolute(job: Job) -> Job:

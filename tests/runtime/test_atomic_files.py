@@ -3,7 +3,13 @@ import time
 
 import pytest
 
-from cyclegan.runtime.atomic_files import open_atomically, remove_litter, temporary_beside, write_atomically
+from cyclegan.runtime.atomic_files import (
+    open_atomically,
+    remove_litter,
+    remove_litter_of,
+    temporary_beside,
+    write_atomically,
+)
 
 
 def test_a_file_is_replaced_completely_and_no_other_file_is_left(tmp_path):
@@ -47,3 +53,11 @@ def test_litter_is_what_nobody_has_written_for_so_long(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     remove_litter(tmp_path, min_age=60)
     assert {path.name for path in tmp_path.iterdir()} == {".live.tmp", "file"}
+
+
+def test_litter_of_some_files_is_removed_and_that_of_others_stays(tmp_path):
+    mine, others = ([temporary_beside(tmp_path / name) for name in names] for names in (("a.png", "b.png"), ("c.png",)))
+    for path in (*mine, *others):
+        path.write_bytes(b"")
+    remove_litter_of(tmp_path / "a.png", tmp_path / "b.png", min_age=0)
+    assert list(tmp_path.iterdir()) == others
