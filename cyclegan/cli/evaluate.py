@@ -1,0 +1,171 @@
+"""`cyclegan evaluate`: score translations, or images that any program made."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+import rich.console
+import rich.table
+
+from cyclegan.cli.options import WholeNumber, data_dir_option, devices_option
+from cyclegan.errors import UsageError, printable
+from cyclegan.runtime.startup import import_tensorflow
+
+if TYPE_CHECKING:
+    from cyclegan.evaluation.evaluate import Scores
+    from cyclegan.evaluation.features import Extractor
+    from cyclegan.evaluation.scores import Value
+
+
+@click.command("evaluate")
+@click.option("--model", metavar="RUN|BUNDLE", type=click.Path(path_type=Path), help="Trained model to score.")
+@click.option("--dataset", metavar="NAME|DIR", help="Data set with test images. [that of the model, if it has a name]")
+@click.option("--domain-a", metavar="DIR", help="Folder of domain A, together with --domain-b.")
+@click.option("--domain-b", metavar="DIR", help="Folder of domain B.")
+@data_dir_option
+@click.option("--direction", type=click.Choice(["ab", "ba", "both"]), default="both", help="ab, ba or both. [both]")
+@click.option(
+    "--images-only",
+    nargs=2,
+    metavar="REAL FAKE",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Compare two folders of images instead, whatever program made them.",
+)
+@click.option(
+    "--features",
+    metavar="WHICH",
+    help="Network for KID and the Frechet distance: keras:NAME, a .tflite or .keras file, or a SavedModel. [none]",
+)
+@click.option("--size", type=WholeNumber(32), metavar="N", help="Size of the images in pixels. [that of the training]")
+@click.option("--seed", type=WholeNumber(0), metavar="N", default=0, help="Seed of subsets, patches and intervals. [0]")
+@click.option(
+    "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Also write the scores here."
+)
+@devices_option
+def command(
+    model: Path | None,
+    dataset: str | None,
+    domain_a: str | None,
+    domain_b: str | None,
+    data_dir: Path | None,
+    direction: Literal["ab", "ba", "both"],
+    images_only: tuple[Path, Path] | None,
+    features: str | None,
+    size: int | None,
+    seed: int,
+    json_file: Path | None,
+    devices: str | None,
+) -> None:
+    """Score translations of test images, or images that any program made.
+
+    Distances compare a set of images with the real test images of the target domain; smaller is better. Beside the
+    translations stand the untranslated images, which is what copying would get, and real training images, which is what
+    nothing can beat. docs/evaluation.md says how far to trust each score.
+    """
+    if bool(model) == bool(images_only):
+        raise UsageError("Give either `--model` or `--images-only REAL FAKE`.")
+    if json_file and not json_file.absolute().parent.is_dir():
+        raise UsageError(f"`--json` must be a file in a folder that exists. Received: {json_file}.")
+    import_tensorflow()
+    from cyclegan.evaluation.features import load_extractor
+    from cyclegan.runtime.devices import device_names
+
+    device_names(devices or "auto")
+    extractor = load_extractor(features) if features else None
+    if images_only:
+        found = [_compare(*images_only, extractor, size, seed)]
+    else:
+        assert model
+        found = _score(model, (dataset, domain_a, domain_b), data_dir, direction, extractor, size, seed)
+    if json_file:
+        _write(json_file, found)
+    console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
+    for scores in found:
+        _show(scores, console)
+    if not extractor:
+        click.echo("KID and the Frechet distance need --features; see docs/evaluation.md.")
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line), err=True)
+
+
+def _compare(real: Path, fake: Path, extractor: "Extractor | None", size: int | None, seed: int) -> "Scores":
+    from cyclegan.data.headers import read_header
+    from cyclegan.data.listing import list_images
+    from cyclegan.evaluation.evaluate import evaluate_images
+
+    for folder in (real, fake):
+        if not folder.is_dir():
+            raise UsageError(f"`--images-only` must be two folders of images. Received: {folder}.")
+    paths, others = list_images(real), list_images(fake)
+    if not paths or not others:
+        raise UsageError(f"{fake if paths else real} holds no images.")
+    if size is None:
+        header = read_header(paths[0], max_pixels=sys.maxsize)
+        size = min(header.width, header.height)
+    return evaluate_images(paths, others, extractor, _say, size=size, seed=seed)
+
+
+def _score(
+    model: Path,
+    places: tuple[str | None, str | None, str | None],
+    data_dir: Path | None,
+    direction: Literal["ab", "ba", "both"],
+    extractor: "Extractor | None",
+    size: int | None,
+    seed: int,
+) -> list["Scores"]:
+    from cyclegan.bundle import Direction, load_bundle
+    from cyclegan.config.sections import DataConfig
+    from cyclegan.data.named import NAMED
+    from cyclegan.data.sources import default_data_dir, resolve_source
+    from cyclegan.evaluation.evaluate import evaluate_bundle
+
+    bundle = load_bundle(model)
+    dataset, domain_a, domain_b = places
+    if bool(domain_a) != bool(domain_b):
+        raise UsageError("`--domain-a` and `--domain-b` must be given together.")
+    if not dataset and not domain_a:
+        dataset = bundle.info.provenance.dataset
+        if dataset not in NAMED:
+            raise UsageError(
+                f"The model was trained on images that have no name. Give its test images with --dataset DIR, or with"
+                f" --domain-a and --domain-b. Received: --model {model}."
+            )
+    trained = bundle.info.provenance.config.get("data", {})
+    fraction = trained.get("test_fraction", DataConfig().test_fraction)
+    config = DataConfig(dataset=dataset or "two folders", domain_a=domain_a, domain_b=domain_b, test_fraction=fraction)
+    source = resolve_source(config, data_dir or default_data_dir(), _say)
+    directions: tuple[Direction, ...] = ("ab", "ba") if direction == "both" else (direction,)
+    return [evaluate_bundle(bundle, source, each, extractor, _say, size=size, seed=seed) for each in directions]
+
+
+def _write(path: Path, found: list["Scores"]) -> None:
+    import json
+
+    from cyclegan.errors import CycleganError
+    from cyclegan.runtime.atomic_files import write_atomically
+
+    content = json.dumps([scores.model_dump(mode="json") for scores in found], indent=2)
+    try:
+        write_atomically(path, content.encode() + b"\n")
+    except OSError as error:
+        raise CycleganError(f"The scores {path} cannot be written: {error.strerror}.") from error
+
+
+def _show(scores: "Scores", console: rich.console.Console) -> None:
+    labels = list(dict.fromkeys(label for row in scores.distances.values() for label in row))
+    table = rich.table.Table("", *labels, title=printable(scores.title), title_justify="left")
+    for name, row in scores.distances.items():
+        table.add_row(printable(name), *(_text(row[label]) if label in row else "" for label in labels))
+    for name, value in scores.content.items():
+        table.add_row(name, _text(value))
+    console.print(table)
+
+
+def _text(value: "Value") -> str:
+    """A score and, below it, its interval."""
+    digits = 1 if abs(value.value) >= 10 else 3
+    return f"{value.value:.{digits}f}\n{value.low:.{digits}f} to {value.high:.{digits}f}"

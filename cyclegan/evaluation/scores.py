@@ -1,0 +1,162 @@
+"""The table of scores: distances between sets of images, and what each image keeps of itself."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cyclegan.evaluation import content
+from cyclegan.evaluation.distances import (
+    frechet_distance,
+    kernel,
+    kernel_inception_distance,
+    project,
+    sliced_wasserstein_distance,
+    squared_mmd,
+)
+from cyclegan.evaluation.patches import normalised
+
+RESAMPLES = 200
+"""How often images are drawn again for an interval."""
+
+FEW_RESAMPLES = 20
+"""The same for distances that take long."""
+
+
+class Value(NamedTuple):
+    """A score of one set of images.
+
+    Attributes:
+        value: the score.
+        low: the lower end of the interval in which 95 % of the scores of resampled images lie.
+        high: its upper end.
+        spread: the standard deviation over random subsets; None for scores that do not use subsets.
+    """
+
+    value: float
+    low: float
+    high: float
+    spread: float | None = None
+
+
+class ImageSet(NamedTuple):
+    """What the distances know of a set of images.
+
+    Attributes:
+        features: float32 [n, d] of an extractor; None without one.
+        patches: for each level of a pyramid [n, patches, values], of the first images.
+        channels: the number of channels of the images.
+    """
+
+    features: np.ndarray | None
+    patches: Sequence[np.ndarray]
+    channels: int
+
+
+Distance = Callable[[ImageSet, ImageSet, int], Value]
+"""The distance of two sets. Its third argument draws what is drawn."""
+
+
+def _kernel_distance(x: ImageSet, y: ImageSet, seed: int) -> Value:
+    assert x.features is not None and y.features is not None
+    mean, spread = kernel_inception_distance(x.features, y.features, seed)
+    xx, yy, xy = kernel(x.features, x.features), kernel(y.features, y.features), kernel(x.features, y.features)
+
+    def resampled(i: np.ndarray, j: np.ndarray) -> float:
+        return squared_mmd(xx[np.ix_(i, i)], yy[np.ix_(j, j)], xy[np.ix_(i, j)])
+
+    return Value(mean, *_interval(mean, resampled, xy.shape, RESAMPLES, seed), spread)
+
+
+def _frechet_distance(x: ImageSet, y: ImageSet, seed: int) -> Value:
+    first, second = x.features, y.features
+    assert first is not None and second is not None
+    value = frechet_distance(first, second)
+    sizes = (len(first), len(second))
+    interval = _interval(value, lambda i, j: frechet_distance(first[i], second[j]), sizes, FEW_RESAMPLES, seed)
+    return Value(value, *interval)
+
+
+def _patch_distance(x: ImageSet, y: ImageSet, seed: int) -> Value:
+    """The mean over the levels of the pyramid, times 1000, as Karras et al. 2018 state it."""
+    levels = [
+        tuple(project(normalised(each, one.channels), seed) for each, one in ((first, x), (second, y)))
+        for first, second in zip(x.patches, y.patches, strict=True)
+    ]  # [lines, images, patches]
+
+    def distance(i: np.ndarray, j: np.ndarray) -> float:
+        found = [
+            sliced_wasserstein_distance(first[:, i].reshape(len(first), -1), second[:, j].reshape(len(second), -1))
+            for first, second in levels
+        ]
+        return 1000 * float(np.mean(found))
+
+    sizes = (len(x.patches[0]), len(y.patches[0]))
+    value = distance(np.arange(sizes[0]), np.arange(sizes[1]))
+    return Value(value, *_interval(value, distance, sizes, FEW_RESAMPLES, seed))
+
+
+FEATURE_DISTANCES: dict[str, Distance] = {"KID": _kernel_distance, "Frechet": _frechet_distance}
+"""Distances of features. The name of the extractor is added to each name, because the numbers depend on it."""
+
+PATCH_DISTANCES: dict[str, Distance] = {"SWD": _patch_distance}
+"""Distances of patches, which need no extractor."""
+
+
+class PerImage(NamedTuple):
+    """A score that is the mean of one number for each image.
+
+    Attributes:
+        compute: takes two batches of images and returns one number for each pair.
+        better: whether "higher" or "lower" is better.
+        between: which images are compared.
+    """
+
+    compute: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    better: str
+    between: tuple[str, str]
+
+
+CONTENT = {
+    "cycle L1": PerImage(content.l1, "lower", ("input", "cycled")),
+    "cycle PSNR": PerImage(content.psnr, "higher", ("input", "cycled")),
+    "cycle SSIM": PerImage(content.ssim, "higher", ("input", "cycled")),
+    "identity L1": PerImage(content.l1, "lower", ("target", "same")),
+    "structure kept": PerImage(content.structure_kept, "higher", ("input", "translated")),
+}
+"""Scores of content by their names.
+
+`input` is a test image, `translated` its translation, `cycled` the translation back, `target` a test image of the other
+domain, and `same` what the generator makes of it.
+"""
+
+
+def mean_value(numbers: np.ndarray, seed: int) -> Value:
+    """The mean of one number for each image, with its interval.
+
+    Args:
+        numbers: [n].
+        seed: draws the resampled images.
+    """
+    mean = float(numbers.mean())
+    return Value(mean, *_interval(mean, lambda i, _: float(numbers[i].mean()), (len(numbers), 1), RESAMPLES, seed))
+
+
+def _interval(
+    value: float,
+    score: Callable[[np.ndarray, np.ndarray], float],
+    sizes: tuple[int, ...],
+    resamples: int,
+    seed: int,
+) -> tuple[float, float]:
+    """Where 95 % of the scores lie when the images are drawn again with replacement, moved to the score itself.
+
+    They have to be moved because a set in which images occur twice has larger distances.
+
+    Source: Efron and Tibshirani 1993, chapter 13; the shift is that of chapter 10.
+    """
+    draw = np.random.default_rng([seed, 1])
+    found = np.array([score(*(draw.integers(size, size=size) for size in sizes)) for _ in range(resamples)])
+    low, high = np.percentile(found - found.mean(), [2.5, 97.5]) + value
+    return float(low), float(high)

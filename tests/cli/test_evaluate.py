@@ -1,0 +1,65 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from cyclegan.cli.main import main
+from cyclegan.data.stripes import write_stripes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a small data set in `photos`, and a run that was trained on it for two steps in `run`."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    write_stripes(folder / "photos", num_train=6, num_test=4)
+    (folder / "empty").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CYCLEGAN_XLA_CACHE", "off")
+        arguments = ["--config", "smoke", "--dataset", "photos", "--steps", "2", "--run-dir", "run"]
+        result = CliRunner().invoke(main, ["train", *arguments])
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture
+def evaluate(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    return lambda *arguments: CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+
+
+def test_a_run_is_scored_in_both_directions_without_a_network(evaluate, tmp_path):
+    result = evaluate("--model", "run", "--dataset", "photos", "--json", tmp_path / "scores.json")
+    assert result.exit_code == 0, result.output
+    assert "run/bundle/last, step 2, ab" in result.stdout and "run/bundle/last, step 2, ba" in result.stdout
+    assert "KID and the Frechet distance need --features" in result.stdout
+    written = json.loads((tmp_path / "scores.json").read_text())
+    assert [scores["distances"].keys() == {"SWD"} for scores in written] == [True, True]
+    assert {"cycle L1", "structure kept"} <= written[0]["content"].keys()
+
+
+def test_two_folders_of_images_are_compared(evaluate):
+    result = evaluate("--images-only", "photos/testB", "photos/testA")
+    assert result.exit_code == 0, result.output
+    assert "SWD" in result.stdout and "cycle" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Give either `--model` or `--images-only REAL FAKE`."),
+        (["--model", "run", "--images-only", "photos/testA", "photos/testB"], "Give either `--model` or"),
+        (["--model", "run"], "Give its test images with --dataset DIR"),
+        (["--model", "run", "--domain-a", "photos/testA"], "`--domain-a` and `--domain-b` must be given together"),
+        (["--model", "nowhere", "--dataset", "photos"], "nowhere is neither a run with a trained model nor a bundle"),
+        (["--model", "run", "--dataset", "photos", "--features", "keras:Nothing"], "must be one of ConvNeXtBase"),
+        (["--model", "run", "--dataset", "photos", "--json", "nowhere/scores.json"], "in a folder that exists"),
+        (["--images-only", "photos/testA", "nowhere"], "must be two folders of images. Received: nowhere."),
+        (["--images-only", "photos/testA", "empty"], "empty holds no images."),
+        (["--images-only", "photos/testA", "photos/testB", "--size", "8"], "8 is not in the range x>=32"),
+    ],
+)
+def test_wrong_requests_are_refused_in_one_line(evaluate, arguments, message):
+    result = evaluate(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr and result.stderr.count("\n") == 1

@@ -1,0 +1,139 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from cyclegan.bundle import BundleInfo, Provenance, load_bundle, save_bundle
+from cyclegan.config.networks import GeneratorConfig
+from cyclegan.config.sections import DataConfig
+from cyclegan.data.sources import resolve_source
+from cyclegan.data.stripes import write_stripes
+from cyclegan.errors import UsageError
+from cyclegan.evaluation.evaluate import evaluate_bundle, evaluate_images, read_batches
+from cyclegan.evaluation.features import Extractor, Features
+from cyclegan.networks.generators import build_generator
+
+
+def colours(images):
+    """Mean and spread of each channel, and whether an image is bright."""
+    values = np.concatenate([images.mean(axis=(1, 2)), images.std(axis=(1, 2))], axis=1)
+    return Features(values, (images.mean(axis=(1, 2, 3)) > 0).astype(int))
+
+
+EXTRACTOR = Extractor("colours", "0" * 64, colours, ("dark", "bright"))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    keras.utils.set_random_seed(1)
+    config = GeneratorConfig(filters=4, num_blocks=1)
+    info = BundleInfo(
+        generator=config,
+        channels_a=3,
+        channels_b=3,
+        crop_size=64,
+        value_range=None,
+        max_pixels=10**8,
+        size_multiple=4,
+        min_size=8,
+        provenance=Provenance(dataset="stripes", step=7, config={}, versions={}),
+    )
+    folder = tmp_path_factory.mktemp("bundle")
+    save_bundle(folder, {"ab": build_generator(config, 3, 3), "ba": build_generator(config, 3, 3)}, info)
+    return load_bundle(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_stripes(folder / "photos", num_train=12, num_test=6)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(folder):
+    return resolve_source(DataConfig(dataset=str(folder / "photos")), folder, pytest.fail)
+
+
+@pytest.fixture(scope="module")
+def scores(bundle, source):
+    return evaluate_bundle(bundle, source, "ab", EXTRACTOR, pytest.fail)
+
+
+def test_every_distance_stands_beside_its_references(scores):
+    for name in ("KID-colours", "Frechet-colours", "SWD"):
+        assert scores.distances[name].keys() == {"translated", "untranslated", "real training images"}
+
+
+def test_real_images_are_nearer_than_what_an_untrained_network_makes(scores):
+    for name in ("KID-colours", "Frechet-colours", "SWD"):
+        row = scores.distances[name]
+        assert row["real training images"].value < row["translated"].value
+
+
+def test_the_share_of_the_most_common_class_of_real_images_is_named(scores):
+    (name,) = (name for name in scores.distances if name.startswith("called "))
+    assert name in ("called dark by colours", "called bright by colours")
+    assert scores.distances[name]["real test images"].value >= 0.5
+
+
+def test_content_is_what_numpy_computes(scores, bundle, source):
+    batch = np.concatenate(list(read_batches(source.test_a, 3, DataConfig(crop_size=64), pytest.fail)))
+    fakes = bundle.generator("ab")(batch).numpy()
+    cycled = bundle.generator("ba")(fakes).numpy()
+    assert scores.content["cycle L1"].value == pytest.approx(np.abs(batch - cycled).mean(), rel=1e-4)
+    errors = ((batch - cycled) ** 2).mean(axis=(1, 2, 3))
+    assert scores.content["cycle PSNR"].value == pytest.approx((10 * np.log10(4 / errors)).mean(), rel=1e-4)
+    targets = np.concatenate(list(read_batches(source.test_b, 3, DataConfig(crop_size=64), pytest.fail)))
+    same = bundle.generator("ab")(targets).numpy()
+    assert scores.content["identity L1"].value == pytest.approx(np.abs(targets - same).mean(), rel=1e-4)
+
+
+def test_the_same_input_gives_the_same_numbers(scores, bundle, source):
+    assert evaluate_bundle(bundle, source, "ab", EXTRACTOR, pytest.fail) == scores
+
+
+def test_the_protocol_names_images_extractor_and_preprocessing(scores):
+    protocol = scores.protocol
+    assert protocol.images["translated"].startswith("6 images, ")
+    assert (protocol.extractor, protocol.extractor_digest) == ("colours", "0" * 64)
+    assert protocol.preprocessing == "stretch to 64 pixels, antialiased bicubic"
+    assert "tensorflow" in protocol.versions
+    json.dumps(scores.model_dump(mode="json"))
+
+
+def test_without_an_extractor_there_are_the_scores_that_need_none(bundle, source):
+    scores = evaluate_bundle(bundle, source, "ba", None, pytest.fail)
+    assert scores.distances.keys() == {"SWD"} and scores.content
+
+
+def test_copied_images_are_at_the_distance_of_the_untranslated_ones(scores, source):
+    copied = evaluate_images(source.test_b, source.test_a, EXTRACTOR, pytest.fail, size=64)
+    assert copied.distances["KID-colours"]["images"] == scores.distances["KID-colours"]["untranslated"]
+
+
+def test_an_image_that_cannot_be_read_is_left_out_and_named(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        Image.new("RGB", (40, 40), (0, 100, 200)).save(path)
+    paths[1].write_bytes(b"broken")
+    lines = []
+    batches = list(read_batches(paths, 3, DataConfig(crop_size=32, load_size=32), lines.append))
+    assert [len(batch) for batch in batches] == [2]
+    assert len(lines) == 1 and lines[0].startswith(f"Left out: {paths[1]}: ")
+
+
+def test_a_data_set_without_test_images_is_refused(bundle, source):
+    with pytest.raises(UsageError, match="at least 2 test images of the target domain. Received: 0"):
+        evaluate_bundle(bundle, source._replace(test_b=()), "ab", None, pytest.fail)
+
+
+def test_images_are_cropped_in_the_middle(tmp_path):
+    pixels = np.zeros((32, 96, 3), np.uint8)
+    pixels[:, 32:64] = 255
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    config = DataConfig(crop_size=32, load_size=32, resize="keep-aspect")
+    (batch,) = read_batches([tmp_path / "wide.png"], 3, config, pytest.fail)
+    assert batch.shape == (1, 32, 32, 3) and (batch == 1).all()
