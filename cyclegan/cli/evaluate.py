@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from cyclegan.evaluation.scores import Value
 
 
+CLASSIFIER: Literal["classifier"] = "classifier"
+
+
 @click.command("evaluate")
 @click.option("--model", metavar="RUN|BUNDLE", type=click.Path(path_type=Path), help="Trained model to score.")
 @click.option("--dataset", metavar="NAME|DIR", help="Data set with test images. [that of the model, if it has a name]")
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--features",
     metavar="WHICH",
-    help="Network for KID and the Frechet distance: keras:NAME, a .tflite or .keras file, or a SavedModel. [none]",
+    help="For KID and the Frechet distance: keras:NAME, a .tflite or .keras file, a SavedModel, or classifier. [none]",
 )
 @click.option("--size", type=WholeNumber(32), metavar="N", help="Size of the images in pixels. [that of the training]")
 @click.option("--seed", type=WholeNumber(0), metavar="N", default=0, help="Seed of subsets, patches and intervals. [0]")
@@ -72,18 +75,21 @@ def command(
     from cyclegan.runtime.devices import device_names
 
     device_names(devices or "auto")
-    extractor = load_extractor(features) if features else None
+    if images_only and features == CLASSIFIER:
+        raise UsageError("`--features classifier` needs `--model`, whose data set it is trained on.")
+    extractor = load_extractor(features) if features and features != CLASSIFIER else None
     if images_only:
         found = [_compare(*images_only, extractor, size, seed)]
     else:
         assert model
-        found = _score(model, (dataset, domain_a, domain_b), data_dir, direction, extractor, size, seed)
+        chosen = CLASSIFIER if features == CLASSIFIER else extractor
+        found = _score(model, (dataset, domain_a, domain_b), data_dir, direction, chosen, size, seed)
     if json_file:
         _write(json_file, found)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
     for scores in found:
         _show(scores, console)
-    if not extractor:
+    if not features:
         click.echo("KID and the Frechet distance need --features; see docs/evaluation.md.")
 
 
@@ -113,15 +119,15 @@ def _score(
     places: tuple[str | None, str | None, str | None],
     data_dir: Path | None,
     direction: Literal["ab", "ba", "both"],
-    extractor: "Extractor | None",
+    extractor: "Extractor | Literal['classifier'] | None",
     size: int | None,
     seed: int,
 ) -> list["Scores"]:
     from cyclegan.bundle import Direction, load_bundle
     from cyclegan.config.sections import DataConfig
     from cyclegan.data.named import NAMED
-    from cyclegan.data.sources import default_data_dir, resolve_source
-    from cyclegan.evaluation.evaluate import evaluate_bundle
+    from cyclegan.data.sources import CACHE, default_data_dir, resolve_source
+    from cyclegan.evaluation.evaluate import classifier_of, evaluate_bundle
 
     bundle = load_bundle(model)
     dataset, domain_a, domain_b = places
@@ -137,7 +143,10 @@ def _score(
     trained = bundle.info.provenance.config.get("data", {})
     fraction = trained.get("test_fraction", DataConfig().test_fraction)
     config = DataConfig(dataset=dataset or "two folders", domain_a=domain_a, domain_b=domain_b, test_fraction=fraction)
-    source = resolve_source(config, data_dir or default_data_dir(), _say)
+    data_folder = data_dir or default_data_dir()
+    source = resolve_source(config, data_folder, _say)
+    if extractor == CLASSIFIER:
+        extractor = classifier_of(bundle.info, source, _say, seed, data_folder / CACHE)
     directions: tuple[Direction, ...] = ("ab", "ba") if direction == "both" else (direction,)
     return [evaluate_bundle(bundle, source, each, extractor, _say, size=size, seed=seed) for each in directions]
 

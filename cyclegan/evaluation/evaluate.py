@@ -11,12 +11,13 @@ import numpy as np
 import pydantic
 import tensorflow as tf
 
-from cyclegan.bundle import Bundle, Direction
+from cyclegan.bundle import Bundle, BundleInfo, Direction
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.headers import BadImage
 from cyclegan.data.loading import IN_FLIGHT_BYTES, ByteBudget, load_image
 from cyclegan.data.sources import Source
 from cyclegan.errors import UsageError
+from cyclegan.evaluation.classifier import SIZE, Domains, domain_classifier
 from cyclegan.evaluation.features import Extractor
 from cyclegan.evaluation.patches import draw_patches, pyramid
 from cyclegan.evaluation.scores import (
@@ -32,6 +33,9 @@ from cyclegan.evaluation.scores import (
 BATCH = 8
 MAX_PATCHED = 256
 """SWD uses the first so many images of a set."""
+
+MAX_CLASSIFIED = 2000
+"""The classifier is trained on at most so many images of each domain."""
 
 MIN_IMAGES = 2
 
@@ -101,9 +105,7 @@ def evaluate_bundle(
         UsageError: if the model or the data set cannot be scored so.
     """
     info = bundle.info
-    given = {"crop_size": size or info.crop_size, "value_range": info.value_range, "max_pixels": info.max_pixels}
-    data = info.provenance.config.get("data", {}) | given
-    config = DataConfig.model_validate(data, strict=False)
+    config = _reading(info, size or info.crop_size)
     domains = ((source.test_a, source.train_a), (source.test_b, source.train_b))
     (inputs, _), (targets, training) = domains if direction == "ab" else domains[::-1]
     channels_in, channels_out = info.channels(direction)
@@ -166,6 +168,32 @@ class _Content:
                 self._numbers[name].append(score.compute(first, second).numpy())
 
 
+def classifier_of(info: BundleInfo, source: Source, say: Say, seed: int, cache_dir: pathlib.Path | None) -> Extractor:
+    """The classifier of the two domains of a data set, trained on at most 2,000 training images of each.
+
+    Args:
+        info: the model, which says how images are read.
+        source: the data set.
+        say: called with a line before it is trained, and for each image that cannot be read.
+        seed: see `domain_classifier`.
+        cache_dir: see `domain_classifier`.
+
+    Raises:
+        UsageError: if the domains do not have the same number of channels, or a domain has no image that can be read.
+    """
+    if info.channels_a != info.channels_b or info.channels_a == 4:
+        raise UsageError("`--features classifier` needs domains with the same number of channels, 1 or 3.")
+    config = _reading(info, SIZE)
+    sets = []
+    for paths in (source.train_a, source.train_b):
+        chosen = sorted(np.random.default_rng(seed).permutation(len(paths))[:MAX_CLASSIFIED].tolist())
+        batches = list(read_batches([paths[number] for number in chosen], 3, config, say))
+        if not batches:
+            raise UsageError(f"None of the training images can be read. The first is {paths[0]}.")
+        sets.append(np.concatenate(batches))
+    return domain_classifier(Domains(*sets), seed, cache_dir, say)
+
+
 def evaluate_images(
     real: Sequence[pathlib.Path],
     fake: Sequence[pathlib.Path],
@@ -189,6 +217,12 @@ def evaluate_images(
     target, scored = (_look_at(read_batches(paths, 3, config, say), extractor, paths, seed) for paths in (real, fake))
     how = f"stretch to {size} pixels, antialiased bicubic"
     return _scores("images", {"images": scored}, target, {}, extractor, how, seed)
+
+
+def _reading(info: BundleInfo, size: int) -> DataConfig:
+    """How the images of a model are read, at another size."""
+    given = {"crop_size": size, "value_range": info.value_range, "max_pixels": info.max_pixels}
+    return DataConfig.model_validate(info.provenance.config.get("data", {}) | given, strict=False)
 
 
 def read_batches(paths: Sequence[pathlib.Path], channels: int, config: DataConfig, say: Say) -> Iterator[np.ndarray]:

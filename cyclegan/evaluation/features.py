@@ -104,7 +104,7 @@ def _litert_file(path: pathlib.Path, tensor: str = "") -> Extractor:
 
     def compute(images: np.ndarray) -> Features:
         values, classes = [], []
-        for image in _resized(images, height, width):
+        for image in resized(images, height, width):
             interpreter.set_tensor(given["index"], _as_input(image[None], given["dtype"]))
             interpreter.invoke()
             values.append(value(found))
@@ -165,7 +165,7 @@ def _keras_application(name: str) -> Extractor:
     size = builder(include_top=True, weights=None).input_shape[1:3]
 
     def compute(images: np.ndarray) -> Features:
-        levels = (_resized(images, *size) + 1) * 127.5
+        levels = (resized(images, *size) + 1) * 127.5
         return Features(_in_batches(network, module.preprocess_input(levels)), None)
 
     return Extractor(f"keras:{name}", _digest_of(network), compute)
@@ -180,7 +180,7 @@ def _keras_file(path: pathlib.Path) -> Extractor:
     height, width = network.input_shape[1:3]
 
     def compute(images: np.ndarray) -> Features:
-        return Features(_in_batches(network, _resized(images, height, width)), None)
+        return Features(_in_batches(network, resized(images, height, width)), None)
 
     return Extractor(path.stem, hashlib.sha256(data).hexdigest(), compute)
 
@@ -201,7 +201,7 @@ def _saved_model(path: pathlib.Path) -> Extractor:
         return tf.nest.flatten(signature(**{name: tf.constant(images, given.dtype)}))[0]
 
     def compute(images: np.ndarray) -> Features:
-        return Features(_in_batches(network, _resized(images, height, width)), None)
+        return Features(_in_batches(network, resized(images, height, width)), None)
 
     digest = hashlib.sha256()
     for file in sorted(each for each in path.rglob("*") if each.is_file() and each.name != "fingerprint.pb"):
@@ -216,7 +216,7 @@ def _read(path: pathlib.Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _resized(images: np.ndarray, height: int | None, width: int | None) -> np.ndarray:
+def resized(images: np.ndarray, height: int | None, width: int | None) -> np.ndarray:
     """Images of the size that a network takes, by an antialiased bicubic filter, clipped to [-1, 1]."""
     if height is None or width is None or images.shape[1:3] == (height, width):
         return images
