@@ -19,7 +19,13 @@ CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
     ["cyclegan.__main__"],
     ["cyclegan.cli"],
-    ["cyclegan.training.session", "cyclegan.translation", "cyclegan.export", "cyclegan.evaluation.evaluate"],
+    [
+        "cyclegan.training.session",
+        "cyclegan.translation",
+        "cyclegan.export",
+        "cyclegan.evaluation.evaluate",
+        "cyclegan.evaluation.reading",
+    ],
     ["cyclegan.interop"],
     ["cyclegan.training"],
     ["cyclegan.bundle"],

@@ -45,6 +45,33 @@ def structure_kept(images: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
     return tf.image.ssim(_edges(images), _edges(translations), max_val=1.0)
 
 
+def error_inside(translations: tf.Tensor, truth: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean absolute difference to the truth where an image must change.
+
+    Args:
+        translations: float32 [n, height, width, channels] in [-1, 1].
+        truth: the same.
+        mask: float32 [n, height, width, 1]: 1 where the image must change, -1 where it must not, and between at the
+            border, which does not count.
+
+    Returns:
+        [n], from 0 to 2.
+    """
+    return _mean_where(mask > 0.99, translations, truth)
+
+
+def error_outside(translations: tf.Tensor, truth: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean absolute difference to the truth where an image must not change; see `error_inside`."""
+    return _mean_where(mask < -0.99, translations, truth)
+
+
+def _mean_where(chosen: tf.Tensor, one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    weights = tf.cast(chosen, one.dtype)
+    differences = tf.reduce_mean(tf.abs(one - other), axis=-1, keepdims=True)
+    total = tf.reduce_sum(weights, axis=[1, 2, 3])
+    return tf.reduce_sum(weights * differences, axis=[1, 2, 3]) / tf.maximum(total, 1)
+
+
 def luminance(images: tf.Tensor) -> tf.Tensor:
     """ITU-R BT.601 luma [n, height, width, 1] in [-1, 1] of images with 1, 3 or 4 channels."""
     if images.shape[-1] == 1:

@@ -1,10 +1,8 @@
 """From a bundle and images, or from two folders of images, to scores with the protocol that they were made by."""
 
-import hashlib
 import importlib.metadata
-import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +11,12 @@ import tensorflow as tf
 
 from cyclegan.bundle import Bundle, BundleInfo, Direction
 from cyclegan.config.sections import DataConfig
-from cyclegan.data.headers import BadImage
-from cyclegan.data.loading import IN_FLIGHT_BYTES, ByteBudget, load_image
 from cyclegan.data.sources import Source
 from cyclegan.errors import UsageError
 from cyclegan.evaluation.classifier import SIZE, Domains, domain_classifier
 from cyclegan.evaluation.features import Extractor
 from cyclegan.evaluation.patches import draw_patches, pyramid
+from cyclegan.evaluation.reading import Say, fingerprint_of, read_batches, reading_config, truth_files
 from cyclegan.evaluation.scores import (
     CONTENT,
     FEATURE_DISTANCES,
@@ -30,7 +27,6 @@ from cyclegan.evaluation.scores import (
     mean_value,
 )
 
-BATCH = 8
 MAX_PATCHED = 256
 """SWD uses the first so many images of a set."""
 
@@ -38,8 +34,6 @@ MAX_CLASSIFIED = 2000
 """The classifier is trained on at most so many images of each domain."""
 
 MIN_IMAGES = 2
-
-Say = Callable[[str], None]
 
 
 class Protocol(pydantic.BaseModel):
@@ -105,7 +99,7 @@ def evaluate_bundle(
         UsageError: if the model or the data set cannot be scored so.
     """
     info = bundle.info
-    config = _reading(info, size or info.crop_size)
+    config = reading_config(info, size or info.crop_size)
     domains = ((source.test_a, source.train_a), (source.test_b, source.train_b))
     (inputs, _), (targets, training) = domains if direction == "ab" else domains[::-1]
     channels_in, channels_out = info.channels(direction)
@@ -118,12 +112,18 @@ def evaluate_bundle(
         raise UsageError("Features are of grey or RGB images. This model has 4 channels: leave out --features.")
     beside = sorted(np.random.default_rng(seed).permutation(len(training))[: len(inputs)].tolist())
     measured = _Content(bundle, direction)
+    truth = truth_files(inputs, source)
 
     def read(paths: Sequence[pathlib.Path], channels: int) -> Iterator[np.ndarray]:
         return read_batches(paths, channels, config, say)
 
     sets = {
-        "translated": _look_at(measured.translated(read(inputs, channels_in)), extractor, inputs, seed),
+        "translated": _look_at(
+            measured.translated(read(inputs, channels_in), *(read(paths, n) for paths, n in truth)),
+            extractor,
+            inputs,
+            seed,
+        ),
         "untranslated": _look_at(read(inputs, channels_out), extractor, inputs, seed),
         "real training images": _look_at(
             read([training[number] for number in beside], channels_out), extractor, training, seed
@@ -143,11 +143,12 @@ class _Content:
         self._back = bundle.generator("ba" if direction == "ab" else "ab")
         self._numbers: dict[str, list[np.ndarray]] = {name: [] for name in CONTENT}
 
-    def translated(self, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """The translations of test images."""
-        for batch in batches:
+    def translated(self, batches: Iterator[np.ndarray], *truth: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """The translations of test images, of which the truth and the mask may be known."""
+        for batch, *known in zip(batches, *truth, strict=True):
             fakes = self._forward(batch, training=False)
-            self._note({"input": batch, "translated": fakes, "cycled": self._back(fakes, training=False)})
+            images = {"input": batch, "translated": fakes, "cycled": self._back(fakes, training=False)}
+            self._note(images | dict(zip(("truth", "mask"), known, strict=False)))
             yield fakes.numpy()
 
     def real(self, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -164,8 +165,8 @@ class _Content:
     def _note(self, images: dict[str, Any]) -> None:
         for name, score in CONTENT.items():
             if all(each in images for each in score.between):
-                first, second = (tf.convert_to_tensor(images[each]) for each in score.between)
-                self._numbers[name].append(score.compute(first, second).numpy())
+                given = [tf.convert_to_tensor(images[each]) for each in score.between]
+                self._numbers[name].append(score.compute(*given).numpy())
 
 
 def classifier_of(info: BundleInfo, source: Source, say: Say, seed: int, cache_dir: pathlib.Path | None) -> Extractor:
@@ -183,7 +184,7 @@ def classifier_of(info: BundleInfo, source: Source, say: Say, seed: int, cache_d
     """
     if info.channels_a != info.channels_b or info.channels_a == 4:
         raise UsageError("`--features classifier` needs domains with the same number of channels, 1 or 3.")
-    config = _reading(info, SIZE)
+    config = reading_config(info, SIZE)
     sets = []
     for paths in (source.train_a, source.train_b):
         chosen = sorted(np.random.default_rng(seed).permutation(len(paths))[:MAX_CLASSIFIED].tolist())
@@ -219,38 +220,6 @@ def evaluate_images(
     return _scores("images", {"images": scored}, target, {}, extractor, how, seed)
 
 
-def _reading(info: BundleInfo, size: int) -> DataConfig:
-    """How the images of a model are read, at another size."""
-    given = {"crop_size": size, "value_range": info.value_range, "max_pixels": info.max_pixels}
-    return DataConfig.model_validate(info.provenance.config.get("data", {}) | given, strict=False)
-
-
-def read_batches(paths: Sequence[pathlib.Path], channels: int, config: DataConfig, say: Say) -> Iterator[np.ndarray]:
-    """Batches of images as they are scored: float32 [n, crop, crop, channels] in [-1, 1], the middle of each image.
-
-    Args:
-        paths: the files. Those that cannot be used are left out.
-        channels: the number of channels.
-        config: says how the images are resized.
-        say: called with a line for each image that is left out.
-    """
-    budget = ByteBudget(IN_FLIGHT_BYTES)
-    batch: list[np.ndarray] = []
-    for path in paths:
-        try:
-            image = load_image(path, channels, config.crop_size, config, budget)
-        except BadImage as error:
-            say(f"Left out: {error}")
-            continue
-        top, left = ((side - config.crop_size) // 2 for side in image.shape[:2])
-        batch.append(image[top : top + config.crop_size, left : left + config.crop_size])
-        if len(batch) == BATCH:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)
-
-
 def _look_at(
     batches: Iterator[np.ndarray], extractor: Extractor | None, paths: Sequence[pathlib.Path], seed: int
 ) -> _Found:
@@ -271,7 +240,7 @@ def _look_at(
     return _Found(
         ImageSet(np.concatenate(features) if features else None, levels, channels),
         np.concatenate(known) if known else None,
-        f"{num} images, {_fingerprint(paths)}",
+        f"{num} images, {fingerprint_of(paths)}",
     )
 
 
@@ -307,18 +276,6 @@ def _scores(
         versions=_versions(),
     )
     return Scores(title=title, distances=distances, content=content, protocol=protocol)
-
-
-def _fingerprint(paths: Sequence[pathlib.Path]) -> str:
-    """The first digits of the SHA-256 of the names and the contents of files."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(os.fsencode(path.name) + b"\0")
-        try:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        except OSError:  # it counts as one that is left out
-            digest.update(b"\0")
-    return digest.hexdigest()[:16]
 
 
 def _versions() -> dict[str, str]:

@@ -108,14 +108,14 @@ class PerImage(NamedTuple):
     """A score that is the mean of one number for each image.
 
     Attributes:
-        compute: takes two batches of images and returns one number for each pair.
+        compute: takes batches of images and returns one number for each image.
         better: whether "higher" or "lower" is better.
-        between: which images are compared.
+        between: the images that it takes, in their order.
     """
 
-    compute: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    compute: Callable[..., tf.Tensor]
     better: str
-    between: tuple[str, str]
+    between: tuple[str, ...]
 
 
 CONTENT = {
@@ -124,11 +124,14 @@ CONTENT = {
     "cycle SSIM": PerImage(content.ssim, "higher", ("input", "cycled")),
     "identity L1": PerImage(content.l1, "lower", ("target", "same")),
     "structure kept": PerImage(content.structure_kept, "higher", ("input", "translated")),
+    "error inside": PerImage(content.error_inside, "lower", ("translated", "truth", "mask")),
+    "error outside": PerImage(content.error_outside, "lower", ("translated", "truth", "mask")),
 }
 """Scores of content by their names.
 
 `input` is a test image, `translated` its translation, `cycled` the translation back, `target` a test image of the other
-domain, and `same` what the generator makes of it.
+domain, and `same` what the generator makes of it. The built-in data set also knows the `truth` of each translation, and
+the `mask` of what must change.
 """
 
 

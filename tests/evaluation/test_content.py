@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan.evaluation.content import l1, luminance, psnr, ssim, structure_kept
+from cyclegan.evaluation.content import error_inside, error_outside, l1, luminance, psnr, ssim, structure_kept
 
 RNG = np.random.default_rng(0)
 IMAGES = tf.constant(RNG.uniform(-1, 1, (2, 32, 32, 3)), tf.float32)
@@ -48,3 +48,17 @@ def test_luminance_of_grey_is_itself():
     grey = IMAGES[..., :1]
     assert luminance(grey) is grey
     assert luminance(tf.ones([1, 2, 2, 4])).numpy() == pytest.approx(1)
+
+
+def test_errors_count_inside_and_outside_of_the_mask_and_not_at_its_border():
+    mask = np.full((1, 4, 4, 1), -1, np.float32)
+    mask[:, :2] = 1
+    mask[:, 1, 0] = 0.2  # on the border
+    truth = np.zeros((1, 4, 4, 3), np.float32)
+    translation = truth.copy()
+    translation[:, 0, 0] = 0.7  # 1 of 7 pixels inside
+    translation[:, 1, 0] = 9.0
+    translation[:, 3, 3, 0] = 0.6  # 1 of 8 pixels outside, in 1 of 3 channels
+    given = [tf.constant(each) for each in (translation, truth, mask)]
+    assert float(error_inside(*given)[0]) == pytest.approx(0.1)
+    assert float(error_outside(*given)[0]) == pytest.approx(0.6 / 24)
