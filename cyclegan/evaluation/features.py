@@ -155,14 +155,14 @@ def _keras_application(name: str) -> Extractor:
         known = ", ".join(key for key in dir(keras.applications) if key[:1].isupper())
         raise UsageError(f"`--features keras:NAME` must be one of {known}. Received: {name}.")
     module = next(one for one in vars(keras.applications).values() if inspect.ismodule(one) and hasattr(one, name))
+    size = builder(include_top=True, weights=None).input_shape[1:3]
     try:
-        network = builder(include_top=False, pooling="avg", weights="imagenet")
+        network = builder(include_top=False, pooling="avg", weights="imagenet", input_shape=(*size, 3))
     except Exception as error:  # whatever the download raises
         raise CycleganError(
             f"The weights of {name} cannot be had: {first_line(error)}. Without a network, put the file that Keras"
             " downloads into ~/.keras/models, or use a file for --features."
         ) from error
-    size = builder(include_top=True, weights=None).input_shape[1:3]
 
     def compute(images: np.ndarray) -> Features:
         levels = (resized(images, *size) + 1) * 127.5

@@ -1,5 +1,6 @@
 """The table of scores: distances between sets of images, and what each image keeps of itself."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ FEW_RESAMPLES = 20
 """The same for distances that take long."""
 
 
-class Value(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Value:
     """A score of one set of images.
 
     Attributes:

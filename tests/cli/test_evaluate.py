@@ -36,6 +36,7 @@ def test_a_run_is_scored_in_both_directions_without_a_network(evaluate, tmp_path
     written = json.loads((tmp_path / "scores.json").read_text())
     assert [scores["distances"].keys() == {"SWD"} for scores in written] == [True, True]
     assert {"cycle L1", "structure kept"} <= written[0]["content"].keys()
+    assert written[0]["content"]["cycle L1"].keys() == {"value", "low", "high", "spread"}
 
 
 def test_two_folders_of_images_are_compared(evaluate):
