@@ -6,7 +6,7 @@
 #
 # Each start gets all options, so they must be such that a continued run takes too (not --init-from and not --fresh).
 # Ctrl-C, SIGTERM and a closed terminal end the training, which saves, and this script. It gives up after an error in the
-# options, and after three starts in a row that lasted less than five minutes and saved nothing new.
+# options, and after three starts in a row that saved nothing new.
 set -u
 
 if [ $# -lt 1 ]; then
@@ -20,7 +20,11 @@ command -v "$python" >/dev/null || python=python3
 
 # A signal for all processes of the terminal or of the job must reach the training once, so it gets a session of its own.
 start='import os, sys; os.setsid(); os.execv(sys.executable, [sys.executable, "-m", "cyclegan", "train", *sys.argv[1:]])'
-newest() { ls "$run/checkpoints" 2>/dev/null | grep '\.npz$' | tail -n 1; }
+# The newest checkpoint; and, for a worker that has none of its own, the step at which the last start began.
+progress() {
+    ls "$run/checkpoints" 2>/dev/null | grep '\.npz$' | tail -n 1
+    sed -n 's/.*: steps \([0-9]*\) to .*/\1/p' "$run"/log*.txt 2>/dev/null | tail -n 1
+}
 stop() {
     stopped=1
     [ -z "$process" ] || kill -TERM "$process" 2>/dev/null
@@ -29,8 +33,7 @@ stop() {
 failures=0 stopped=0 process=
 trap stop INT TERM HUP
 while :; do
-    before=$(newest)
-    began=$(date +%s)
+    before=$(progress)
     "$python" -c "$start" --run-dir "$run" "$@" &
     process=$!
     [ "$stopped" -eq 0 ] || stop
@@ -45,7 +48,7 @@ while :; do
     0 | 2 | 130) exit "$status" ;;
     esac
     failures=$((failures + 1))
-    [ "$(newest)" = "$before" ] && [ $(($(date +%s) - began)) -lt 300 ] || failures=0
+    [ "$(progress)" = "$before" ] || failures=0
     if [ "$failures" -ge 3 ]; then
         echo "Three starts in a row saved nothing new, so this gives up." >&2
         exit "$status"

@@ -7,11 +7,14 @@
 # The output of worker 0 is shown, and that of the others is in worker-N.log. Ctrl-C stops all of them.
 set -eu
 
-if [ $# -lt 1 ]; then
+case ${1-} in
+'' | *[!0-9]* | 0*) number= ;;
+*) number=$1 ;;
+esac
+if [ -z "$number" ]; then
     sed -n '2,7s/^# *//p' "$0" >&2
     exit 2
 fi
-number=$1
 shift
 python=${PYTHON:-$(dirname "$0")/../.venv/bin/python}
 command -v "$python" >/dev/null || python=python3
@@ -26,11 +29,17 @@ for rank in $(seq 1 $((number - 1))); do
     "$python" -m cyclegan train "$@" --workers "$workers" --worker-index "$rank" >"worker-$rank.log" 2>&1 &
     others="$others $!"
 done
-# The shell gets the signal too, and must not end before the workers.
-trap 'kill -TERM $others 2>/dev/null || true' INT TERM HUP
+"$python" -m cyclegan train "$@" --workers "$workers" --worker-index 0 &
+first=$!
+# The shell gets the signal too, and must not end before the workers. A signal ends `wait` before they have ended.
+trap 'kill -TERM $first $others 2>/dev/null || true' INT TERM HUP
 status=0
-"$python" -m cyclegan train "$@" --workers "$workers" --worker-index 0 || status=$?
-for process in $others; do
-    wait "$process" || [ "$status" -ne 0 ] || status=$?
+for process in $first $others; do
+    while :; do
+        code=0
+        wait "$process" || code=$?
+        kill -0 "$process" 2>/dev/null || break
+    done
+    [ "$status" -ne 0 ] || status=$code
 done
 exit "$status"

@@ -7,8 +7,6 @@ of a cluster of one, and never waits.
 
 import contextlib
 import re
-import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -16,6 +14,7 @@ import tensorflow as tf
 
 from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.runtime.devices import choose_devices, device_names
+from cyclegan.runtime.meeting import meet
 from cyclegan.runtime.workers import Workers
 
 START_SECONDS = 300.0
@@ -202,7 +201,7 @@ def start_cluster(
         implementation=implementation.NCCL if on_gpus else implementation.RING
     )
     report(f"Worker {workers.rank} of {len(addresses)} at {addresses[workers.rank]}: waiting for the others.")
-    _meet(addresses, workers.rank, start_seconds)
+    meet(addresses, workers.rank, start_seconds)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, communication_options=options)
         cluster = Cluster(strategy, addresses, workers.rank)
@@ -217,50 +216,14 @@ def start_cluster(
 
 
 def _ask_slurm() -> tuple[str, ...]:
-    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(auto_set_gpu=False)
-    return tuple(resolver.cluster_spec().as_dict()["worker"])
-
-
-def _meet(addresses: Sequence[str], rank: int, seconds: float) -> None:
-    """Returns when all processes are there, so that TensorFlow, which cannot be interrupted, does not wait for them.
-
-    The chief waits until something listens at the address of each other worker. They listen until TensorFlow listens at
-    the address of the chief. Nothing is sent.
-
-    Raises:
-        CycleganError: if that takes longer than so many seconds, or if this process cannot listen at its address.
-    """
-    awaited = range(1, len(addresses)) if rank == 0 else [0]
-    end = time.monotonic() + seconds
-    with _listening(addresses[rank]) if rank else contextlib.nullcontext():
-        while missing := [other for other in awaited if not _is_reached(addresses[other])]:
-            if time.monotonic() > end:
-                names = ", ".join(f"worker {other} ({addresses[other]})" for other in missing)
-                raise CycleganError(
-                    f"Not all workers were there after {seconds:.0f} s. Cannot be reached: {names}. Start all"
-                    f" {len(addresses)} workers with the same list of addresses; worker 0 waits for all others."
-                )
-            time.sleep(0.2)
-
-
-@contextlib.contextmanager
-def _listening(address: str) -> Iterator[None]:
-    port = int(address.rpartition(":")[2])
     try:
-        if socket.has_dualstack_ipv6():
-            server = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        else:
-            server = socket.create_server(("", port))
-    except OSError as error:
-        raise CycleganError(f"This worker cannot listen at {address}: {error.strerror}.") from error
-    with server:
-        yield
-
-
-def _is_reached(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-    except OSError:
-        return False
-    return True
+        # The numbers of GPUs are not used, but TensorFlow would ask `nvidia-smi` for them, which may not be there.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            auto_set_gpu=False, gpus_per_node=1024, gpus_per_task=1
+        )
+        return tuple(resolver.cluster_spec().as_dict()["worker"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UsageError(
+            "`--workers slurm` must be used inside of a job step that srun has started. Received an environment that"
+            f" does not fit: {first_line(error)}"
+        ) from error

@@ -62,6 +62,8 @@ def find_workers(request: str | None, index: int | None, environment: Mapping[st
 def _from_tf_config(text: str) -> Workers | None:
     try:
         content = json.loads(text)
+        if content == {}:  # as many programs say that there is no cluster
+            return None
         cluster, task = content["cluster"], content["task"]
         chiefs, workers = list(cluster.get("chief", [])), list(cluster.get("worker", []))
         addresses = tuple(map(str, chiefs + workers))

@@ -24,6 +24,18 @@ class Ending(NamedTuple):
     signal: int
 
 
+class Patience(NamedTuple):
+    """When a training has diverged.
+
+    Attributes:
+        max_bad_steps: it has if so many steps in a row are not finite.
+        remedy: what to do then, without a full stop.
+    """
+
+    max_bad_steps: int
+    remedy: str
+
+
 def iterate(
     make_steps: MakeSteps,
     session: Session,
@@ -31,7 +43,7 @@ def iterate(
     hooks: Sequence[Hook],
     received: Callable[[], int],
     cluster: Cluster,
-    max_bad_steps: int,
+    patience: Patience,
 ) -> Ending:
     """Trains until the last step of a session, or until it is asked to stop.
 
@@ -44,7 +56,8 @@ def iterate(
         received: asked between two calls for the number of the signal that has asked to stop, 0 if none has. All
             processes stop if one of them should.
         cluster: the processes that train together. The chief decides about the calls of all.
-        max_bad_steps: the training ends if so many steps in a row are not finite, or two of them at the end of the run.
+        patience: when the training ends because of bad steps. It also ends with two of them at the end of the run.
+
 
     Returns:
         The number of completed steps, and the signal that stopped the processes.
@@ -61,7 +74,7 @@ def iterate(
         agreed = signal.SIGTERM if num_terminated else signal.SIGINT if num_stopping else 0
         return agreed, bool(is_checkpoint), length
 
-    call = Call(session.first_step, {}, 0.0, False)
+    call, limit = Call(session.first_step, {}, 0.0, False), patience.max_bad_steps
     with contextlib.ExitStack() as closing:
         for hook in reversed(hooks):
             closing.callback(hook.close)
@@ -79,10 +92,10 @@ def iterate(
                     raise CycleganError(f"{error} {another}") from error
                 raise
             # A run that ends in bad steps would leave weights from which nobody knows whether any step is finite.
-            if bad_streak >= (max_bad_steps if call.step < session.last_step else min(2, max_bad_steps)):
+            if bad_streak >= (limit if call.step < session.last_step else min(2, limit)):
                 for hook in hooks:
                     hook.at_divergence(call)
-                raise _diverged(call, bad_streak)
+                raise _diverged(call, bad_streak, patience.remedy)
             stopping, is_checkpoint, length = agree(call.step)
             if stopping or call.step >= session.last_step:
                 for hook in hooks:
@@ -95,12 +108,18 @@ def iterate(
     return Ending(call.step, stopping)
 
 
-def _diverged(call: Call, bad_streak: int) -> CycleganError:
+def _diverged(call: Call, bad_streak: int, remedy: str) -> CycleganError:
     """The error for a call that ends with too many steps that were not finite, and were therefore not taken."""
     skipped = "1 step was" if bad_streak == 1 else f"{bad_streak} steps in a row were"
+    text = (
+        f"Training diverged: {skipped} not finite and not taken; in step {call.step} it was {call.skipped[call.step]}."
+    )
+    if bad_streak >= call.step and call.skipped[call.step] in call.metrics:
+        return CycleganError(
+            f"{text} It was so from the first step on, which no learning rate changes. Look at the images and at the"
+            " weights of the losses, and start a new run."
+        )
     return CycleganError(
-        f"Training diverged: {skipped} not finite and not taken; in step {call.step} it was"
-        f" {call.skipped[call.step]}. Continue the run with a lower rate, such as --set optimizer.learning_rate=1e-5;"
-        " it goes on from its newest checkpoint, or from the start if it has none. If it diverges again, the weights"
-        " were spoiled before that checkpoint: delete it, or start a new run."
+        f"{text} {remedy}. It goes on from its newest checkpoint, or from the start if it has none. If it diverges"
+        " again, the weights were spoiled before that checkpoint: delete it, or start a new run."
     )

@@ -19,7 +19,7 @@ from cyclegan.training.hooks import Hook
 from cyclegan.training.interrupts import StopSignals
 from cyclegan.training.keeper import Keeper, find_shortage, renew_bundle
 from cyclegan.training.length import Length, Session, plan_session, run_length
-from cyclegan.training.loop import iterate
+from cyclegan.training.loop import Patience, iterate
 from cyclegan.training.pacing import Pacing
 from cyclegan.training.record import RunRecord, write_run
 from cyclegan.training.replica_check import ReplicaCheck
@@ -90,10 +90,11 @@ def run_training(
     folder, config, strategy = plan.folder, plan.config, cluster.strategy
     record = plan.record or _new_record(devices, strategy, inventory)
     length = run_length(config.training, source.epoch_size, config.training.replica_batch * record.num_replicas)
-    state = build_state(config, strategy, length)
-    variables = state.named(strategy, cluster.first_replica)
-    if init_from:
-        progress.line(start_from_bundle(state, init_from))
+    with cluster.naming_the_lost():
+        state = build_state(config, strategy, length)
+        variables = state.named(strategy, cluster.first_replica)
+        if init_from:
+            progress.line(start_from_bundle(state, init_from))
 
     with StopSignals(progress) as stop:
         restore(variables, plan, progress, cluster, from_bundle=bool(init_from), fresh=fresh)
@@ -125,9 +126,8 @@ def run_training(
             if cluster.is_chief:
                 hooks.append(BadSteps(session, readers, progress))
                 hooks.append(Monitor(state, source, plan, progress, session))
-            ending = iterate(
-                make_steps, session, pacing, hooks, lambda: stop.received, cluster, config.training.max_bad_steps
-            )
+            patience = Patience(config.training.max_bad_steps, _remedy(plan))
+            ending = iterate(make_steps, session, pacing, hooks, lambda: stop.received, cluster, patience)
             cluster.barrier()  # a process that ends earlier would look to the others as if it had failed
     return TrainingResult(folder, ending.step, ending.step >= session.last_step, ending.signal == signal.SIGTERM)
 
@@ -155,6 +155,14 @@ def _finish_complete_run(
     with cluster.together():
         if cluster.is_chief and renew_bundle(variables, plan, session.last_step, record.fingerprint):
             progress.line("The bundle was missing or older than the last step, and has been written again.")
+
+
+def _remedy(plan: Plan) -> str:
+    """What to do if the training diverges."""
+    return (
+        f"Continue the run with a lower rate: cyclegan train --run-dir {plan.folder} --set"
+        f" optimizer.learning_rate={min(plan.config.optimizer.learning_rate / 10, 1e-4):.2g}"
+    )
 
 
 def _describe_start(plan: Plan, session: Session, length: Length, fresh: bool) -> str:

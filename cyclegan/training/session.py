@@ -77,6 +77,8 @@ def train(
     progress = Progress(console or rich.console.Console())
     request = Request(pathlib.Path(run_dir) if run_dir else None, pathlib.Path(runs_dir), config, tuple(overrides))
     processes = find_workers(workers, worker_index)
+    if profile and processes:
+        raise UsageError("`--profile` must be used without other workers, whose steps it would divide differently.")
     plan, refusal = None, None
     try:  # what a request gets wrong is said before the seconds that TensorFlow takes to start
         plan = _plan(request, init_from, fresh, dry_run) if processes is None or processes.rank == 0 else None

@@ -186,6 +186,29 @@ def test_the_script_starts_workers_on_one_machine(tmp_path, environment):
     assert "Done: run, step 4." in (tmp_path / "worker-1.log").read_text()
 
 
+def test_a_signal_to_the_script_alone_stops_all_workers(tmp_path, environment):
+    script = pathlib.Path(__file__).parents[2] / "scripts" / "train_workers.sh"
+    with subprocess.Popen(
+        ["sh", str(script), "2", *START, "--steps", "100000", "--run-dir", "run"],
+        cwd=tmp_path,
+        env=environment | {"PYTHON": sys.executable, "PORT": str(free_ports(1)[0])},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_for(process, "step 5/")
+        process.terminate()
+        output = process.communicate(timeout=100)[0]
+    assert process.returncode == 75 and "Stopped at step" in output
+    assert "Stopped at step" in (tmp_path / "worker-1.log").read_text()
+
+
+@pytest.mark.parametrize("number", ["0", "two", "--config"])
+def test_the_script_says_how_it_is_used(number):
+    script = pathlib.Path(__file__).parents[2] / "scripts" / "train_workers.sh"
+    done = subprocess.run(["sh", str(script), number, "smoke"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and "train_workers.sh NUMBER" in done.stderr
+
+
 def test_the_restart_loop_goes_on_until_the_run_is_done(tmp_path, environment):
     script = pathlib.Path(__file__).parents[2] / "scripts" / "train_until_done.sh"
     steps = "300"
@@ -204,6 +227,58 @@ def test_the_restart_loop_goes_on_until_the_run_is_done(tmp_path, environment):
     assert loop.returncode == 0
     assert "The training ended with code 137, and is started again." in output
     assert f"Done: run, step {steps}." in output
+
+
+def test_the_restart_loop_gives_up_after_three_starts_that_saved_nothing(tmp_path, environment):
+    (tmp_path / "photos" / "trainA").mkdir(parents=True)
+    (tmp_path / "photos" / "trainB").mkdir()
+    for name in ("trainA", "trainB"):
+        (tmp_path / "photos" / name / "broken.png").write_bytes(b"broken")
+    script = pathlib.Path(__file__).parents[2] / "scripts" / "train_until_done.sh"
+    done = subprocess.run(
+        ["sh", str(script), "run", "--config", "smoke", "--dataset", "photos"],
+        cwd=tmp_path,
+        env=environment | {"PYTHON": sys.executable, "PAUSE": "0"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("is started again") == 2
+    assert done.stderr.endswith("Three starts in a row saved nothing new, so this gives up.\n")
+
+
+def slurm(rank, node="127.0.0.1"):
+    """The environment of a task of a job step, as srun sets it."""
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": node, "SLURM_STEP_TASKS_PER_NODE": "2"}
+    return {"SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", **step}
+
+
+def test_the_tasks_of_a_slurm_step_train_together_without_gpus(tmp_path, environment):
+    command = [sys.executable, "-m", "cyclegan", "train", *START, "--steps", "4", "--run-dir", "run"]
+    tasks = [
+        subprocess.Popen(
+            [*command, "--workers", "slurm"],
+            cwd=tmp_path,
+            env=environment | slurm(rank),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    codes, outputs = finish(tasks)
+    assert codes == [0, 0], outputs
+    assert "2 replicas on 2 workers" in outputs[0]
+
+
+def test_slurm_outside_of_a_step_is_refused_in_one_line(tmp_path, environment):
+    outside = {"SLURM_PROCID": "0", "SLURM_NTASKS": "2"}
+    command = [sys.executable, "-m", "cyclegan", "train", *START, "--workers", "slurm"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment | outside, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert "must be used inside of a job step that srun has started" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_the_restart_loop_passes_a_signal_on_once_and_ends(tmp_path, environment):

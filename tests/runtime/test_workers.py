@@ -24,6 +24,7 @@ def tf_config(kind: str, index: object, **cluster: list[str]) -> dict[str, str]:
         (None, None, tf_config("worker", "1", chief=["c:1"], worker=["a:1", "b:2"]), Workers(("c:1", "a:1", "b:2"), 2)),
         (None, None, tf_config("worker", 0, worker=["a:1"]), None),
         (None, None, {"TF_CONFIG": ""}, None),
+        (None, None, {"TF_CONFIG": "{}"}, None),
         (PAIR, 0, tf_config("worker", 1, worker=["a:1", "b:2"]), Workers(("host1:2222", "host2:2222"), 0)),
         ("slurm", None, {"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}, Workers(None, 3)),
         ("slurm", None, {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, None),

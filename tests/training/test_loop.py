@@ -9,7 +9,7 @@ from cyclegan.errors import CycleganError
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.hooks import Hook
 from cyclegan.training.length import Session
-from cyclegan.training.loop import iterate
+from cyclegan.training.loop import Patience, iterate
 from cyclegan.training.pacing import Made, Pacing
 
 ALONE = Cluster(tf.distribute.OneDeviceStrategy("/cpu:0"))
@@ -50,7 +50,8 @@ def train(hooks, *, first=0, last=6, stop=lambda: 0, losses=np.zeros, max_bad_st
         return Made({"loss": values}, is_taken, ~is_taken, bad_streak)
 
     session = Session(first, first, last, 1)
-    return iterate(make_steps, session, Pacing(CONFIG.training, last), hooks, stop, ALONE, max_bad_steps).step
+    patience = Patience(max_bad_steps, "Lower it")
+    return iterate(make_steps, session, Pacing(CONFIG.training, last), hooks, stop, ALONE, patience).step
 
 
 def test_hooks_are_told_of_calls_checkpoints_and_the_end():
@@ -89,7 +90,7 @@ def test_a_run_that_is_stopped_before_its_first_call_ends_where_it_began():
 
 def test_a_metric_that_is_not_finite_is_named_with_its_step_and_saved_nowhere():
     diary = Diary()
-    with pytest.raises(CycleganError, match="1 step was not finite and not taken; in step 4 it was loss. Continue"):
+    with pytest.raises(CycleganError, match="1 step was not finite and not taken; in step 4 it was loss. Lower it."):
         train([diary], first=2, losses=lambda num_steps: np.array([0.5, np.nan]))
     assert diary.entries == ["divergence 4", "close"]
 
@@ -120,10 +121,15 @@ def test_a_run_is_saved_where_its_input_fails():
     assert diary.entries == ["after 2", "end 2", "close"]
 
 
+def test_losses_that_were_never_finite_are_not_a_matter_of_the_rate():
+    with pytest.raises(CycleganError, match="It was so from the first step on, which no learning rate changes"):
+        train([Diary()], losses=lambda num_steps: np.full(num_steps, np.nan), max_bad_steps=2)
+
+
 def test_a_step_whose_metrics_are_finite_but_its_weights_are_not_is_an_error():
     with pytest.raises(CycleganError, match="in step 2 it was a gradient or a new weight"):
         make = lambda num_steps: Made({"loss": np.zeros(2)}, np.array([True, False]), np.array([False, True]), 1)  # noqa: E731
-        iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG.training, 6), [], lambda: 0, ALONE, 1)
+        iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG.training, 6), [], lambda: 0, ALONE, Patience(1, ""))
 
 
 def test_hooks_are_closed_when_one_of_them_fails():
