@@ -112,14 +112,15 @@ def evaluate_bundle(
         raise UsageError("Features are of grey or RGB images. This model has 4 channels: leave out --features.")
     beside = sorted(np.random.default_rng(seed).permutation(len(training))[: len(inputs)].tolist())
     measured = _Content(bundle, direction)
-    truth = truth_files(inputs, source)
 
     def read(paths: Sequence[pathlib.Path], channels: int) -> Iterator[np.ndarray]:
         return read_batches(paths, channels, config, say)
 
+    truth = truth_files(inputs, source)
+    known = [read(truth[0], channels_out), read(truth[1], 1)] if truth else []
     sets = {
         "translated": _look_at(
-            measured.translated(read(inputs, channels_in), *(read(paths, n) for paths, n in truth)),
+            measured.translated(read(inputs, channels_in), *known),
             extractor,
             inputs,
             seed,

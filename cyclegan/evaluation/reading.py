@@ -51,16 +51,16 @@ def read_batches(paths: Sequence[pathlib.Path], channels: int, config: DataConfi
         yield np.stack(batch)
 
 
-def truth_files(inputs: Sequence[pathlib.Path], source: Source) -> list[tuple[list[pathlib.Path], int]]:
-    """The files of the true translations and of the masks, with their channels, of test images; none if unknown."""
+def truth_files(inputs: Sequence[pathlib.Path], source: Source) -> tuple[list[pathlib.Path], list[pathlib.Path]] | None:
+    """The files of the true translations of test images and those of their masks; None if the truth is not known."""
     if source.folder is None or read_marker(source.folder) is None:
-        return []
-    split = inputs[0].parent.name
-    places = {"testA": "testA_striped", "testB": "testB_plain"}
-    folder = source.folder / "truth"
-    return [
-        ([folder / place / path.name for path in inputs], n) for place, n in ((places[split], 3), (f"{split}_mask", 1))
-    ]
+        return None
+    split, folder = inputs[0].parent.name, source.folder / "truth"
+    coat = {"testA": "striped", "testB": "plain"}[split]
+    translated, masks = (
+        [folder / place / path.name for path in inputs] for place in (f"{split}_{coat}", f"{split}_mask")
+    )
+    return translated, masks
 
 
 def fingerprint_of(paths: Sequence[pathlib.Path]) -> str:

@@ -39,6 +39,17 @@ def test_a_run_is_scored_in_both_directions_without_a_network(evaluate, tmp_path
     assert written[0]["content"]["cycle L1"].keys() == {"value", "low", "high", "spread"}
 
 
+def test_the_classifier_is_trained_once_and_its_accuracy_is_shown(evaluate, monkeypatch):
+    monkeypatch.setattr("cyclegan.evaluation.classifier.MAX_EPOCHS", 2)
+    options = ["--model", "run", "--dataset", "photos", "--data-dir", "data", "--features", "classifier"]
+    first, second = (evaluate(*options, "--direction", "ab") for _ in range(2))
+    assert first.exit_code == second.exit_code == 0, first.output
+    assert "KID-classifier" in first.stdout and "by classifier" in first.stdout
+    assert "Training the classifier on 6 images of A and 6 of B." in first.stderr
+    assert "Training the classifier" not in second.stderr
+    assert first.stdout == second.stdout
+
+
 def test_two_folders_of_images_are_compared(evaluate):
     result = evaluate("--images-only", "photos/testB", "photos/testA")
     assert result.exit_code == 0, result.output
@@ -51,6 +62,7 @@ def test_two_folders_of_images_are_compared(evaluate):
         ([], "Give either `--model` or `--images-only REAL FAKE`."),
         (["--model", "run", "--images-only", "photos/testA", "photos/testB"], "Give either `--model` or"),
         (["--model", "run"], "Give its test images with --dataset DIR"),
+        (["--images-only", "photos/testA", "photos/testB", "--features", "classifier"], "needs `--model`"),
         (["--model", "run", "--domain-a", "photos/testA"], "`--domain-a` and `--domain-b` must be given together"),
         (["--model", "nowhere", "--dataset", "photos"], "nowhere is neither a run with a trained model nor a bundle"),
         (["--model", "run", "--dataset", "photos", "--features", "keras:Nothing"], "must be one of ConvNeXtBase"),

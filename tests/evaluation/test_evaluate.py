@@ -11,7 +11,7 @@ from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import resolve_source
 from cyclegan.data.stripes import write_stripes
 from cyclegan.errors import UsageError
-from cyclegan.evaluation.evaluate import evaluate_bundle, evaluate_images
+from cyclegan.evaluation.evaluate import classifier_of, evaluate_bundle, evaluate_images
 from cyclegan.evaluation.features import Extractor, Features
 from cyclegan.evaluation.reading import read_batches
 from cyclegan.networks.generators import build_generator
@@ -26,24 +26,31 @@ def colours(images):
 EXTRACTOR = Extractor("colours", "0" * 64, colours, ("dark", "bright"))
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    keras.utils.set_random_seed(1)
+def bundle_of(folder, channels_a, channels_b):
+    keras.utils.set_random_seed(2)
     config = GeneratorConfig(filters=4, num_blocks=1)
+    generators = {
+        "ab": build_generator(config, channels_a, channels_b),
+        "ba": build_generator(config, channels_b, channels_a),
+    }
     info = BundleInfo(
         generator=config,
-        channels_a=3,
-        channels_b=3,
+        channels_a=channels_a,
+        channels_b=channels_b,
         crop_size=64,
         value_range=None,
         max_pixels=10**8,
         size_multiple=4,
         min_size=8,
-        provenance=Provenance(dataset="stripes", step=7, config={}, versions={}),
+        provenance=Provenance(dataset="stripes", step=0, config={}, versions={}),
     )
-    folder = tmp_path_factory.mktemp("bundle")
-    save_bundle(folder, {"ab": build_generator(config, 3, 3), "ba": build_generator(config, 3, 3)}, info)
+    save_bundle(folder, generators, info)
     return load_bundle(folder)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return bundle_of(tmp_path_factory.mktemp("bundle"), 3, 3)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +137,24 @@ def test_without_an_extractor_there_are_the_scores_that_need_none(bundle, source
 def test_copied_images_are_at_the_distance_of_the_untranslated_ones(scores, source):
     copied = evaluate_images(source.test_b, source.test_a, EXTRACTOR, pytest.fail, size=64)
     assert copied.distances["KID-colours"]["images"] == scores.distances["KID-colours"]["untranslated"]
+
+
+def test_grey_and_colour_domains_are_scored_without_an_identity_loss(tmp_path, source):
+    scores = evaluate_bundle(bundle_of(tmp_path, 1, 3), source, "ba", EXTRACTOR, pytest.fail)
+    assert "identity L1" not in scores.content and "structure kept" in scores.content
+    assert scores.distances["KID-colours"]["translated"].value > 0
+    assert 0 < scores.content["error outside"].value < 2
+
+
+def test_features_of_images_with_alpha_are_refused(tmp_path, source):
+    with pytest.raises(UsageError, match="This model has 4 channels: leave out --features"):
+        evaluate_bundle(bundle_of(tmp_path, 4, 4), source, "ab", EXTRACTOR, pytest.fail)
+
+
+@pytest.mark.parametrize("channels", [(1, 3), (4, 4)])
+def test_a_classifier_needs_domains_of_one_kind(tmp_path, source, channels):
+    with pytest.raises(UsageError, match="needs domains with the same number of channels, 1 or 3"):
+        classifier_of(bundle_of(tmp_path, *channels).info, source, pytest.fail, 0, None)
 
 
 def test_a_data_set_without_test_images_is_refused(bundle, source):

@@ -109,6 +109,21 @@ def test_a_damaged_file_is_refused(tmp_path, suffix):
         load_extractor(str(tmp_path / f"damaged{suffix}"))
 
 
+def test_a_network_of_keras_gets_images_as_it_was_trained_with(monkeypatch):
+    """Its weights are random here. MobileNetV2 takes values from -1 to 1 at 224 pixels."""
+    built, original = [], keras.applications.MobileNetV2
+
+    def random_weights(**options):
+        built.append(original(**options | {"weights": None}))
+        return built[-1]
+
+    monkeypatch.setattr("keras.applications.MobileNetV2", random_weights)
+    extractor = load_extractor("keras:MobileNetV2")
+    images = np.float32(RNG.uniform(-1, 1, (2, 224, 224, 3)))
+    np.testing.assert_allclose(extractor.compute(images).values, built[-1](images), atol=1e-4)
+    assert extractor.name == "keras:MobileNetV2" and extractor.compute(images).values.shape == (2, 1280)
+
+
 def test_without_a_network_the_weights_of_keras_cannot_be_had(monkeypatch, tmp_path):
     def offline(*_, **__):
         raise OSError("nobody answers")
