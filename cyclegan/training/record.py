@@ -66,6 +66,12 @@ def read_record(folder: pathlib.Path) -> RunRecord:
         _refuse_other_schema(folder, content)
         return RunRecord.model_validate(content)
     except FileNotFoundError as error:
+        if (folder / "checkpoints").is_dir():
+            raise UsageError(
+                f"{folder} has checkpoints but no {RECORD_FILE}, without which nobody knows what they are of. Put it"
+                f" back, or start a new run in another directory; with --init-from {folder} it takes the generators, if"
+                " the bundle is there."
+            ) from error
         raise UsageError(
             f"{folder} is not empty, and it is not a run of cyclegan: it has no {RECORD_FILE}."
             " Give a new or empty directory, or one that `cyclegan train` has written."

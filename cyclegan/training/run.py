@@ -106,7 +106,7 @@ def run_training(
         progress.log_file = log_file(folder, cluster.rank)
         progress.line(_describe_start(plan, session, length, fresh))
         if not session.num_steps:
-            _finish_complete_run(variables, plan, session, record, cluster, progress)
+            _finish_complete_run(variables, plan, session, length, record, cluster, progress)
             return TrainingResult(folder, session.last_step, True)
 
         readers = build_readers(source, config.data, config.training.seed, progress.line, cache_dir)
@@ -146,12 +146,17 @@ def _finish_complete_run(
     variables: Mapping[str, tf.Variable],
     plan: Plan,
     session: Session,
+    length: Length,
     record: RunRecord,
     cluster: Cluster,
     progress: Progress,
 ) -> None:
     """Gives a run that is complete its bundle back, if it has none of its last step."""
-    progress.line(f"All {session.last_step} steps are done. Give more with --epochs or --steps.")
+    text = f"All {session.last_step} steps are done. Give more with --epochs or --steps."
+    if session.last_step != length.num_steps:  # it had another number of replicas in between
+        text += f" These count steps of {length.global_batch} images of each domain, as the first session made them, of"
+        text += f" which the run has {length.num_steps}."
+    progress.line(text)
     with cluster.together():
         if cluster.is_chief and renew_bundle(variables, plan, session.last_step, record.fingerprint):
             progress.line("The bundle was missing or older than the last step, and has been written again.")

@@ -121,7 +121,8 @@ def refuse_unwritable(folder: pathlib.Path) -> None:
     if not nearest.is_dir():
         raise unwritable(folder, f"{nearest} is not a directory")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise unwritable(folder, f"this user may not write to {nearest}")
+        is_read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
+        raise unwritable(folder, f"{nearest} is read-only" if is_read_only else f"this user may not write to {nearest}")
 
 
 def refuse_shorter(folder: pathlib.Path, session: Session, length: Length) -> None:

@@ -319,6 +319,13 @@ def test_a_fresh_start_needs_a_run_that_exists(train):
     assert not pathlib.Path("runs").exists()
 
 
+def test_a_run_whose_record_is_gone_is_told_from_a_foreign_folder(train, run):
+    (run / "run.json").unlink()
+    result = train("--run-dir", run, config=None)
+    assert result.exit_code == 2
+    assert f"{run} has checkpoints but no run.json" in result.stderr and f"--init-from {run}" in result.stderr
+
+
 def test_a_run_continues_with_another_learning_rate(train, run):
     # A step too small for float32 leaves the weights, and a bundle states their digests.
     before = load_bundle(run).info.weights

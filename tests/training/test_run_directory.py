@@ -105,13 +105,13 @@ def test_a_directory_that_a_killed_first_start_has_left_is_a_new_run(tmp_path, l
 def test_a_directory_with_checkpoints_and_no_record_is_not_a_new_run(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step-00000010.npz").touch()
-    with pytest.raises(UsageError, match="it is not a run of cyclegan"):
+    with pytest.raises(UsageError, match="has checkpoints but no run.json"):
         plan(tmp_path, tmp_path, "smoke")
 
 
 def test_a_directory_with_a_configuration_of_the_user_is_not_a_new_run(tmp_path):
     (tmp_path / "config.yaml").touch()
-    with pytest.raises(UsageError, match="it is not a run of cyclegan"):
+    with pytest.raises(UsageError, match="has checkpoints but no run.json"):
         plan(tmp_path, tmp_path, "smoke")
 
 
