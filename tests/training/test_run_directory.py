@@ -111,7 +111,7 @@ def test_a_directory_with_checkpoints_and_no_record_is_not_a_new_run(tmp_path):
 
 def test_a_directory_with_a_configuration_of_the_user_is_not_a_new_run(tmp_path):
     (tmp_path / "config.yaml").touch()
-    with pytest.raises(UsageError, match="has checkpoints but no run.json"):
+    with pytest.raises(UsageError, match="it is not a run of cyclegan"):
         plan(tmp_path, tmp_path, "smoke")
 
 
