@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cyclegan.evaluation.scores import Value
 
 
-CLASSIFIER: Literal["classifier"] = "classifier"
+CLASSIFIER = "classifier"
 
 
 @click.command("evaluate")
@@ -70,20 +70,20 @@ def command(
         raise UsageError("Give either `--model` or `--images-only REAL FAKE`.")
     if json_file and not json_file.absolute().parent.is_dir():
         raise UsageError(f"`--json` must be a file in a folder that exists. Received: {json_file}.")
+    if images_only and features == CLASSIFIER:
+        raise UsageError("`--features classifier` needs `--model`, whose data set it is trained on.")
     import_tensorflow()
     from cyclegan.evaluation.features import load_extractor
     from cyclegan.runtime.devices import device_names
 
     device_names(devices or "auto")
-    if images_only and features == CLASSIFIER:
-        raise UsageError("`--features classifier` needs `--model`, whose data set it is trained on.")
     extractor = load_extractor(features) if features and features != CLASSIFIER else None
     if images_only:
         found = [_compare(*images_only, extractor, size, seed)]
     else:
         assert model
-        chosen = CLASSIFIER if features == CLASSIFIER else extractor
-        found = _score(model, (dataset, domain_a, domain_b), data_dir, direction, chosen, size, seed)
+        places = (dataset, domain_a, domain_b)
+        found = _score(model, places, data_dir, direction, extractor, features == CLASSIFIER, size, seed)
     if json_file:
         _write(json_file, found)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
@@ -119,7 +119,8 @@ def _score(
     places: tuple[str | None, str | None, str | None],
     data_dir: Path | None,
     direction: Literal["ab", "ba", "both"],
-    extractor: "Extractor | Literal['classifier'] | None",
+    extractor: "Extractor | None",
+    with_classifier: bool,
     size: int | None,
     seed: int,
 ) -> list["Scores"]:
@@ -145,7 +146,7 @@ def _score(
     config = DataConfig(dataset=dataset or "two folders", domain_a=domain_a, domain_b=domain_b, test_fraction=fraction)
     data_folder = data_dir or default_data_dir()
     source = resolve_source(config, data_folder, _say)
-    if extractor == CLASSIFIER:
+    if with_classifier:
         extractor = classifier_of(bundle.info, source, _say, seed, data_folder / CACHE)
     directions: tuple[Direction, ...] = ("ab", "ba") if direction == "both" else (direction,)
     return [evaluate_bundle(bundle, source, each, extractor, _say, size=size, seed=seed) for each in directions]

@@ -110,7 +110,7 @@ def evaluate_bundle(
             )
     if extractor and 4 in (channels_in, channels_out):
         raise UsageError("Features are of grey or RGB images. This model has 4 channels: leave out --features.")
-    beside = sorted(np.random.default_rng(seed).permutation(len(training))[: len(inputs)].tolist())
+    beside = _drawn(training, len(inputs), seed)
     measured = _Content(bundle, direction)
 
     def read(paths: Sequence[pathlib.Path], channels: int) -> Iterator[np.ndarray]:
@@ -119,16 +119,9 @@ def evaluate_bundle(
     truth = truth_files(inputs, source)
     known = [read(truth[0], channels_out), read(truth[1], 1)] if truth else []
     sets = {
-        "translated": _look_at(
-            measured.translated(read(inputs, channels_in), *known),
-            extractor,
-            inputs,
-            seed,
-        ),
+        "translated": _look_at(measured.translated(read(inputs, channels_in), *known), extractor, inputs, seed),
         "untranslated": _look_at(read(inputs, channels_out), extractor, inputs, seed),
-        "real training images": _look_at(
-            read([training[number] for number in beside], channels_out), extractor, training, seed
-        ),
+        "real training images": _look_at(read(beside, channels_out), extractor, beside, seed),
     }
     target = _look_at(measured.real(read(targets, channels_out)), extractor, targets, seed)
     how = f"{config.resize} to {config.crop_size} pixels, antialiased bicubic"
@@ -188,8 +181,7 @@ def classifier_of(info: BundleInfo, source: Source, say: Say, seed: int, cache_d
     config = reading_config(info, SIZE)
     sets = []
     for paths in (source.train_a, source.train_b):
-        chosen = sorted(np.random.default_rng(seed).permutation(len(paths))[:MAX_CLASSIFIED].tolist())
-        batches = list(read_batches([paths[number] for number in chosen], 3, config, say))
+        batches = list(read_batches(_drawn(paths, MAX_CLASSIFIED, seed), 3, config, say))
         if not batches:
             raise UsageError(f"None of the training images can be read. The first is {paths[0]}.")
         sets.append(np.concatenate(batches))
@@ -219,6 +211,12 @@ def evaluate_images(
     target, scored = (_look_at(read_batches(paths, 3, config, say), extractor, paths, seed) for paths in (real, fake))
     how = f"stretch to {size} pixels, antialiased bicubic"
     return _scores("images", {"images": scored}, target, {}, extractor, how, seed)
+
+
+def _drawn(paths: Sequence[pathlib.Path], number: int, seed: int) -> list[pathlib.Path]:
+    """At most so many of the files, drawn by the seed, in their order."""
+    chosen = np.random.default_rng(seed).permutation(len(paths))[:number]
+    return [paths[index] for index in sorted(chosen.tolist())]
 
 
 def _look_at(
@@ -281,7 +279,7 @@ def _scores(
 
 def _versions() -> dict[str, str]:
     found: dict[str, Any] = {}
-    for name in ("cyclegan", "tensorflow", "numpy", "ai-edge-litert"):
+    for name in ("cyclegan", "tensorflow", "keras", "numpy", "pillow", "ai-edge-litert"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

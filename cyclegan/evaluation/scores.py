@@ -111,23 +111,21 @@ class PerImage(NamedTuple):
 
     Attributes:
         compute: takes batches of images and returns one number for each image.
-        better: whether "higher" or "lower" is better.
         between: the images that it takes, in their order.
     """
 
     compute: Callable[..., tf.Tensor]
-    better: str
     between: tuple[str, ...]
 
 
 CONTENT = {
-    "cycle L1": PerImage(content.l1, "lower", ("input", "cycled")),
-    "cycle PSNR": PerImage(content.psnr, "higher", ("input", "cycled")),
-    "cycle SSIM": PerImage(content.ssim, "higher", ("input", "cycled")),
-    "identity L1": PerImage(content.l1, "lower", ("target", "same")),
-    "structure kept": PerImage(content.structure_kept, "higher", ("input", "translated")),
-    "error inside": PerImage(content.error_inside, "lower", ("translated", "truth", "mask")),
-    "error outside": PerImage(content.error_outside, "lower", ("translated", "truth", "mask")),
+    "cycle L1": PerImage(content.l1, ("input", "cycled")),
+    "cycle PSNR": PerImage(content.psnr, ("input", "cycled")),
+    "cycle SSIM": PerImage(content.ssim, ("input", "cycled")),
+    "identity L1": PerImage(content.l1, ("target", "same")),
+    "structure kept": PerImage(content.structure_kept, ("input", "translated")),
+    "error inside": PerImage(content.error_inside, ("translated", "truth", "mask")),
+    "error outside": PerImage(content.error_outside, ("translated", "truth", "mask")),
 }
 """Scores of content by their names.
 

@@ -62,5 +62,6 @@ def test_the_network_ends_with_probabilities_and_drops_out_before_dense_layers()
     network = build_classifier(3)
     assert network.output_shape == (None, 2)
     kinds = [type(layer) for layer in network.layers]
-    assert all(kinds[kinds.index(keras.layers.Dense) - 1] is keras.layers.Dropout for _ in range(1))
+    hidden = [index for index, kind in enumerate(kinds[:-1]) if kind is keras.layers.Dense]
+    assert [kinds[index - 1] for index in hidden] == [keras.layers.Dropout] * 2
     np.testing.assert_allclose(np.sum(network(np.zeros((2, SIZE, SIZE, 3), np.float32)), axis=1), 1, rtol=1e-5)

@@ -1,20 +1,16 @@
 import json
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.bundle import BundleInfo, Provenance, load_bundle, save_bundle
-from cyclegan.config.networks import GeneratorConfig
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import resolve_source
 from cyclegan.data.stripes import write_stripes
 from cyclegan.errors import UsageError
 from cyclegan.evaluation.evaluate import classifier_of, evaluate_bundle, evaluate_images
 from cyclegan.evaluation.features import Extractor, Features
-from cyclegan.evaluation.reading import read_batches
-from cyclegan.networks.generators import build_generator
+from cyclegan.evaluation.reading import fingerprint_of, read_batches
 
 
 def colours(images):
@@ -26,31 +22,9 @@ def colours(images):
 EXTRACTOR = Extractor("colours", "0" * 64, colours, ("dark", "bright"))
 
 
-def bundle_of(folder, channels_a, channels_b):
-    keras.utils.set_random_seed(2)
-    config = GeneratorConfig(filters=4, num_blocks=1)
-    generators = {
-        "ab": build_generator(config, channels_a, channels_b),
-        "ba": build_generator(config, channels_b, channels_a),
-    }
-    info = BundleInfo(
-        generator=config,
-        channels_a=channels_a,
-        channels_b=channels_b,
-        crop_size=64,
-        value_range=None,
-        max_pixels=10**8,
-        size_multiple=4,
-        min_size=8,
-        provenance=Provenance(dataset="stripes", step=0, config={}, versions={}),
-    )
-    save_bundle(folder, generators, info)
-    return load_bundle(folder)
-
-
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return bundle_of(tmp_path_factory.mktemp("bundle"), 3, 3)
+def bundle(tmp_path_factory, make_bundle):
+    return make_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +94,11 @@ def test_the_same_input_gives_the_same_numbers(scores, bundle, source):
     assert evaluate_bundle(bundle, source, "ab", EXTRACTOR, pytest.fail) == scores
 
 
-def test_the_protocol_names_images_extractor_and_preprocessing(scores):
+def test_the_protocol_names_images_extractor_and_preprocessing(scores, source):
     protocol = scores.protocol
     assert protocol.images["translated"].startswith("6 images, ")
+    drawn = protocol.images["real training images"]
+    assert drawn.startswith("6 images, ") and drawn != f"6 images, {fingerprint_of(source.train_b)}"
     assert (protocol.extractor, protocol.extractor_digest) == ("colours", "0" * 64)
     assert protocol.preprocessing == "stretch to 64 pixels, antialiased bicubic"
     assert "tensorflow" in protocol.versions
@@ -139,22 +115,22 @@ def test_copied_images_are_at_the_distance_of_the_untranslated_ones(scores, sour
     assert copied.distances["KID-colours"]["images"] == scores.distances["KID-colours"]["untranslated"]
 
 
-def test_grey_and_colour_domains_are_scored_without_an_identity_loss(tmp_path, source):
-    scores = evaluate_bundle(bundle_of(tmp_path, 1, 3), source, "ba", EXTRACTOR, pytest.fail)
+def test_grey_and_colour_domains_are_scored_without_an_identity_loss(tmp_path, source, make_bundle):
+    scores = evaluate_bundle(make_bundle(tmp_path, 1, 3), source, "ba", EXTRACTOR, pytest.fail)
     assert "identity L1" not in scores.content and "structure kept" in scores.content
     assert scores.distances["KID-colours"]["translated"].value > 0
     assert 0 < scores.content["error outside"].value < 2
 
 
-def test_features_of_images_with_alpha_are_refused(tmp_path, source):
+def test_features_of_images_with_alpha_are_refused(tmp_path, source, make_bundle):
     with pytest.raises(UsageError, match="This model has 4 channels: leave out --features"):
-        evaluate_bundle(bundle_of(tmp_path, 4, 4), source, "ab", EXTRACTOR, pytest.fail)
+        evaluate_bundle(make_bundle(tmp_path, 4, 4), source, "ab", EXTRACTOR, pytest.fail)
 
 
 @pytest.mark.parametrize("channels", [(1, 3), (4, 4)])
-def test_a_classifier_needs_domains_of_one_kind(tmp_path, source, channels):
+def test_a_classifier_needs_domains_of_one_kind(tmp_path, source, make_bundle, channels):
     with pytest.raises(UsageError, match="needs domains with the same number of channels, 1 or 3"):
-        classifier_of(bundle_of(tmp_path, *channels).info, source, pytest.fail, 0, None)
+        classifier_of(make_bundle(tmp_path, *channels).info, source, pytest.fail, 0, None)
 
 
 def test_a_data_set_without_test_images_is_refused(bundle, source):

@@ -4,42 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.bundle import Bundle, BundleInfo, Provenance, load_bundle, save_bundle
-from cyclegan.config.networks import GeneratorConfig
-from cyclegan.networks.generators import build_generator
+from cyclegan.bundle import Bundle
 from cyclegan.translation.folder import translate_images
 from cyclegan.translation.gallery import Entry
 from cyclegan.translation.settings import Settings
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-
-
-def _make_bundle(folder: Path, channels_a: int = 3, channels_b: int = 3, **changes) -> Bundle:
-    """Tiny, untrained, but far from the identity and from a constant."""
-    keras.utils.set_random_seed(1)
-    config = GeneratorConfig(filters=4, num_blocks=1)
-    generators = {
-        "ab": build_generator(config, channels_a, channels_b),
-        "ba": build_generator(config, channels_b, channels_a),
-    }
-    info = BundleInfo(
-        generator=config,
-        channels_a=channels_a,
-        channels_b=channels_b,
-        crop_size=64,
-        value_range=changes.pop("value_range", None),
-        max_pixels=changes.pop("max_pixels", 100_000_000),
-        size_multiple=4,
-        min_size=8,
-        provenance=Provenance(dataset="none", step=0, config={}, versions={}),
-    )
-    save_bundle(folder, generators, info)
-    return load_bundle(folder)
 
 
 class Images:
@@ -123,11 +97,6 @@ def images_fixture() -> type[Images]:
     return Images
 
 
-@pytest.fixture(scope="session", name="make_bundle")
-def make_bundle_fixture() -> Callable[..., Bundle]:
-    return _make_bundle
-
-
 @pytest.fixture(scope="session", name="translate")
 def translate_fixture() -> Callable[..., Result]:
     return _translate
@@ -149,8 +118,8 @@ def make_entries_fixture() -> Callable[..., list[Entry]]:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return _make_bundle(tmp_path_factory.mktemp("bundle"))
+def bundle(tmp_path_factory: pytest.TempPathFactory, make_bundle: Callable[..., Bundle]) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture
