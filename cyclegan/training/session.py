@@ -54,8 +54,8 @@ def train(
         run_dir: a new or empty directory, or a run to continue. None: the next number under `runs_dir`.
         runs_dir: the folder in which numbered runs are created.
         data_dir: the folder in which data sets are prepared. None: `default_data_dir()`.
-        devices: the request for `choose_devices`. None: "auto" for a new run, and the first request for a continued
-            run.
+        devices: the request for `choose_devices`. None: "auto" for a new run and for several processes, and the first
+            request for a run that is continued in one process.
         all_reduce: how several devices sum their gradients, as `choose_devices` takes it.
         workers: the processes that train together, as `find_workers` takes them. All are started with the same request.
             None: those in `TF_CONFIG`, or this process alone.
@@ -91,7 +91,8 @@ def train(
     import_tensorflow()
     from cyclegan.runtime.cluster import START_SECONDS, start_cluster
 
-    devices = devices or (plan.record.devices if plan and plan.record else "auto")
+    # Those of the record are of a run in one process, or of one of several.
+    devices = devices or (plan.record.devices if plan and plan.record and not processes else "auto")
     cluster = start_cluster(devices, processes, progress.line, start_seconds or START_SECONDS, all_reduce)
     with cluster.together():
         if refusal:
