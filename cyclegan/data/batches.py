@@ -204,23 +204,3 @@ def build_readers(
         reader(source.train_a, DOMAIN_A, config.channels_a),
         reader(source.train_b, DOMAIN_B, config.channels_b),
     )
-
-
-def load_views(paths: Sequence[pathlib.Path], count: int, channels: int, config: DataConfig) -> np.ndarray:
-    """The centres of the first `count` readable images, resized to `crop_size` instead of `load_size`.
-
-    Returns:
-        float32 [at most count, crop_size, crop_size, channels] in [-1, 1].
-    """
-    size, budget = config.crop_size, ByteBudget(IN_FLIGHT_BYTES)
-    views: list[np.ndarray] = []
-    for path in paths:
-        if len(views) == count:
-            break
-        try:
-            image = load_image(path, channels, size, config, budget)
-        except BadImage:
-            continue  # training reports broken files, so that sample pictures can leave them out
-        top, left = ((side - size) // 2 for side in image.shape[:2])
-        views.append(image[top : top + size, left : left + size])
-    return np.stack(views) if views else np.zeros((0, size, size, channels), np.float32)

@@ -11,7 +11,7 @@ import os
 import pathlib
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.decoding import read_pixels
@@ -22,6 +22,11 @@ from cyclegan.errors import UsageError
 
 DOMAINS = ("a", "b")
 
+MIN_VALIDATION = 2
+"""At least so many images of a domain are held back, because a score of a single image says nothing."""
+
+Use = Literal["training", "validation", "left out"]
+
 
 class TrainingImage(NamedTuple):
     """A file among the training images.
@@ -30,16 +35,48 @@ class TrainingImage(NamedTuple):
         domain: "a" or "b".
         name: the path relative to the folder of the domain, in POSIX form.
         num_bytes: the size of the file.
-        left_out: whether the first session left the file out because of its header.
+        use: "training", "validation" if it is held back for the scores, or "left out" because of its header.
     """
 
     domain: str
     name: str
     num_bytes: int
-    left_out: bool
+    use: Use
 
 
 Inventory = tuple[TrainingImage, ...]
+
+
+def hold_back(source: Source, config: DataConfig) -> Source:
+    """Moves a part of the training images to the validation images, which only the scores of a run see.
+
+    Which ones depends on their names below the folder of their domain alone, as for test images, but not on the same
+    digits: they are a random part of what the tests leave.
+
+    Args:
+        source: the images, of which none is held back yet.
+        config: `validation_fraction` says how many, and where the folders of the domains are.
+
+    Raises:
+        UsageError: if a domain has too few images for that.
+    """
+    if not config.validation_fraction:
+        return source
+    parts: dict[str, tuple[list[pathlib.Path], list[pathlib.Path]]] = {}
+    for domain in DOMAINS:
+        named = [(name, path) for one, name, path in _named_paths(source, config) if one == domain]
+        number = max(MIN_VALIDATION, round(config.validation_fraction * len(named)))
+        if number >= len(named):
+            raise UsageError(
+                f"`data.validation_fraction` must leave at least one training image of each domain, and it holds back"
+                f" at least {MIN_VALIDATION}. Received: {config.validation_fraction} of {len(named)} images of domain"
+                f" {domain.upper()}."
+            )
+        drawn = sorted(named, key=lambda pair: hashlib.sha256(b"validation\0" + os.fsencode(pair[0])).digest())
+        held = {path for _, path in drawn[:number]}
+        parts[domain] = [path for _, path in named if path not in held], [path for _, path in named if path in held]
+    (train_a, validation_a), (train_b, validation_b) = ((tuple(x), tuple(y)) for x, y in parts.values())
+    return source._replace(train_a=train_a, train_b=train_b, validation_a=validation_a, validation_b=validation_b)
 
 
 def take_inventory(listed: Source, used: Source, config: DataConfig) -> Inventory:
@@ -47,23 +84,24 @@ def take_inventory(listed: Source, used: Source, config: DataConfig) -> Inventor
 
     Args:
         listed: all files, as `resolve_source` lists them.
-        used: the files without those that `scan_headers` left out.
+        used: the files without those that `scan_headers` left out, and with those that `hold_back` has moved.
         config: says where the folders of the domains are.
     """
-    kept = {*used.train_a, *used.train_b}
+    uses: dict[pathlib.Path, Use] = dict.fromkeys((*used.train_a, *used.train_b), "training")
+    uses |= dict.fromkeys((*used.validation_a, *used.validation_b), "validation")
     return tuple(
-        TrainingImage(domain, name, _num_bytes(path), path not in kept)
+        TrainingImage(domain, name, _num_bytes(path), uses.get(path, "left out"))
         for domain, name, path in _named_paths(listed, config)
     )
 
 
 def fingerprint(inventory: Iterable[TrainingImage]) -> str:
-    """SHA-256 over the names and the sizes in bytes of the images that are used, first of domain A, then of domain B.
+    """SHA-256 over the names and the sizes in bytes of the images to train with, first of domain A, then of domain B.
 
     The fingerprint does not depend on the place of the data set. The content of the images is not read, because that
     would take as long as an epoch.
     """
-    used = [image for image in inventory if not image.left_out]
+    used = [image for image in inventory if image.use == "training"]
     digest = hashlib.sha256()
     for domain in DOMAINS:
         for image in used:
@@ -74,7 +112,7 @@ def fingerprint(inventory: Iterable[TrainingImage]) -> str:
 
 
 def encode_inventory(inventory: Inventory) -> bytes:
-    """A gzip file of one line of JSON for each image: [domain, name, size in bytes, whether it is left out]."""
+    """A gzip file of one line of JSON for each image: [domain, name, size in bytes, use]."""
     return gzip.compress("".join(json.dumps(image) + "\n" for image in inventory).encode(), mtime=0)
 
 
@@ -86,7 +124,12 @@ def decode_inventory(data: bytes) -> Inventory:
     """
     try:
         lines = gzip.decompress(data).decode().splitlines()
-        return tuple(TrainingImage(*json.loads(line)) for line in lines)
+        images = (TrainingImage(*json.loads(line)) for line in lines)
+        # Runs of earlier versions state only whether an image was left out.
+        return tuple(
+            image._replace(use="left out" if image.use else "training") if isinstance(image.use, bool) else image
+            for image in images
+        )
     except (OSError, EOFError, TypeError, zlib.error) as error:
         raise ValueError(str(error)) from error
 
@@ -108,7 +151,7 @@ def recall_images(listed: Source, inventory: Inventory, config: DataConfig) -> S
     folders = dict(zip(DOMAINS, _folders(listed, config), strict=True))
     known = {(image.domain, image.name): image for image in inventory}
     found = {(domain, name): path for domain, name, path in _named_paths(listed, config)}
-    used = {key: image for key, image in known.items() if not image.left_out}
+    used = {key: image for key, image in known.items() if image.use != "left out"}
     new = [path for key, path in found.items() if key not in known]
     missing = [folders[domain] / name for domain, name in used if (domain, name) not in found]
     resized = [path for key, path in found.items() if key in used and _num_bytes(path) != used[key].num_bytes]
@@ -122,8 +165,16 @@ def recall_images(listed: Source, inventory: Inventory, config: DataConfig) -> S
             f" have the same names and sizes. Received: {', '.join(counts)}. Put the former images back, or start a new"
             " run with --init-from."
         )
-    train_a, train_b = (tuple(path for key, path in found.items() if key[0] == one and key in used) for one in DOMAINS)
-    return listed._replace(train_a=train_a, train_b=train_b)
+
+    def used_for(use: Use, domain: str) -> tuple[pathlib.Path, ...]:
+        return tuple(path for key, path in found.items() if key[0] == domain and known[key].use == use)
+
+    return listed._replace(
+        train_a=used_for("training", "a"),
+        train_b=used_for("training", "b"),
+        validation_a=used_for("validation", "a"),
+        validation_b=used_for("validation", "b"),
+    )
 
 
 def _is_readable(path: pathlib.Path, max_pixels: int) -> bool:

@@ -21,7 +21,7 @@ CACHE = "cache"
 
 
 class Source(NamedTuple):
-    """The image files of both domains, for training and for testing.
+    """The image files of both domains, for training, for validation and for testing.
 
     Attributes:
         name: name of the data set.
@@ -30,6 +30,8 @@ class Source(NamedTuple):
         test_a: test images of domain A, sorted; there may be none.
         test_b: test images of domain B, sorted; there may be none.
         folder: the folder that holds trainA and trainB; None if the domains are two folders.
+        validation_a: images of domain A that a run holds back from its training; `resolve_source` holds back none.
+        validation_b: the same of domain B.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Source(NamedTuple):
     test_a: tuple[pathlib.Path, ...]
     test_b: tuple[pathlib.Path, ...]
     folder: pathlib.Path | None
+    validation_a: tuple[pathlib.Path, ...] = ()
+    validation_b: tuple[pathlib.Path, ...] = ()
 
     @property
     def epoch_size(self) -> int:

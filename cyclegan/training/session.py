@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import rich.console
 
 from cyclegan.config.config import Config
-from cyclegan.data.inventory import Inventory, decode_inventory, encode_inventory, recall_images, take_inventory
+from cyclegan.data.inventory import (
+    Inventory,
+    decode_inventory,
+    encode_inventory,
+    hold_back,
+    recall_images,
+    take_inventory,
+)
 from cyclegan.data.sources import CACHE, Source, default_data_dir, resolve_source, scan_headers
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.allocator import keep_freed_memory
@@ -242,13 +249,15 @@ def _find_images(
         known = read_inventory(plan.folder, plan.record)
     if known is None:
         cache_dir = data_dir / CACHE
-        source = scan_headers(listed, data.max_pixels, data.max_bad_images, progress.line, cache_dir=cache_dir)
+        good = scan_headers(listed, data.max_pixels, data.max_bad_images, progress.line, cache_dir=cache_dir)
+        source = hold_back(good, data)
         known = take_inventory(listed, source, data)
     else:
         source = _recall(listed, known, plan)
+    held = f" {len(source.validation_a)} A and {len(source.validation_b)} B to validate,"
     progress.line(
         f"Images of {source.name}: {len(source.train_a)} A and {len(source.train_b)} B to train,"
-        f" {len(source.test_a)} A and {len(source.test_b)} B to test."
+        f"{held if data.validation_fraction else ''} {len(source.test_a)} A and {len(source.test_b)} B to test."
     )
     without = [f"domain {name}" for name, images in (("A", source.test_a), ("B", source.test_b)) if not images]
     if without:

@@ -12,7 +12,6 @@ from cyclegan.data.batches import (
     Share,
     build_pipeline,
     build_readers,
-    load_views,
     permutation,
 )
 from cyclegan.data.sources import Source
@@ -174,10 +173,3 @@ def test_batches_do_not_depend_on_the_cache(photos, tmp_path):
     assert not (tmp_path / "off").exists()
     batches_of(photos, 0, 3, tmp_path / "cache")
     np.testing.assert_array_equal(batches_of(photos, 3, 6, tmp_path / "cache"), without[3:])
-
-
-def test_views_of_test_images_pass_over_broken_ones(source):
-    source.train_a[0].write_bytes(b"")
-    views = load_views(source.train_a, 2, 3, config())
-    np.testing.assert_allclose((views[:, 0, 0, 0] + 1) * 127.5, [10, 20], atol=1e-4)
-    assert load_views((), 2, 3, config()).shape == (0, 12, 12, 3)

@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import os
 import pathlib
@@ -12,6 +13,7 @@ from cyclegan.data.inventory import (
     decode_inventory,
     encode_inventory,
     fingerprint,
+    hold_back,
     recall_images,
     take_inventory,
 )
@@ -32,6 +34,11 @@ def images_of(folder: pathlib.Path) -> DataConfig:
 
 def listed(config: DataConfig) -> Source:
     return resolve_source(config, pathlib.Path("/nowhere"), pytest.fail)
+
+
+def held_back(folder: pathlib.Path, fraction: float) -> Source:
+    config = DataConfig(dataset=str(folder), validation_fraction=fraction)
+    return hold_back(listed(config), config)
 
 
 def first_session(config: DataConfig) -> tuple[Source, tuple[TrainingImage, ...]]:
@@ -63,23 +70,23 @@ def test_an_inventory_names_each_image_with_its_size_and_what_was_left_out(photo
     _, inventory = first_session(images_of(photos))
     sizes = {path.name: path.stat().st_size for path in photos.rglob("*.jpg")}
     assert inventory == (
-        ("a", "0.jpg", sizes["0.jpg"], False),
-        ("a", "2.jpg", sizes["2.jpg"], False),
-        ("a", "broken.jpg", 12, True),
-        ("a", "more/1.jpg", sizes["1.jpg"], False),
-        ("b", "3.jpg", sizes["3.jpg"], False),
-        ("b", "4.jpg", sizes["4.jpg"], False),
+        ("a", "0.jpg", sizes["0.jpg"], "training"),
+        ("a", "2.jpg", sizes["2.jpg"], "training"),
+        ("a", "broken.jpg", 12, "left out"),
+        ("a", "more/1.jpg", sizes["1.jpg"], "training"),
+        ("b", "3.jpg", sizes["3.jpg"], "training"),
+        ("b", "4.jpg", sizes["4.jpg"], "training"),
     )
 
 
 def test_an_inventory_comes_back_from_its_file_with_names_that_are_not_text():
     names = ("plain.png", "two\nlines.png", "gr\u00fc\u00df.png", os.fsdecode(b"\xff\xfe.png"))
-    inventory = tuple(TrainingImage("a", name, number, number == 1) for number, name in enumerate(names))
+    inventory = tuple(TrainingImage("a", name, number, "training") for number, name in enumerate(names))
     assert decode_inventory(encode_inventory(inventory)) == inventory
 
 
 def test_the_file_of_an_inventory_depends_on_nothing_else():
-    inventory = (TrainingImage("a", "1.png", 10, False),)
+    inventory = (TrainingImage("a", "1.png", 10, "training"),)
     assert encode_inventory(inventory) == encode_inventory(inventory)
 
 
@@ -91,14 +98,14 @@ def test_a_damaged_file_is_a_value_error(lines):
 
 def test_the_fingerprint_is_made_of_the_names_and_sizes_of_the_images_that_are_used():
     inventory = [
-        TrainingImage("b", "b.png", 4, False),
-        TrainingImage("a", "deep/a.png", 3, False),
-        TrainingImage("a", "broken.png", 7, True),
+        TrainingImage("b", "b.png", 4, "training"),
+        TrainingImage("a", "deep/a.png", 3, "training"),
+        TrainingImage("a", "broken.png", 7, "left out"),
     ]
     # Names and sizes in bytes, each ended by a zero byte, and each domain ended by one.
     expected = hashlib.sha256(b"deep/a.png\0" + b"3\0" + b"\0" + b"b.png\0" + b"4\0" + b"\0").hexdigest()
     assert fingerprint(inventory) == expected
-    assert fingerprint([*inventory, TrainingImage("a", "c.png", 0, False)]) != expected
+    assert fingerprint([*inventory, TrainingImage("a", "c.png", 0, "training")]) != expected
 
 
 def test_the_same_images_are_recalled_in_the_same_order(photos):
@@ -173,6 +180,61 @@ def test_a_file_that_was_left_out_stays_out(photos, mend):
     used, inventory = first_session(images_of(photos))
     mend(photos / "trainA" / "broken.jpg")
     assert recall_images(listed(images_of(photos)), inventory, images_of(photos)) == used
+
+
+@pytest.fixture
+def many(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Forty images of A and twenty of B, which nobody reads."""
+    for split, number in (("trainA", 40), ("trainB", 20)):
+        (tmp_path / "many" / split).mkdir(parents=True)
+        for index in range(number):
+            (tmp_path / "many" / split / f"{index:02d}.png").write_bytes(b"-" * index)
+    return tmp_path / "many"
+
+
+def test_a_part_of_each_domain_is_held_back(many):
+    source = held_back(many, 0.2)
+    sizes = [len(each) for each in (source.train_a, source.validation_a, source.train_b, source.validation_b)]
+    assert sizes == [32, 8, 16, 4]
+    assert sorted(source.train_a + source.validation_a) == sorted((many / "trainA").iterdir())
+    assert list(source.train_a) == sorted(source.train_a) and list(source.validation_a) == sorted(source.validation_a)
+
+
+def test_nothing_is_held_back_unless_asked(many):
+    assert held_back(many, 0.0) == listed(images_of(many))
+
+
+def test_the_digits_of_the_names_say_what_is_held_back(many):
+    """So two files of one name in both domains, as pairs have, are held back together."""
+    order = sorted((f"{index:02d}.png" for index in range(20)), key=lambda name: digest_of(f"validation\0{name}"))
+    assert {path.name for path in held_back(many, 0.25).validation_b} == set(order[:5])
+
+
+def digest_of(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def test_at_least_two_images_are_held_back(many):
+    assert [len(held_back(many, 0.01).validation_a), len(held_back(many, 0.01).validation_b)] == [2, 2]
+
+
+def test_too_few_images_to_hold_any_back_are_refused(photos):
+    with pytest.raises(UsageError, match=r"must leave at least one.*Received: 0.1 of 2 images of domain B"):
+        held_back(photos, 0.1)
+
+
+def test_what_was_held_back_stays_so_and_does_not_count_as_training(many):
+    config = DataConfig(dataset=str(many), validation_fraction=0.2)
+    source = hold_back(listed(config), config)
+    inventory = take_inventory(listed(config), source, config)
+    assert sum(image.use == "validation" for image in inventory) == 12
+    assert fingerprint(inventory) == fingerprint(image for image in inventory if image.use == "training")
+    assert recall_images(listed(config), decode_inventory(encode_inventory(inventory)), config) == source
+
+
+def test_an_inventory_of_an_earlier_version_can_be_read():
+    lines = b'["a", "1.png", 10, false]\n["a", "2.png", 20, true]\n'
+    assert decode_inventory(gzip.compress(lines)) == (("a", "1.png", 10, "training"), ("a", "2.png", 20, "left out"))
 
 
 def test_test_images_may_change(photos):

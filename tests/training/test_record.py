@@ -10,7 +10,7 @@ from cyclegan.data.inventory import TrainingImage, fingerprint
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.training.record import RunRecord, read_inventory, read_record, write_run
 
-INVENTORY = (TrainingImage("a", "1.png", 10, False), TrainingImage("b", "2.png", 20, False))
+INVENTORY = (TrainingImage("a", "1.png", 10, "training"), TrainingImage("b", "2.png", 20, "training"))
 RECORD = RunRecord(version="1", devices="cpu", num_replicas=1, fingerprint=fingerprint(INVENTORY))
 
 

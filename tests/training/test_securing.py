@@ -11,7 +11,7 @@ from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import Plan
 from cyclegan.training.securing import Displaced, securing
 
-IMAGES = (TrainingImage("a", "1.png", 7, False), TrainingImage("b", "2.png", 8, False))
+IMAGES = (TrainingImage("a", "1.png", 7, "training"), TrainingImage("b", "2.png", 8, "training"))
 RECORD = RunRecord(run_id="1", version="1", devices="cpu", num_replicas=1, fingerprint=fingerprint(IMAGES))
 CONFIG = load_config("smoke")
 

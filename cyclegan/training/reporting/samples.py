@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan.config.config import Config
-from cyclegan.data.batches import load_views
 from cyclegan.data.sources import Source
+from cyclegan.data.views import load_views
 from cyclegan.training.state import State
 
 GAP = 2
