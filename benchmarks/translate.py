@@ -60,7 +60,8 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
 
 
 def _untrained_bundle(folder: pathlib.Path, blocks: int, filters: int) -> "Bundle":
-    from cyclegan.bundle import bundle_info, load_bundle, save_bundle
+    from cyclegan.bundle import load_bundle, save_bundle
+    from cyclegan.bundle_info import bundle_info
     from cyclegan.config.files import load_config
     from cyclegan.networks.generators import build_generator
 

@@ -6,125 +6,28 @@ weights of the old one stay until the next replacement, for readers that have re
 """
 
 import hashlib
-import importlib.metadata
 import json
 import pathlib
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Literal
 
 import keras
 import numpy as np
 import pydantic
 
-from cyclegan.config.config import Config
+from cyclegan.bundle_info import FORMAT_VERSION, BundleInfo, Direction, WeightsFile
 from cyclegan.config.networks import GeneratorConfig
-from cyclegan.config.sections import Channels, Count
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import ARCHITECTURES, build_generator
 from cyclegan.networks.weights import encode_weights, read_shapes, set_weights, weight_arrays
 from cyclegan.runtime.atomic_files import write_atomically
 
-FORMAT_VERSION = 1
 INFO_FILE = "bundle.json"
-LARGEST_CROP = 2**16
 
-Direction = Literal["ab", "ba"]
+Which = Literal["best", "last"]
 
-
-class WeightsFile(pydantic.BaseModel):
-    """The file that holds the weights of one direction, or that they came from."""
-
-    file: str
-    sha256: str
-
-
-class Provenance(pydantic.BaseModel):
-    """Where a bundle comes from, for people. The program reads `step` alone, to see whether a run has a newer one."""
-
-    dataset: str
-    fingerprint: str = ""  # of the training images, from `cyclegan.data.inventory.fingerprint`
-    step: int
-    metrics: dict[str, float] = {}  # of training, over the last steps before the bundle
-    config: dict[str, Any]
-    versions: dict[str, str]
-    imported_from: dict[Direction, WeightsFile] = {}  # files of another implementation
-
-
-class BundleInfo(pydantic.BaseModel):
-    """The content of `bundle.json`."""
-
-    model_config = pydantic.ConfigDict(allow_inf_nan=False)
-
-    format_version: int = FORMAT_VERSION
-    generator: GeneratorConfig
-    channels_a: Channels
-    channels_b: Channels
-    crop_size: Annotated[int, pydantic.Field(ge=1, le=LARGEST_CROP)]
-    value_range: tuple[float, float] | None
-    max_pixels: Count
-    provenance: Provenance
-    weights: dict[Direction, WeightsFile] = {}
-    size_multiple: int
-    min_size: int
-
-    @pydantic.model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        for key in ("size_multiple", "min_size"):
-            if getattr(self, key) != (expected := getattr(self.generator, key)):
-                raise ValueError(f"`{key}` must be {expected} for this generator. Received: {getattr(self, key)}")
-        for entry in self.weights.values():  # a bundle must not name files outside its folder
-            if not re.fullmatch(r"[\w.-]+\.npz", entry.file, re.ASCII):
-                raise ValueError(
-                    f"`file` must be the name of an .npz file in the same folder. Received: {entry.file!r}"
-                )
-        if self.value_range and not self.value_range[0] < self.value_range[1]:
-            raise ValueError(f"`value_range` must be [low, high] with low < high. Received: {list(self.value_range)}")
-        return self
-
-    def channels(self, direction: Direction) -> tuple[int, int]:
-        """The numbers of channels (in, out) of one direction."""
-        pair = (self.channels_a, self.channels_b)
-        return pair if direction == "ab" else pair[::-1]
-
-
-def bundle_info(
-    config: Config, step: int, *, fingerprint: str = "", metrics: dict[str, float] | None = None
-) -> BundleInfo:
-    """The content of `bundle.json` for a run, without the files of the weights.
-
-    Args:
-        config: configuration of the run.
-        step: number of completed training steps.
-        fingerprint: digest of the names and sizes of the training images.
-        metrics: metrics of the training under their TensorBoard tags.
-    """
-    packages = ("cyclegan", "tensorflow", "keras")
-    # A bundle may be given to others, so it keeps only the last part of the paths of the training images.
-    places = {
-        key: pathlib.PurePath(place).name
-        for key in ("dataset", "domain_a", "domain_b")
-        if (place := getattr(config.data, key))
-    }
-    config = config.model_copy(update={"data": config.data.model_copy(update=places)})
-    return BundleInfo(
-        generator=config.generator,
-        channels_a=config.data.channels_a,
-        channels_b=config.data.channels_b,
-        crop_size=config.data.crop_size,
-        value_range=config.data.value_range,
-        max_pixels=config.data.max_pixels,
-        size_multiple=config.generator.size_multiple,
-        min_size=config.generator.min_size,
-        provenance=Provenance(
-            dataset=config.data.dataset,
-            fingerprint=fingerprint,
-            step=step,
-            metrics=metrics or {},
-            config=config.model_dump(mode="json"),
-            versions={name: importlib.metadata.version(name) for name in packages},
-        ),
-    )
+WHICH: tuple[Which, ...] = ("best", "last")
+"""The bundles of a run: the one that scored best on the validation images, if there are any, and the newest one."""
 
 
 class Bundle:
@@ -166,31 +69,43 @@ class Bundle:
         return model
 
 
-def find_bundle(path: pathlib.Path) -> pathlib.Path:
-    """The folder of the bundle: `path` itself or, if it is a run directory, `bundle/last` in it.
+def find_bundle(path: pathlib.Path, which: Which | None = None) -> pathlib.Path:
+    """The folder of the bundle: `path` itself, or one of the bundles of a run.
+
+    Args:
+        path: a bundle, or the directory of a run.
+        which: "best" or "last" for a bundle of a run. None means the best one if the run has one, and else the last.
 
     Raises:
-        UsageError: if `path` is neither a bundle nor the directory of a run with a bundle.
+        UsageError: if `path` is neither a bundle nor the directory of a run that has the bundle.
     """
-    for folder in (path, path / "bundle" / "last"):
-        if (folder / INFO_FILE).is_file():
-            return folder
-    raise UsageError(
-        f"{path} is neither a run with a trained model nor a bundle: it contains neither {INFO_FILE} nor a bundle in"
-        " bundle/last. Give a directory that `cyclegan train` has written."
-    )
+    if (path / INFO_FILE).is_file():
+        if which:
+            raise UsageError(f"`--which` is for runs, which have several bundles. Received: {path}, which is a bundle.")
+        return path
+    found = {each: path / "bundle" / each for each in WHICH if (path / "bundle" / each / INFO_FILE).is_file()}
+    if not found:
+        raise UsageError(
+            f"{path} is neither a run with a trained model nor a bundle: it contains neither {INFO_FILE} nor a bundle"
+            " in bundle/last. Give a directory that `cyclegan train` has written."
+        )
+    if which and which not in found:
+        held = " It is chosen by validation images; data.validation_fraction holds some back." * (which == "best")
+        raise UsageError(f"{path} has no bundle in bundle/{which}.{held}")
+    return found[which] if which else next(iter(found.values()))
 
 
-def load_bundle(path: str | pathlib.Path) -> Bundle:
+def load_bundle(path: str | pathlib.Path, which: Which | None = None) -> Bundle:
     """Reads a bundle.
 
     Args:
         path: a bundle, or the directory of a run.
+        which: which bundle of a run, see `find_bundle`.
 
     Raises:
         UsageError: if there is no bundle, if `bundle.json` is not valid, or if its format is newer than this program.
     """
-    folder = find_bundle(pathlib.Path(path))
+    folder = find_bundle(pathlib.Path(path), which)
     try:
         content = json.loads((folder / INFO_FILE).read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

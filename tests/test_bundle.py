@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import cyclegan
-from cyclegan.bundle import bundle_info, load_bundle, save_bundle
+from cyclegan.bundle import load_bundle, save_bundle
+from cyclegan.bundle_info import bundle_info
 from cyclegan.config.files import load_config
 from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
@@ -45,6 +46,27 @@ def test_a_generator_comes_back_bit_for_bit_from_bundle_and_run(bundle, generato
         loaded = cyclegan.load_generator(path, direction)
         for one, other in zip(loaded.get_weights(), generators[direction].get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_the_best_bundle_of_a_run_is_taken_where_there_is_one(bundle, generators):
+    run = bundle.parent.parent
+    assert load_bundle(run).folder == load_bundle(run, "last").folder == bundle
+    save_bundle(run / "bundle" / "best", generators, bundle_info(CONFIG, 5, validation={"kid": 0.5}))
+    assert load_bundle(run).folder == load_bundle(run, "best").folder == run / "bundle" / "best"
+    assert load_bundle(run).info.provenance.validation == {"kid": 0.5}
+    assert load_bundle(run, "last").info.provenance.step == 7
+
+
+def test_a_bundle_that_a_run_does_not_have_is_refused(bundle):
+    with pytest.raises(UsageError, match=r"has no bundle in bundle/best. It is chosen by validation images"):
+        load_bundle(bundle.parent.parent, "best")
+    with pytest.raises(UsageError, match=r"`--which` is for runs, which have several bundles"):
+        load_bundle(bundle, "last")
+
+
+def test_a_bundle_keeps_only_the_last_part_of_the_path_of_features():
+    config = load_config("smoke", [("evaluation.features", "/home/me/net.tflite")])
+    assert bundle_info(config, 1).provenance.config["evaluation"]["features"] == "net.tflite"
 
 
 def test_a_new_bundle_replaces_the_old_one_and_its_weights(bundle):

@@ -8,21 +8,19 @@ import click
 import rich.console
 import rich.table
 
-from cyclegan.cli.options import WholeNumber, data_dir_option, devices_option
+from cyclegan.cli.options import WholeNumber, data_dir_option, devices_option, which_option
 from cyclegan.errors import UsageError, printable
 from cyclegan.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:
+    from cyclegan.bundle import Bundle
     from cyclegan.evaluation.evaluate import Scores
-    from cyclegan.evaluation.features import Extractor
     from cyclegan.evaluation.scores import Value
-
-
-CLASSIFIER = "classifier"
 
 
 @click.command("evaluate")
 @click.option("--model", metavar="RUN|BUNDLE", type=click.Path(path_type=Path), help="Trained model to score.")
+@which_option
 @click.option("--dataset", metavar="NAME|DIR", help="Data set with test images. [that of the model, if it has a name]")
 @click.option("--domain-a", metavar="DIR", help="Folder of domain A, together with --domain-b.")
 @click.option("--domain-b", metavar="DIR", help="Folder of domain B.")
@@ -48,6 +46,7 @@ CLASSIFIER = "classifier"
 @devices_option
 def command(
     model: Path | None,
+    which: Literal["best", "last"] | None,
     dataset: str | None,
     domain_a: str | None,
     domain_b: str | None,
@@ -62,6 +61,9 @@ def command(
 ) -> None:
     """Score translations of test images, or images that any program made.
 
+    A run that was scored while it trained has two bundles, the best and the last one. Both are scored, unless --which
+    is given.
+
     Distances compare a set of images with the real test images of the target domain; smaller is better. Beside the
     translations stand the untranslated images, which is what copying would get, and real training images, which is what
     nothing can beat. docs/evaluation.md says how far to trust each score.
@@ -70,20 +72,18 @@ def command(
         raise UsageError("Give either `--model` or `--images-only REAL FAKE`.")
     if json_file and not json_file.absolute().parent.is_dir():
         raise UsageError(f"`--json` must be a file in a folder that exists. Received: {json_file}.")
-    if images_only and features == CLASSIFIER:
+    if images_only and features == "classifier":
         raise UsageError("`--features classifier` needs `--model`, whose data set it is trained on.")
     import_tensorflow()
-    from cyclegan.evaluation.features import load_extractor
     from cyclegan.runtime.devices import device_names
 
     device_names(devices or "auto")
-    extractor = load_extractor(features) if features and features != CLASSIFIER else None
     if images_only:
-        found = [_compare(*images_only, extractor, size, seed)]
+        found = [_compare(*images_only, features, size, seed)]
     else:
         assert model
         places = (dataset, domain_a, domain_b)
-        found = _score(model, places, data_dir, direction, extractor, features == CLASSIFIER, size, seed)
+        found = _score(_bundles(model, which), places, data_dir, direction, features, size, seed)
     if json_file:
         _write(json_file, found)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
@@ -97,10 +97,11 @@ def _say(line: str) -> None:
     click.echo(printable(line), err=True)
 
 
-def _compare(real: Path, fake: Path, extractor: "Extractor | None", size: int | None, seed: int) -> "Scores":
+def _compare(real: Path, fake: Path, features: str | None, size: int | None, seed: int) -> "Scores":
     from cyclegan.data.headers import read_header
     from cyclegan.data.listing import list_images
     from cyclegan.evaluation.evaluate import evaluate_images
+    from cyclegan.evaluation.features import load_extractor
 
     for folder in (real, fake):
         if not folder.is_dir():
@@ -111,26 +112,37 @@ def _compare(real: Path, fake: Path, extractor: "Extractor | None", size: int | 
     if size is None:
         header = read_header(paths[0], max_pixels=sys.maxsize)
         size = min(header.width, header.height)
+    extractor = load_extractor(features) if features else None
     return evaluate_images(paths, others, extractor, _say, size=size, seed=seed)
 
 
+def _bundles(model: Path, which: Literal["best", "last"] | None) -> list["Bundle"]:
+    """The bundles to score: those of a run that has a best one, or the one that is asked for."""
+    from cyclegan.bundle import load_bundle
+
+    bundle = load_bundle(model, which)
+    if which or bundle.folder == model or bundle.folder.name != "best":
+        return [bundle]
+    return [bundle, load_bundle(model, "last")]
+
+
 def _score(
-    model: Path,
+    bundles: list["Bundle"],
     places: tuple[str | None, str | None, str | None],
     data_dir: Path | None,
     direction: Literal["ab", "ba", "both"],
-    extractor: "Extractor | None",
-    with_classifier: bool,
+    features: str | None,
     size: int | None,
     seed: int,
 ) -> list["Scores"]:
-    from cyclegan.bundle import Direction, load_bundle
+    from cyclegan.bundle_info import Direction
     from cyclegan.config.sections import DataConfig
     from cyclegan.data.named import NAMED
     from cyclegan.data.sources import CACHE, default_data_dir, resolve_source
-    from cyclegan.evaluation.evaluate import classifier_of, evaluate_bundle
+    from cyclegan.evaluation.evaluate import evaluate_bundle, reading_config
+    from cyclegan.evaluation.extractors import choose_extractor
 
-    bundle = load_bundle(model)
+    bundle = bundles[0]
     dataset, domain_a, domain_b = places
     if bool(domain_a) != bool(domain_b):
         raise UsageError("`--domain-a` and `--domain-b` must be given together.")
@@ -139,17 +151,23 @@ def _score(
         if dataset not in NAMED:
             raise UsageError(
                 f"The model was trained on images that have no name. Give its test images with --dataset DIR, or with"
-                f" --domain-a and --domain-b. Received: --model {model}."
+                f" --domain-a and --domain-b. Received: --model {bundle.folder}."
             )
     trained = bundle.info.provenance.config.get("data", {})
     fraction = trained.get("test_fraction", DataConfig().test_fraction)
     config = DataConfig(dataset=dataset or "two folders", domain_a=domain_a, domain_b=domain_b, test_fraction=fraction)
     data_folder = data_dir or default_data_dir()
     source = resolve_source(config, data_folder, _say)
-    if with_classifier:
-        extractor = classifier_of(bundle.info, source, _say, seed, data_folder / CACHE)
+    extractor = None
+    if features:
+        reading = reading_config(bundle.info, bundle.info.crop_size)
+        extractor = choose_extractor(features, source, reading, _say, seed, data_folder / CACHE)
     directions: tuple[Direction, ...] = ("ab", "ba") if direction == "both" else (direction,)
-    return [evaluate_bundle(bundle, source, each, extractor, _say, size=size, seed=seed) for each in directions]
+    return [
+        evaluate_bundle(bundle, source, each, extractor, _say, size=size, seed=seed)
+        for each in directions
+        for bundle in bundles
+    ]
 
 
 def _write(path: Path, found: list["Scores"]) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import click
 
-from cyclegan.cli.options import direction_option, model_option
+from cyclegan.cli.options import direction_option, model_option, which_option
 from cyclegan.errors import UsageError, printable
 from cyclegan.export.formats import FORMATS
 from cyclegan.runtime.startup import import_tensorflow
@@ -35,6 +35,7 @@ def _parse_export_size(
 
 @click.command("export", help=_HELP)
 @model_option
+@which_option
 @direction_option
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), required=True, help="Format; see above.")
 @click.option(
@@ -55,7 +56,14 @@ def _parse_export_size(
 @click.option(
     "--images", metavar="FOLDER", type=click.Path(path_type=Path), help="Images for the comparison. [drawn scenes]"
 )
-def command(model: Path, direction: Literal["ab", "ba"], format_: str, output: Path, **options: Any) -> None:
+def command(
+    model: Path,
+    which: Literal["best", "last"] | None,
+    direction: Literal["ab", "ba"],
+    format_: str,
+    output: Path,
+    **options: Any,
+) -> None:
     """Writes a generator, and prints where it is and the result of the comparison."""
     import_tensorflow()
     from cyclegan.bundle import load_bundle
@@ -63,8 +71,9 @@ def command(model: Path, direction: Literal["ab", "ba"], format_: str, output: P
     from cyclegan.runtime.devices import device_names
 
     device_names("cpu")  # an export needs no GPU, and must not take memory from a run
-    found = export_generator(load_bundle(model), direction, format_, output, **options)
-    click.echo(f"{printable(str(output))}: generator {direction} of {printable(str(model))}")
+    bundle = load_bundle(model, which)
+    found = export_generator(bundle, direction, format_, output, **options)
+    click.echo(f"{printable(str(output))}: generator {direction} of {printable(str(bundle.folder))}")
     if found:
         psnr = "equal in every bit" if found.psnr_db is None else f"PSNR {found.psnr_db:.1f} dB"
         click.echo(

@@ -19,6 +19,10 @@ model_option = click.option(
     help="Trained model: the directory of a run or of a bundle.",
 )
 
+which_option = click.option(
+    "--which", type=click.Choice(["best", "last"]), help="Bundle of a run. [best if the run was scored, else last]"
+)
+
 direction_option = click.option(
     "--direction", type=click.Choice(["ab", "ba"]), required=True, help="ab: from A to B; ba: from B to A."
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cyclegan.cli.options import WholeNumber, devices_option, direction_option, model_option
+from cyclegan.cli.options import WholeNumber, devices_option, direction_option, model_option, which_option
 from cyclegan.errors import UsageError, printable
 from cyclegan.runtime.startup import import_tensorflow
 
@@ -38,6 +38,7 @@ def _parse_bytes(context: click.Context, parameter: click.Parameter, text: str |
 @click.argument("input", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.argument("output", type=click.Path(path_type=Path))
 @model_option
+@which_option
 @direction_option
 @click.option(
     "--size",
@@ -93,6 +94,7 @@ def command(
     input: tuple[Path, ...],
     output: Path,
     model: Path,
+    which: Literal["best", "last"] | None,
     direction: Literal["ab", "ba"],
     devices: str | None,
     engine: Literal["local", "ray"],
@@ -130,9 +132,12 @@ def command(
     def say(line: str) -> None:
         console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
+    bundle = load_bundle(model, which)
+    if not which and bundle.folder != model and bundle.folder.name == "best":
+        say(f"The model is {bundle.folder}, step {bundle.info.provenance.step}. --which last takes the newest one.")
     with _progress(console, say) as progress:
         report = translate_images(
-            load_bundle(model),
+            bundle,
             input,
             output,
             Settings(direction, **settings),

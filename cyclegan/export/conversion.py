@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-    from cyclegan.bundle import BundleInfo
+    from cyclegan.bundle_info import BundleInfo
 
 Quantization = Literal["float16", "int8"]
 

@@ -10,7 +10,8 @@ import keras
 import pytest
 from click.testing import CliRunner, Result
 
-from cyclegan.bundle import bundle_info, save_bundle
+from cyclegan.bundle import save_bundle
+from cyclegan.bundle_info import bundle_info
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
 from cyclegan.export.formats import FORMATS
@@ -41,7 +42,7 @@ def test_export_of_a_run_prints_two_lines_and_keeps_a_record(run, tmp_path, size
     result = _export("--model", run, "--direction", "ab", "--format", "onnx", "--output", output, *options)
     assert result.exit_code == 0, result.output
     first, second = result.stdout.splitlines()
-    assert first == f"{output}: generator ab of {run}"
+    assert first == f"{output}: generator ab of {run / 'bundle' / 'last'}"
     found = json.loads((tmp_path / "g.onnx.json").read_text())
     assert second == (
         f"onnxruntime {found['runtime_version']} beside Keras: largest difference {found['largest_difference']:.2g},"

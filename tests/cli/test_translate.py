@@ -2,6 +2,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cyclegan.bundle import BundleInfo, Provenance, save_bundle
+from cyclegan.bundle import save_bundle
+from cyclegan.bundle_info import BundleInfo, Provenance
 from cyclegan.cli.main import main
 from cyclegan.config.networks import GeneratorConfig
 from cyclegan.networks.generators import build_generator
@@ -63,6 +65,16 @@ def _translate(*arguments: object) -> Result:
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_best_bundle_of_a_run_is_taken_and_named(run: Path, photos: Path, tmp_path: Path) -> None:
+    both = shutil.copytree(run, tmp_path / "both")
+    shutil.copytree(both / "bundle" / "last", both / "bundle" / "best")
+    result = _translate(photos, tmp_path / "out", "--model", both)
+    assert result.exit_code == 0
+    assert f"The model is {both}/bundle/best, step 0. --which last takes the newest one." in result.stderr
+    last = _translate(photos, tmp_path / "last", "--model", both, "--which", "last")
+    assert last.exit_code == 0 and "The model is" not in last.stderr
 
 
 def test_success_says_how_many_and_exits_with_0(run, photos, tmp_path):

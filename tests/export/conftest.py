@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.bundle import Bundle, bundle_info, load_bundle, save_bundle
+from cyclegan.bundle import Bundle, load_bundle, save_bundle
+from cyclegan.bundle_info import bundle_info
 from cyclegan.config.files import load_config
 from cyclegan.export.formats import FORMATS
 from cyclegan.networks.generators import build_generator

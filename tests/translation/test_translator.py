@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 import cyclegan
-from cyclegan.bundle import Bundle, bundle_info, load_bundle, save_bundle
+from cyclegan.bundle import Bundle, load_bundle, save_bundle
+from cyclegan.bundle_info import bundle_info
 from cyclegan.config.files import load_config
 from cyclegan.errors import UsageError
 from cyclegan.networks.generators import build_generator
