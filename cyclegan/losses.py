@@ -4,6 +4,7 @@ Because the functions do not average over the batch, the training step can divid
 number of replicas.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ class AdversarialLoss(NamedTuple):
     """What a discriminator minimizes for the scores of translated images."""
     generator: Callable[[tf.Tensor], tf.Tensor]
     """What a generator minimizes for the scores of its translated images."""
+    guess: float | None
+    """The loss of a discriminator that guesses, the mean of `real` and `fake`; None where scores have no such value."""
 
 
 ADVERSARIAL = {
@@ -30,24 +33,28 @@ ADVERSARIAL = {
         real=lambda scores, target: tf.square(scores - target),
         fake=tf.square,
         generator=lambda scores: tf.square(scores - 1.0),
+        guess=0.25,
     ),
     # Goodfellow et al. 2014, eq. 1, for scores that are logits; for generators the non-saturating form of section 3.
     "vanilla": AdversarialLoss(
         real=lambda scores, target: tf.nn.softplus(scores) - target * scores,
         fake=tf.nn.softplus,
         generator=lambda scores: tf.nn.softplus(-scores),
+        guess=math.log(2),
     ),
     # Miyato et al. 2018, eq. 16 and 17 (after Lim and Ye 2017).
     "hinge": AdversarialLoss(
         real=lambda scores, target: tf.nn.relu(1.0 - scores),
         fake=lambda scores: tf.nn.relu(1.0 + scores),
         generator=lambda scores: -scores,
+        guess=1.0,
     ),
     # Gulrajani et al. 2017, eq. 3. Its last term is `wgan_penalty`.
     "wgan_gp": AdversarialLoss(
         real=lambda scores, target: -scores,
         fake=lambda scores: scores,
         generator=lambda scores: -scores,
+        guess=None,
     ),
 }
 """The values of `losses.adversarial`."""

@@ -5,7 +5,15 @@ from collections.abc import Iterable, Iterator
 import pydantic
 
 from cyclegan.config.networks import UNET_INNER_LEVEL, DiscriminatorConfig, GeneratorConfig
-from cyclegan.config.sections import DataConfig, LossesConfig, OptimizerConfig, Section, TrainingConfig
+from cyclegan.config.sections import (
+    DataConfig,
+    EvaluationConfig,
+    HealthConfig,
+    LossesConfig,
+    OptimizerConfig,
+    Section,
+    TrainingConfig,
+)
 
 
 class Config(Section):
@@ -17,6 +25,13 @@ class Config(Section):
     losses: LossesConfig = LossesConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    health: HealthConfig = HealthConfig()
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the run is scored while it trains, because images are held back for it."""
+        return self.data.validation_fraction > 0
 
     @pydantic.model_validator(mode="after")
     def _keys_agree(self) -> "Config":
@@ -41,6 +56,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         )
     yield from _impossible_sizes(config)
     yield from _impossible_discriminators(config)
+    yield from _impossible_evaluations(config)
     if losses.identity_weight > 0 and data.channels_a != data.channels_b:
         yield (
             "`data.channels_a` and `data.channels_b` must be equal for an identity loss. "
@@ -107,6 +123,36 @@ def _impossible_discriminators(config: Config) -> Iterator[str]:
         )
 
 
+def _impossible_evaluations(config: Config) -> Iterator[str]:
+    data, evaluation = config.data, config.evaluation
+    if evaluation.every_steps and evaluation.every_epochs:
+        yield (
+            "`evaluation.every_steps` and `evaluation.every_epochs` must not be given together. Received:"
+            f" every_steps={evaluation.every_steps}, every_epochs={evaluation.every_epochs}."
+        )
+    if evaluation.metric != "swd" and evaluation.features is None:
+        yield (
+            "`evaluation.metric` must be swd if `evaluation.features` is null. Received:"
+            f" metric={evaluation.metric}, features=null."
+        )
+    if not data.validation_fraction and (evaluation.patience or config.optimizer.schedule == "plateau"):
+        yield (
+            "`data.validation_fraction` must be above 0 for `evaluation.patience` and for the schedule plateau, which"
+            f" need scores. Received: validation_fraction=0, patience={evaluation.patience},"
+            f" schedule={config.optimizer.schedule}."
+        )
+    one_kind = data.channels_a == data.channels_b != 4
+    if data.validation_fraction and not one_kind:
+        given = f"channels_a={data.channels_a}, channels_b={data.channels_b}, features={evaluation.features}"
+        if 4 in (data.channels_a, data.channels_b) and evaluation.features:
+            yield f"`evaluation.features` must be null for images with 4 channels. Received: {given}."
+        elif evaluation.features == "classifier":
+            yield (
+                "`evaluation.features` must not be classifier for domains with different numbers of channels."
+                f" Received: {given}. Use another network, or null with evaluation.metric=swd."
+            )
+
+
 def _flat(config: Config) -> dict[str, object]:
     """The values by their dotted keys, in the order of the models."""
     sections = config.model_dump().items()
@@ -123,6 +169,8 @@ SAFE_TO_CHANGE = frozenset(
         "data.domain_a",
         "data.domain_b",
         "data.max_bad_images",
+        *(f"evaluation.{key}" for key in EvaluationConfig.model_fields),
+        *(f"health.{key}" for key in HealthConfig.model_fields),
         "optimizer.learning_rate",
         "training.epochs",
         "training.steps",

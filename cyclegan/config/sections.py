@@ -46,6 +46,10 @@ class DataConfig(Section):
     """
     test_fraction: Fraction = 0.1
     """This part of the images in `domain_a` and `domain_b` is kept for testing."""
+    validation_fraction: Fraction = 0.0
+    """This part of the training images is held back, and the scores of the run are made of them; 0 holds back none, and
+    then nothing is scored while the run trains.
+    """
     load_size: Count = 286
     """Images are resized to this many pixels before the crop."""
     crop_size: Count = 256
@@ -124,12 +128,56 @@ class OptimizerConfig(Section):
     """In momentum and nesterov, this part of the last update is kept."""
     weight_decay: Weight = 0.01
     """In adamw, each step subtracts this part of the weights, times the learning rate."""
-    schedule: Literal["constant", "linear", "cosine", "step"] = "linear"
+    schedule: Literal["constant", "linear", "cosine", "step", "plateau"] = "linear"
     """linear and cosine let the learning rate fall over the last `training.decay_epochs`, step divides it by ten after
-    every `step_epochs`, and constant keeps it.
+    every `step_epochs`, plateau lets it fall when `evaluation.metric` stays, and constant keeps it.
     """
     step_epochs: Count = 50
     """With the schedule step, the learning rate is divided by ten each time this many epochs have passed."""
+    plateau_patience: Count = 5
+    """With the schedule plateau, the learning rate falls when this many evaluations in a row are not better than the
+    best one before.
+    """
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """With the schedule plateau, the learning rate is multiplied by this number when it falls."""
+
+
+class EvaluationConfig(Section):
+    """When a run is scored while it trains, and by what. It is, if `data.validation_fraction` holds images back."""
+
+    every_minutes: Positive = 30.0
+    """The run is scored each time that this many minutes have passed, more rarely if scoring takes more than a
+    twentieth of the time, and at the end of the run.
+    """
+    every_steps: Count | None = None
+    """The run is scored each time that this many steps have passed, and `every_minutes` is ignored; null means that
+    the minutes decide.
+    """
+    every_epochs: Count | None = None
+    """The run is scored each time that this many epochs have passed, and `every_minutes` is ignored; null means that
+    the minutes decide.
+    """
+    metric: Literal["swd", "kid", "frechet", "share"] = "swd"
+    """The bundle with the smallest value of this is kept as the best one: a distance to real images, divided by that of
+    untranslated images; share is the part of the translations that the features do not take for their new domain.
+    """
+    features: Text | None = None
+    """The network for kid, frechet and share: classifier, which is trained on the training images; keras:NAME; or a
+    .tflite file, a .keras file or a SavedModel. null means that swd alone is computed, which needs none.
+    """
+    max_images: Annotated[int, Field(ge=2, le=100_000)] = 200
+    """At most this many validation images of each domain are scored."""
+    patience: Count | None = None
+    """The run ends when this many evaluations in a row are not better than the best one before; null means never."""
+
+
+class HealthConfig(Section):
+    """How a run is watched while it trains."""
+
+    every_steps: Count = 500
+    """The run is examined each time that this many steps have passed."""
+    action: Literal["warn", "stop"] = "warn"
+    """A run that is ill prints a warning (warn), or is saved and ends (stop)."""
 
 
 class TrainingConfig(Section):

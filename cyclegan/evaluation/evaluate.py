@@ -2,23 +2,22 @@
 
 import importlib.metadata
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pydantic
-import tensorflow as tf
 
-from cyclegan.bundle import Bundle, BundleInfo, Direction
+from cyclegan.bundle import Bundle
+from cyclegan.bundle_info import BundleInfo, Direction
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import Source
+from cyclegan.data.views import read_batches
 from cyclegan.errors import UsageError
-from cyclegan.evaluation.classifier import SIZE, Domains, domain_classifier
 from cyclegan.evaluation.features import Extractor
-from cyclegan.evaluation.patches import draw_patches, pyramid
-from cyclegan.evaluation.reading import Say, fingerprint_of, read_batches, reading_config, truth_files
+from cyclegan.evaluation.measuring import MIN_IMAGES, Passage, look_at
+from cyclegan.evaluation.reading import drawn, fingerprint_of, truth_files
 from cyclegan.evaluation.scores import (
-    CONTENT,
     FEATURE_DISTANCES,
     PATCH_DISTANCES,
     Distance,
@@ -27,13 +26,7 @@ from cyclegan.evaluation.scores import (
     mean_value,
 )
 
-MAX_PATCHED = 256
-"""SWD uses the first so many images of a set."""
-
-MAX_CLASSIFIED = 2000
-"""The classifier is trained on at most so many images of each domain."""
-
-MIN_IMAGES = 2
+Say = Callable[[str], None]
 
 
 class Protocol(pydantic.BaseModel):
@@ -65,10 +58,9 @@ class Scores(pydantic.BaseModel):
 
 
 class _Found(NamedTuple):
-    """What is kept of a set of images."""
+    """What is kept of a set of images, and which images they are."""
 
     images: ImageSet
-    classes: np.ndarray | None
     fingerprint: str
 
 
@@ -110,8 +102,8 @@ def evaluate_bundle(
             )
     if extractor and 4 in (channels_in, channels_out):
         raise UsageError("Features are of grey or RGB images. This model has 4 channels: leave out --features.")
-    beside = _drawn(training, len(inputs), seed)
-    measured = _Content(bundle, direction)
+    beside = drawn(training, len(inputs), seed)
+    passage = Passage(bundle.generator(direction), bundle.generator("ba" if direction == "ab" else "ab"), channels_in)
 
     def read(paths: Sequence[pathlib.Path], channels: int) -> Iterator[np.ndarray]:
         return read_batches(paths, channels, config, say)
@@ -119,73 +111,22 @@ def evaluate_bundle(
     truth = truth_files(inputs, source)
     known = [read(truth[0], channels_out), read(truth[1], 1)] if truth else []
     sets = {
-        "translated": _look_at(measured.translated(read(inputs, channels_in), *known), extractor, inputs, seed),
+        "translated": _look_at(passage.translated(read(inputs, channels_in), *known), extractor, inputs, seed),
         "untranslated": _look_at(read(inputs, channels_out), extractor, inputs, seed),
         "real training images": _look_at(read(beside, channels_out), extractor, beside, seed),
     }
-    target = _look_at(measured.real(read(targets, channels_out)), extractor, targets, seed)
+    target = _look_at(passage.real(read(targets, channels_out)), extractor, targets, seed)
     how = f"{config.resize} to {config.crop_size} pixels, antialiased bicubic"
     title = f"{bundle.folder}, step {info.provenance.step}, {direction}"
-    return _scores(title, sets, target, measured.values(seed), extractor, how, seed)
+    content = {name: mean_value(numbers, seed) for name, numbers in passage.numbers().items()}
+    return _scores(title, sets, target, content, extractor, how, seed)
 
 
-class _Content:
-    """Measures what images keep of themselves while they pass through the generators."""
-
-    def __init__(self, bundle: Bundle, direction: Direction):
-        self._forward = bundle.generator(direction)
-        self._back = bundle.generator("ba" if direction == "ab" else "ab")
-        self._numbers: dict[str, list[np.ndarray]] = {name: [] for name in CONTENT}
-
-    def translated(self, batches: Iterator[np.ndarray], *truth: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """The translations of test images, of which the truth and the mask may be known."""
-        for batch, *known in zip(batches, *truth, strict=True):
-            fakes = self._forward(batch, training=False)
-            images = {"input": batch, "translated": fakes, "cycled": self._back(fakes, training=False)}
-            self._note(images | dict(zip(("truth", "mask"), known, strict=False)))
-            yield fakes.numpy()
-
-    def real(self, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """The real images of the target domain themselves."""
-        for batch in batches:
-            if batch.shape[-1] == self._forward.input_shape[-1]:
-                self._note({"target": batch, "same": self._forward(batch, training=False)})
-            yield batch
-
-    def values(self, seed: int) -> dict[str, Value]:
-        """The means over all images."""
-        return {name: mean_value(np.concatenate(each), seed) for name, each in self._numbers.items() if each}
-
-    def _note(self, images: dict[str, Any]) -> None:
-        for name, score in CONTENT.items():
-            if all(each in images for each in score.between):
-                given = [tf.convert_to_tensor(images[each]) for each in score.between]
-                self._numbers[name].append(score.compute(*given).numpy())
-
-
-def classifier_of(info: BundleInfo, source: Source, say: Say, seed: int, cache_dir: pathlib.Path | None) -> Extractor:
-    """The classifier of the two domains of a data set, trained on at most 2,000 training images of each.
-
-    Args:
-        info: the model, which says how images are read.
-        source: the data set.
-        say: called with a line before it is trained, and for each image that cannot be read.
-        seed: see `domain_classifier`.
-        cache_dir: see `domain_classifier`.
-
-    Raises:
-        UsageError: if the domains do not have the same number of channels, or a domain has no image that can be read.
-    """
-    if info.channels_a != info.channels_b or info.channels_a == 4:
-        raise UsageError("`--features classifier` needs domains with the same number of channels, 1 or 3.")
-    config = reading_config(info, SIZE)
-    sets = []
-    for paths in (source.train_a, source.train_b):
-        batches = list(read_batches(_drawn(paths, MAX_CLASSIFIED, seed), 3, config, say))
-        if not batches:
-            raise UsageError(f"None of the training images can be read. The first is {paths[0]}.")
-        sets.append(np.concatenate(batches))
-    return domain_classifier(Domains(*sets), seed, cache_dir, say)
+def reading_config(info: BundleInfo, size: int) -> DataConfig:
+    """How the images of a model are read, at another size."""
+    given = {"crop_size": size, "value_range": info.value_range, "max_pixels": info.max_pixels}
+    given |= {"channels_a": info.channels_a, "channels_b": info.channels_b}
+    return DataConfig.model_validate(info.provenance.config.get("data", {}) | given, strict=False)
 
 
 def evaluate_images(
@@ -213,34 +154,11 @@ def evaluate_images(
     return _scores("images", {"images": scored}, target, {}, extractor, how, seed)
 
 
-def _drawn(paths: Sequence[pathlib.Path], number: int, seed: int) -> list[pathlib.Path]:
-    """At most so many of the files, drawn by the seed, in their order."""
-    chosen = np.random.default_rng(seed).permutation(len(paths))[:number]
-    return [paths[index] for index in sorted(chosen.tolist())]
-
-
 def _look_at(
-    batches: Iterator[np.ndarray], extractor: Extractor | None, paths: Sequence[pathlib.Path], seed: int
+    batches: Iterable[np.ndarray], extractor: Extractor | None, paths: Sequence[pathlib.Path], seed: int
 ) -> _Found:
-    """Goes through a set of images once, and keeps what the distances need."""
-    features, classes, patches, channels, num = [], [], [], 0, 0
-    for batch in batches:
-        channels, num = batch.shape[-1], num + len(batch)
-        if extractor:
-            found = extractor.compute(np.repeat(batch, 3, axis=-1) if channels == 1 else batch)
-            features.append(found.values)
-            classes.append(found.classes)
-        if num <= MAX_PATCHED:
-            patches.append([draw_patches(level, seed).astype(np.float32) for level in pyramid(batch)])
-    if num < MIN_IMAGES:
-        raise UsageError(f"A score needs at least {MIN_IMAGES} images that can be read. Received: {num}.")
-    levels = [np.concatenate(level) for level in zip(*patches, strict=True)]
-    known = [each for each in classes if each is not None]
-    return _Found(
-        ImageSet(np.concatenate(features) if features else None, levels, channels),
-        np.concatenate(known) if known else None,
-        f"{num} images, {fingerprint_of(paths)}",
-    )
+    images = look_at(batches, extractor, seed)
+    return _Found(images, f"{images.num} images, {fingerprint_of(paths)}")
 
 
 def _scores(
@@ -260,10 +178,10 @@ def _scores(
         name: {label: distance(target.images, found.images, seed) for label, found in sets.items()}
         for name, distance in named.items()
     }
-    if extractor and target.classes is not None:
-        common = int(np.bincount(target.classes).argmax())
+    if extractor and target.images.classes is not None:
+        common = int(np.bincount(target.images.classes).argmax())
         distances[f"called {extractor.label(common)} by {extractor.name}"] = {
-            label: mean_value(np.equal(np.asarray(found.classes), common).astype(float), seed)
+            label: mean_value(np.equal(np.asarray(found.images.classes), common).astype(float), seed)
             for label, found in (sets | {"real test images": target}).items()
         }
     protocol = Protocol(

@@ -1,54 +1,23 @@
-"""Image files as they are scored."""
+"""The files behind a score: which ones they are, and the truth that is known of some of them."""
 
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from cyclegan.bundle import BundleInfo
-from cyclegan.config.sections import DataConfig
-from cyclegan.data.headers import BadImage
-from cyclegan.data.loading import IN_FLIGHT_BYTES, ByteBudget, load_image
 from cyclegan.data.sources import Source
 from cyclegan.data.stripes import read_marker
 
-BATCH = 8
-
-Say = Callable[[str], None]
+Item = TypeVar("Item")
 
 
-def reading_config(info: BundleInfo, size: int) -> DataConfig:
-    """How the images of a model are read, at another size."""
-    given = {"crop_size": size, "value_range": info.value_range, "max_pixels": info.max_pixels}
-    return DataConfig.model_validate(info.provenance.config.get("data", {}) | given, strict=False)
-
-
-def read_batches(paths: Sequence[pathlib.Path], channels: int, config: DataConfig, say: Say) -> Iterator[np.ndarray]:
-    """Batches of images as they are scored: float32 [n, crop, crop, channels] in [-1, 1], the middle of each image.
-
-    Args:
-        paths: the files. Those that cannot be used are left out.
-        channels: the number of channels.
-        config: says how the images are resized.
-        say: called with a line for each image that is left out.
-    """
-    budget = ByteBudget(IN_FLIGHT_BYTES)
-    batch: list[np.ndarray] = []
-    for path in paths:
-        try:
-            image = load_image(path, channels, config.crop_size, config, budget)
-        except BadImage as error:
-            say(f"Left out: {error}")
-            continue
-        top, left = ((side - config.crop_size) // 2 for side in image.shape[:2])
-        batch.append(image[top : top + config.crop_size, left : left + config.crop_size])
-        if len(batch) == BATCH:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)
+def drawn(items: Sequence[Item], number: int, seed: int) -> list[Item]:
+    """At most so many of the items, drawn by the seed, in their order."""
+    chosen = np.random.default_rng(seed).permutation(len(items))[:number]
+    return [items[index] for index in sorted(chosen.tolist())]
 
 
 def truth_files(inputs: Sequence[pathlib.Path], source: Source) -> tuple[list[pathlib.Path], list[pathlib.Path]] | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -49,18 +49,25 @@ class ImageSet(NamedTuple):
         features: float32 [n, d] of an extractor; None without one.
         patches: for each level of a pyramid [n, patches, values], of the first images.
         channels: the number of channels of the images.
+        num: the number of the images.
+        classes: the class that the extractor takes each image for, int [n]; None if it has no classes.
     """
 
     features: np.ndarray | None
     patches: Sequence[np.ndarray]
     channels: int
+    num: int
+    classes: np.ndarray | None = None
 
 
-Distance = Callable[[ImageSet, ImageSet, int], Value]
-"""The distance of two sets. Its third argument draws what is drawn."""
+class Distance(Protocol):
+    """The distance of two sets of images."""
+
+    def __call__(self, x: ImageSet, y: ImageSet, seed: int, with_interval: bool = True) -> Value:
+        """Computes the distance. Without an interval, which takes most of the time, its ends are the score itself."""
 
 
-def _kernel_distance(x: ImageSet, y: ImageSet, seed: int) -> Value:
+def _kernel_distance(x: ImageSet, y: ImageSet, seed: int, with_interval: bool = True) -> Value:
     assert x.features is not None and y.features is not None
     mean, spread = kernel_inception_distance(x.features, y.features, seed)
     xx, yy, xy = kernel(x.features, x.features), kernel(y.features, y.features), kernel(x.features, y.features)
@@ -68,19 +75,19 @@ def _kernel_distance(x: ImageSet, y: ImageSet, seed: int) -> Value:
     def resampled(i: np.ndarray, j: np.ndarray) -> float:
         return squared_mmd(xx[np.ix_(i, i)], yy[np.ix_(j, j)], xy[np.ix_(i, j)])
 
-    return Value(mean, *_interval(mean, resampled, xy.shape, RESAMPLES, seed), spread)
+    return Value(mean, *_interval(mean, resampled, xy.shape, RESAMPLES * with_interval, seed), spread)
 
 
-def _frechet_distance(x: ImageSet, y: ImageSet, seed: int) -> Value:
+def _frechet_distance(x: ImageSet, y: ImageSet, seed: int, with_interval: bool = True) -> Value:
     first, second = x.features, y.features
     assert first is not None and second is not None
     value = frechet_distance(first, second)
     sizes = (len(first), len(second))
-    interval = _interval(value, lambda i, j: frechet_distance(first[i], second[j]), sizes, FEW_RESAMPLES, seed)
-    return Value(value, *interval)
+    resamples = FEW_RESAMPLES * with_interval
+    return Value(value, *_interval(value, lambda i, j: frechet_distance(first[i], second[j]), sizes, resamples, seed))
 
 
-def _patch_distance(x: ImageSet, y: ImageSet, seed: int) -> Value:
+def _patch_distance(x: ImageSet, y: ImageSet, seed: int, with_interval: bool = True) -> Value:
     """The mean over the levels of the pyramid, times 1000, as Karras et al. 2018 state it."""
     levels = [
         tuple(project(normalised(each, one.channels), seed) for each, one in ((first, x), (second, y)))
@@ -96,7 +103,7 @@ def _patch_distance(x: ImageSet, y: ImageSet, seed: int) -> Value:
 
     sizes = (len(x.patches[0]), len(y.patches[0]))
     value = distance(np.arange(sizes[0]), np.arange(sizes[1]))
-    return Value(value, *_interval(value, distance, sizes, FEW_RESAMPLES, seed))
+    return Value(value, *_interval(value, distance, sizes, FEW_RESAMPLES * with_interval, seed))
 
 
 FEATURE_DISTANCES: dict[str, Distance] = {"KID": _kernel_distance, "Frechet": _frechet_distance}
@@ -159,6 +166,8 @@ def _interval(
 
     Source: Efron and Tibshirani 1993, chapter 13; the shift is that of chapter 10.
     """
+    if not resamples:
+        return value, value
     draw = np.random.default_rng([seed, 1])
     found = np.array([score(*(draw.integers(size, size=size) for size in sizes)) for _ in range(resamples)])
     low, high = np.percentile(found - found.mean(), [2.5, 97.5]) + value

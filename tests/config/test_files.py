@@ -104,6 +104,7 @@ def test_unknown_key_in_a_file_suggests_the_nearest(refusal, write):
 def test_unknown_key_that_is_near_to_none_lists_what_there_is(refusal):
     message = refusal(overrides=[("optimizer.xyzzy", 1)])
     keys = "name, learning_rate, beta_1, beta_2, epsilon, momentum, weight_decay, schedule, step_epochs"
+    keys += ", plateau_patience, plateau_factor"
     expected = f"the keys of `optimizer` are {keys}"
     assert message == f"unknown key `optimizer.xyzzy`; {expected}"
     assert refusal(overrides=[("a.b.c", 1)]).startswith("unknown key `a.b.c`; the sections are data, generator,")

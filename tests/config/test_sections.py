@@ -35,6 +35,8 @@ def bounds(constraints: list[object]) -> str:
             return f"{low} to {high}"
         case {"ge": low, "lt": high}:
             return f"{low} to below {high}"
+        case {"gt": low, "lt": high}:
+            return f"above {low} and below {high}"
         case {"ge": low}:
             return f"{low} or more"
         case {"gt": low}:

@@ -7,10 +7,11 @@ from PIL import Image
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import resolve_source
 from cyclegan.data.stripes import write_stripes
+from cyclegan.data.views import read_batches
 from cyclegan.errors import UsageError
-from cyclegan.evaluation.evaluate import classifier_of, evaluate_bundle, evaluate_images
+from cyclegan.evaluation.evaluate import evaluate_bundle, evaluate_images
 from cyclegan.evaluation.features import Extractor, Features
-from cyclegan.evaluation.reading import fingerprint_of, read_batches
+from cyclegan.evaluation.reading import fingerprint_of
 
 
 def colours(images):
@@ -125,12 +126,6 @@ def test_grey_and_colour_domains_are_scored_without_an_identity_loss(tmp_path, s
 def test_features_of_images_with_alpha_are_refused(tmp_path, source, make_bundle):
     with pytest.raises(UsageError, match="This model has 4 channels: leave out --features"):
         evaluate_bundle(make_bundle(tmp_path, 4, 4), source, "ab", EXTRACTOR, pytest.fail)
-
-
-@pytest.mark.parametrize("channels", [(1, 3), (4, 4)])
-def test_a_classifier_needs_domains_of_one_kind(tmp_path, source, make_bundle, channels):
-    with pytest.raises(UsageError, match="needs domains with the same number of channels, 1 or 3"):
-        classifier_of(make_bundle(tmp_path, *channels).info, source, pytest.fail, 0, None)
 
 
 def test_a_data_set_without_test_images_is_refused(bundle, source):

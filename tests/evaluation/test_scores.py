@@ -9,7 +9,7 @@ RNG = np.random.default_rng(0)
 def image_set(shift, n=40, channels=3):
     features = np.float32(RNG.normal(shift, 1, (n, 6)))
     levels = [np.float32(RNG.normal(0, 1, (n, 16, 7 * 7 * channels)).cumsum(axis=-1) * (1 + shift)) for _ in range(2)]
-    return ImageSet(features, levels, channels)
+    return ImageSet(features, levels, channels, n)
 
 
 @pytest.mark.parametrize("distance", [*FEATURE_DISTANCES.values(), *PATCH_DISTANCES.values()])

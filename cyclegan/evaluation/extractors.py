@@ -1,0 +1,54 @@
+"""Which extractor a request means: the classifier of the two domains, which has to be trained, or one that exists."""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from cyclegan.config.sections import DataConfig
+from cyclegan.data.sources import Source
+from cyclegan.data.views import read_batches
+from cyclegan.errors import UsageError
+from cyclegan.evaluation.classifier import SIZE, Domains, domain_classifier
+from cyclegan.evaluation.features import Extractor, load_extractor
+from cyclegan.evaluation.reading import drawn
+
+CLASSIFIER = "classifier"
+
+MAX_CLASSIFIED = 2000
+"""The classifier is trained on at most so many images of each domain."""
+
+
+def choose_extractor(
+    request: str,
+    source: Source,
+    config: DataConfig,
+    say: Callable[[str], None],
+    seed: int,
+    cache_dir: pathlib.Path | None,
+) -> Extractor:
+    """The extractor of `--features` or `evaluation.features`.
+
+    Args:
+        request: "classifier", for the classifier of the two domains, or as `load_extractor` takes it.
+        source: the data set, on whose training images the classifier is trained.
+        config: says how these images are read, and their channels.
+        say: called with a line before the classifier is trained, and for each image that cannot be read.
+        seed: see `domain_classifier`; it also draws the images if there are more than 2,000 in a domain.
+        cache_dir: see `domain_classifier`.
+
+    Raises:
+        UsageError: if it cannot be used.
+        CycleganError: if its weights cannot be had.
+    """
+    if request != CLASSIFIER:
+        return load_extractor(request)
+    if config.channels_a != config.channels_b or config.channels_a == 4:
+        raise UsageError("The classifier needs domains with the same number of channels, 1 or 3.")
+    small, sets = config.model_copy(update={"crop_size": SIZE}), []
+    for paths in (source.train_a, source.train_b):
+        batches = list(read_batches(drawn(paths, MAX_CLASSIFIED, seed), 3, small, say))
+        if not batches:
+            raise UsageError(f"None of the training images can be read. The first is {paths[0]}.")
+        sets.append(np.concatenate(batches))
+    return domain_classifier(Domains(*sets), seed, cache_dir, say)

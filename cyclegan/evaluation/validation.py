@@ -1,0 +1,126 @@
+"""The scores of a run while it trains: the same images each time, and no intervals, so that they are soon computed."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cyclegan.evaluation.features import Extractor
+from cyclegan.evaluation.measuring import Generator, Passage, look_at
+from cyclegan.evaluation.scores import FEATURE_DISTANCES, PATCH_DISTANCES, Distance, ImageSet
+
+BATCH = 8
+
+SMALLEST = 1e-6
+"""A distance of untranslated images that is below this counts as this."""
+
+METRICS = {"kid": "KID", "frechet": "Frechet", "swd": "SWD", "share": "share"}
+"""For each value of `evaluation.metric`, the score whose relation to that of untranslated images it is."""
+
+
+class Images(NamedTuple):
+    """Real images of both domains, float32 [n, size, size, channels] in [-1, 1], at least two of each.
+
+    Attributes:
+        a: images of domain A.
+        b: images of domain B.
+        a_as_b: the images of domain A with the channels of domain B.
+        b_as_a: the images of domain B with the channels of domain A.
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    a_as_b: np.ndarray
+    b_as_a: np.ndarray
+
+
+class _Direction(NamedTuple):
+    """One direction, with what does not change while a run trains."""
+
+    forward: Generator
+    back: Generator
+    inputs: np.ndarray
+    targets: np.ndarray
+    target: ImageSet
+    untranslated: dict[str, float]
+
+
+class Validator:
+    """Scores two generators, whose weights may change between two calls.
+
+    Args:
+        images: the validation images.
+        generator_ab: translates domain A to B.
+        generator_ba: translates domain B to A.
+        extractor: the network for the distances of features and for the share of a class; None leaves these out.
+        seed: draws patches, lines and subsets.
+    """
+
+    def __init__(
+        self, images: Images, generator_ab: Generator, generator_ba: Generator, extractor: Extractor | None, seed: int
+    ):
+        self._extractor, self._seed = extractor, seed
+        self._distances: dict[str, Distance] = ({} if extractor is None else FEATURE_DISTANCES) | PATCH_DISTANCES
+        ab, ba = _traced(generator_ab), _traced(generator_ba)
+        self._directions = {
+            "ab": self._direction(ab, ba, images.a, images.b, images.a_as_b),
+            "ba": self._direction(ba, ab, images.b, images.a, images.b_as_a),
+        }
+
+    def scores(self) -> dict[str, float]:
+        """The scores of both directions, with names such as `ab/SWD`, and the metrics that are made of them.
+
+        A metric is the mean over both directions of a distance, divided by that of the untranslated images: near 0 for
+        real images of the target domain, 1 for a copy of the input. `share` is the part that is missing of the share of
+        real images which the extractor takes for the commonest class of the target domain.
+        """
+        found: dict[str, float] = {}
+        relations: dict[str, list[float]] = {}
+        for label, direction in self._directions.items():
+            passage = Passage(direction.forward, direction.back, direction.inputs.shape[-1])
+            translated = look_at(passage.translated(_batches(direction.inputs)), self._extractor, self._seed)
+            for _ in passage.real(_batches(direction.targets)):
+                pass
+            distances = self._compare(direction.target, translated)
+            found |= {f"{label}/{name}": value for name, value in distances.items()}
+            found |= {f"{label}/{name}": float(numbers.mean()) for name, numbers in passage.numbers().items()}
+            for name, value in distances.items():
+                if name != "share":
+                    relation = value / max(direction.untranslated[name], SMALLEST)
+                else:
+                    relation = 1 - value / _share(direction.target, direction.target)
+                relations.setdefault(name, []).append(relation)
+        metrics = {key: float(np.mean(relations[name])) for key, name in METRICS.items() if name in relations}
+        return found | metrics
+
+    def _direction(
+        self, forward: Generator, back: Generator, inputs: np.ndarray, targets: np.ndarray, as_targets: np.ndarray
+    ) -> _Direction:
+        target = look_at(_batches(targets), self._extractor, self._seed)
+        untranslated = look_at(_batches(as_targets), self._extractor, self._seed)
+        return _Direction(forward, back, inputs, targets, target, self._compare(target, untranslated))
+
+    def _compare(self, target: ImageSet, images: ImageSet) -> dict[str, float]:
+        found = {
+            name: distance(target, images, self._seed, with_interval=False).value
+            for name, distance in self._distances.items()
+        }
+        return found if target.classes is None else found | {"share": _share(target, images)}
+
+
+def _share(target: ImageSet, images: ImageSet) -> float:
+    """The share of images that are taken for the commonest class of the target domain."""
+    assert target.classes is not None and images.classes is not None
+    return float(np.mean(images.classes == np.bincount(target.classes).argmax()))
+
+
+def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(images), BATCH):
+        yield images[start : start + BATCH]
+
+
+def _traced(generator: Generator) -> Generator:
+    """The same generator, whose operations are not started one by one from Python."""
+    function: Any = tf.function(lambda images: generator(images, training=False), autograph=False)
+    return lambda images, training: function(images)
