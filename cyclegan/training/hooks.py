@@ -51,16 +51,26 @@ def mean_metrics(calls: Sequence[Call]) -> dict[str, float]:
 
 
 class Hook:
-    """Something that happens around the loop. A method that is not overridden does nothing."""
+    """Something that happens around the loop. A method that is not overridden does nothing.
+
+    `is_over` says whether the run should end here, before its last step. It is asked after each call, and must be the
+    same on all processes.
+    """
+
+    is_over = False
 
     def at_checkpoint(self, call: Call) -> None:
         """Called where the run is to be saved, after `call`, before `after_call` of any hook."""
 
     def at_end(self, call: Call) -> None:
-        """Called once, after the last call of the run or of the session, before `after_call` of any hook.
+        """Called once, after the last call of the run or of the session.
 
-        It is also called where the input of a later call fails. The run may then be some steps further than `call`.
+        That is before `after_call` of any hook, except where a hook ends the run, or where the input of a later call
+        fails. In the latter case the run may be some steps further than `call`.
         """
+
+    def at_evaluation(self, call: Call) -> None:
+        """Called where the run is to be scored, after `call` and after the saving, before `after_call` of any hook."""
 
     def after_call(self, call: Call) -> None:
         """Called after each call."""

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from rich.filesize import decimal
 
-from cyclegan.bundle import Direction, bundle_info, load_bundle, write_bundle
+from cyclegan.bundle import load_bundle, write_bundle
+from cyclegan.bundle_info import Direction, bundle_info
 from cyclegan.errors import CycleganError, first_line
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.checkpoints import list_checkpoints, save_checkpoint
@@ -65,7 +66,7 @@ class Keeper(Hook):
     def at_checkpoint(self, call: Call) -> None:
         """Copies the values of the run."""
         self._write_waiting(call)
-        self._waiting = self._snapshot([*self._calls, call])
+        self._waiting = self._snapshot(call)
         self._calls = []
 
     def after_call(self, call: Call) -> None:
@@ -96,7 +97,7 @@ class Keeper(Hook):
         self._waiting = None  # what is saved here is newer
         self._finish_writing()
         try:
-            self._save(self._snapshot([*self._calls, call]))
+            self._save(self._snapshot(call))
         except Displaced:
             raise
         except CycleganError as error:
@@ -135,7 +136,9 @@ class Keeper(Hook):
         left = f"The newest checkpoint is of step {checkpoints[-1][0]}." if checkpoints else "There is no checkpoint."
         return f"{left} Remove the cause, then continue with: cyclegan train --run-dir {self._plan.folder}"
 
-    def _snapshot(self, calls: list[Call]) -> Snapshot:
+    def _snapshot(self, call: Call) -> Snapshot:
+        # A run may end after it has been shown a call, as where the input of the next one fails.
+        calls = self._calls if self._calls and self._calls[-1] is call else [*self._calls, call]
         arrays = snapshot(self._variables, self._cluster)
         means = {tag: mean for tag, mean in mean_metrics(calls).items() if math.isfinite(mean)}
         return Snapshot(int(arrays["step"]), arrays, means)
@@ -181,7 +184,7 @@ def renew_bundle(variables: Mapping[str, tf.Variable], plan: Plan, step: int, fi
         CycleganError: if it cannot be written.
     """
     try:
-        bundle = load_bundle(plan.folder)
+        bundle = load_bundle(plan.folder / "bundle" / "last")
         for direction in bundle.info.weights:
             bundle.generator(direction)
         if bundle.info.provenance.step == step:
@@ -192,8 +195,36 @@ def renew_bundle(variables: Mapping[str, tf.Variable], plan: Plan, step: int, fi
     return True
 
 
-def _write_bundle(plan: Plan, taken: Snapshot, fingerprint: str) -> None:
-    """Writes the bundle of a run. Its generators are the averages, if the run keeps them.
+def keep_best(
+    variables: Mapping[str, tf.Variable],
+    plan: Plan,
+    fingerprint: str,
+    secure: Callable[[], None],
+    step: int,
+    scores: Mapping[str, float],
+) -> None:
+    """Writes the bundle of this moment as the best one of a run.
+
+    Args:
+        variables: as for `Keeper`.
+        plan: the run directory and the configuration.
+        fingerprint: the fingerprint of the training images.
+        secure: as for `Keeper`.
+        step: the number of completed steps.
+        scores: what the validation images say of it, for the bundle.
+
+    Raises:
+        CycleganError: if it cannot be written.
+    """
+    secure()
+    generators = {name: variable for name, variable in variables.items() if name.startswith(("generator_", "average_"))}
+    _write_bundle(plan, Snapshot(step, snapshot(generators), {}), fingerprint, "best", scores)
+
+
+def _write_bundle(
+    plan: Plan, taken: Snapshot, fingerprint: str, which: str = "last", scores: Mapping[str, float] | None = None
+) -> None:
+    """Writes a bundle of a run. Its generators are the averages, if the run keeps them.
 
     Raises:
         CycleganError: if it cannot be written.
@@ -205,8 +236,8 @@ def _write_bundle(plan: Plan, taken: Snapshot, fingerprint: str) -> None:
         for direction in directions
         for prefix in (f"{network}_{direction}/",)
     }
-    info = bundle_info(plan.config, taken.step, fingerprint=fingerprint, metrics=taken.metrics)
-    folder = plan.folder / "bundle" / "last"
+    info = bundle_info(plan.config, taken.step, fingerprint=fingerprint, metrics=taken.metrics, validation=scores)
+    folder = plan.folder / "bundle" / which
     try:
         write_bundle(folder, weights, info)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,10 +19,12 @@ class Ending(NamedTuple):
     Attributes:
         step: the number of completed steps.
         signal: SIGTERM if any process has received it, SIGINT for any other signal, 0 if the run is complete.
+        is_early: whether a hook has ended the run before its last step.
     """
 
     step: int
     signal: int
+    is_early: bool
 
 
 class Patience(NamedTuple):
@@ -34,6 +37,22 @@ class Patience(NamedTuple):
 
     max_bad_steps: int
     remedy: str
+
+
+class Due(NamedTuple):
+    """What all processes do after a call.
+
+    Attributes:
+        signal: as in `Ending`.
+        is_checkpoint: whether the run is saved.
+        is_evaluation: whether the run is scored.
+        length: the number of steps of the next call.
+    """
+
+    signal: int
+    is_checkpoint: bool
+    is_evaluation: bool
+    length: int
 
 
 def iterate(
@@ -58,54 +77,83 @@ def iterate(
         cluster: the processes that train together. The chief decides about the calls of all.
         patience: when the training ends because of bad steps. It also ends with two of them at the end of the run.
 
-
     Returns:
-        The number of completed steps, and the signal that stopped the processes.
+        The number of completed steps, and why there are no more.
 
     Raises:
         CycleganError: if too many steps in a row are not finite, or if the input or a hook cannot go on.
     """
 
-    def agree(step: int) -> tuple[int, bool, int]:
-        """Which signal to stop for and whether to save, after `step` steps, and the length of the next call."""
-        own = [pacing.is_checkpoint(step), pacing.next_length(step)] if cluster.is_chief else [False, 0]
+    def agree(step: int) -> Due:
+        """What is due after `step` steps, for all processes."""
+        decided = [pacing.is_checkpoint(step), pacing.is_evaluation(step), pacing.next_length(step)]
         number = received()
-        num_stopping, num_terminated, is_checkpoint, length = cluster.sum([number != 0, number == signal.SIGTERM, *own])
+        num_stopping, num_terminated, is_checkpoint, is_evaluation, length = cluster.sum(
+            [number != 0, number == signal.SIGTERM, *(decided if cluster.is_chief else [0, 0, 0])]
+        )
         agreed = signal.SIGTERM if num_terminated else signal.SIGINT if num_stopping else 0
-        return agreed, bool(is_checkpoint), length
+        return Due(agreed, bool(is_checkpoint), bool(is_evaluation), length)
 
-    call, limit = Call(session.first_step, {}, 0.0, False), patience.max_bad_steps
+    def save(call: Call) -> None:
+        for hook in hooks if call.num_steps else ():
+            hook.at_end(call)
+
+    call, is_early = Call(session.first_step, {}, 0.0, False), any(hook.is_over for hook in hooks)
     with contextlib.ExitStack() as closing:
         for hook in reversed(hooks):
             closing.callback(hook.close)
-        stopping, _, length = agree(call.step)
-        while call.step < session.last_step and not stopping:
+        due = agree(call.step)
+        if due.is_evaluation and call.step:  # the session before was killed between saving and scoring
+            _evaluate(call, hooks, pacing)
+        while call.step < session.last_step and not due.signal and not is_early:
             try:
-                call, bad_streak = pacing.timed(make_steps, call.step, length)
+                call, bad_streak = pacing.timed(make_steps, call.step, due.length)
             except CycleganError as error:  # as for too many bad images: what was trained before is good
                 if cluster.num_processes > 1:
                     raise  # the image pools of a process that is lost are missing
                 try:
-                    for hook in hooks if call.num_steps else ():
-                        hook.at_end(call)
+                    save(call)
                 except CycleganError as another:
                     raise CycleganError(f"{error} {another}") from error
                 raise
-            # A run that ends in bad steps would leave weights from which nobody knows whether any step is finite.
-            if bad_streak >= (limit if call.step < session.last_step else min(2, limit)):
-                for hook in hooks:
-                    hook.at_divergence(call)
-                raise _diverged(call, bad_streak, patience.remedy)
-            stopping, is_checkpoint, length = agree(call.step)
-            if stopping or call.step >= session.last_step:
-                for hook in hooks:
-                    hook.at_end(call)
-            elif is_checkpoint:
+            _end_if_diverged(call, bad_streak, session, hooks, patience)
+            due = agree(call.step)
+            is_end = bool(due.signal) or call.step >= session.last_step
+            if is_end:
+                save(call)
+            elif due.is_checkpoint:
                 for hook in hooks:
                     hook.at_checkpoint(call)
+            if due.is_evaluation and not due.signal:
+                _evaluate(call, hooks, pacing)
             for hook in hooks:
                 hook.after_call(call)
-    return Ending(call.step, stopping)
+            is_early = not is_end and any(hook.is_over for hook in hooks)
+        if is_early:
+            save(call)
+    return Ending(call.step, due.signal, is_early)
+
+
+def _evaluate(call: Call, hooks: Sequence[Hook], pacing: Pacing) -> None:
+    start = time.perf_counter()
+    for hook in hooks:
+        hook.at_evaluation(call)
+    pacing.evaluated(time.perf_counter() - start)
+
+
+def _end_if_diverged(call: Call, bad_streak: int, session: Session, hooks: Sequence[Hook], patience: Patience) -> None:
+    """Ends the training if too many steps in a row were bad.
+
+    A run that ends in bad steps would leave weights from which nobody knows whether any step is finite.
+
+    Raises:
+        CycleganError: if it has diverged.
+    """
+    limit = patience.max_bad_steps
+    if bad_streak >= (limit if call.step < session.last_step else min(2, limit)):
+        for hook in hooks:
+            hook.at_divergence(call)
+        raise _diverged(call, bad_streak, patience.remedy)
 
 
 def _diverged(call: Call, bad_streak: int, remedy: str) -> CycleganError:

@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclegan.config.sections import TrainingConfig
+from cyclegan.config.config import Config
 from cyclegan.training.hooks import Call
 
 SECONDS_PER_CALL = 1.0
 """How long a call lasts with `steps_per_call: auto`. Ctrl-C and the progress bar wait no longer than this."""
 
 MAX_STEPS_PER_CALL = 100
+
+MAX_EVALUATION_PART = 0.05
+"""Evaluations that are due by time take at most this part of the time of a session, as far as those before tell."""
 
 FULL_RATE_SAMPLES = 20
 """After this many pictures, the distance between two pictures doubles each time that the number of steps doubles."""
@@ -59,17 +62,28 @@ class Pacing:
     """Decides how many steps each call makes, so that it ends where something is due and lasts about a second.
 
     Args:
-        training: `steps_per_call`, and the intervals at which something is due.
+        config: `training.steps_per_call`, and the intervals at which something is due.
         last_step: the number of steps of the complete run.
+        steps_per_epoch: the number of steps of an epoch, for `evaluation.every_epochs`.
     """
 
-    def __init__(self, training: TrainingConfig, last_step: int):
+    def __init__(
+        self,
+        config: Config,
+        last_step: int,
+        steps_per_epoch: int = 1,
+    ):
+        training, evaluation = config.training, config.evaluation
         self._fixed = None if training.steps_per_call == "auto" else training.steps_per_call
         self._training = training
         self._last_step = last_step
         self._seconds_per_step: float | None = None
         self._is_first = True
-        self._saved_at = time.monotonic()
+        self._saved_at = self._evaluated_at = time.monotonic()
+        self._is_scored, self._evaluation, self._evaluation_seconds = config.is_scored, evaluation, 0.0
+        epochs = evaluation.every_epochs and evaluation.every_epochs * steps_per_epoch
+        self._evaluation_steps = config.is_scored and (evaluation.every_steps or epochs)
+        self._examination_steps = config.health.every_steps
 
     def next_length(self, done: int) -> int:
         """The number of steps of the next call, where `done` steps of the run are complete."""
@@ -80,9 +94,9 @@ class Pacing:
             length = 1
         else:
             length = min(MAX_STEPS_PER_CALL, max(1, int(SECONDS_PER_CALL / self._seconds_per_step)))
-        periods = [training.log_every_steps, sample_interval(done + 1, training.sample_every_steps)]
-        if training.checkpoint_every_steps:
-            periods.append(training.checkpoint_every_steps)
+        samples = sample_interval(done + 1, training.sample_every_steps)
+        periods = [training.log_every_steps, samples, self._examination_steps]
+        periods += [every for every in (training.checkpoint_every_steps, self._evaluation_steps) if every]
         due = min(period - done % period for period in periods)
         return max(0, min(length, due, self._last_step - done))
 
@@ -97,6 +111,21 @@ class Pacing:
             return False
         self._saved_at = now
         return True
+
+    def is_evaluation(self, step: int) -> bool:
+        """Whether the run is to be scored after `step` steps. At its end it is. By time, it is due once."""
+        if not self._is_scored:
+            return False
+        if step >= self._last_step:
+            return True
+        if self._evaluation_steps:
+            return step % self._evaluation_steps == 0
+        distance = max(60 * self._evaluation.every_minutes, self._evaluation_seconds / MAX_EVALUATION_PART)
+        return time.monotonic() - self._evaluated_at >= distance
+
+    def evaluated(self, seconds: float) -> None:
+        """Takes note of an evaluation that has just been made, and of how long it took."""
+        self._evaluated_at, self._evaluation_seconds = time.monotonic(), seconds
 
     def timed(self, make_steps: MakeSteps, done: int, num_steps: int) -> tuple[Call, int]:
         """Makes `num_steps` steps in one call, where `done` steps of the run are complete.

@@ -16,6 +16,7 @@ from cyclegan.training.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
+from cyclegan.training.history import HISTORY_FILE
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import CHECKPOINTS, START, Plan
 from cyclegan.training.state import blank, snapshot, spread
@@ -117,7 +118,7 @@ def _move_attempt(folder: pathlib.Path, progress: Progress) -> Callable[[], None
             except OSError as error:
                 raise CycleganError(f"{path} cannot be moved to {target}: {error.strerror}.") from error
 
-    results = [folder / "bundle", folder / "samples", *folder.glob("events.out.tfevents.*")]
+    results = [folder / "bundle", folder / "samples", folder / HISTORY_FILE, *folder.glob("events.out.tfevents.*")]
     move(path for path in results if path.exists())
     move(path for path in checkpoints if path.name == START)
     progress.line(f"The run starts over. What came of it so far is kept in {place}.")

@@ -1,5 +1,6 @@
 """The training of a run, from its plan to its bundle."""
 
+import functools
 import pathlib
 import secrets
 import signal
@@ -14,16 +15,15 @@ from cyclegan.data.batches import build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
 from cyclegan.runtime.cluster import Cluster
-from cyclegan.training.bad_steps import BadSteps
+from cyclegan.training.evaluator import build_validator
 from cyclegan.training.hooks import Hook
 from cyclegan.training.interrupts import StopSignals
-from cyclegan.training.keeper import Keeper, find_shortage, renew_bundle
+from cyclegan.training.keeper import Keeper, find_shortage, keep_best, renew_bundle
 from cyclegan.training.length import Length, Session, plan_session, run_length
 from cyclegan.training.loop import Patience, iterate
 from cyclegan.training.pacing import Pacing
 from cyclegan.training.record import RunRecord, write_run
 from cyclegan.training.replica_check import ReplicaCheck
-from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.restoring import restore
 from cyclegan.training.run_directory import Plan, log_file, refuse_shorter
@@ -33,6 +33,7 @@ from cyclegan.training.state import build_state
 from cyclegan.training.step_maker import build_step_maker, naming_failures
 from cyclegan.training.trace import Trace
 from cyclegan.training.warm_start import start_from_bundle
+from cyclegan.training.watchers import build_watchers
 
 
 class TrainingResult(NamedTuple):
@@ -111,8 +112,11 @@ def run_training(
 
         readers = build_readers(source, config.data, config.training.seed, progress.line, cache_dir)
         with naming_failures(readers), cluster.naming_the_lost():
+            with cluster.together():
+                here = config.is_scored and cluster.is_chief
+                validator = build_validator(state, source, config, progress, cache_dir) if here else None
             make_steps, record = build_step_maker(state, plan, record, cluster, readers, session, progress)
-            pacing = Pacing(config.training, session.last_step)
+            pacing = Pacing(config, session.last_step, max(1, length.samples_per_epoch // session.global_batch))
             hooks: list[Hook] = []
             if profile:
                 make_steps = trace = Trace(make_steps, folder, progress.line, config.training.max_bad_steps)
@@ -123,13 +127,13 @@ def run_training(
                 hooks.append(ReplicaCheck(state, cluster))
             secure = securing(plan, record, inventory, progress, renew_claim)
             hooks.append(Keeper(variables, plan, progress, record.fingerprint, cluster, secure))
-            if cluster.is_chief:
-                hooks.append(BadSteps(session, readers, progress))
-                hooks.append(Monitor(state, source, plan, progress, session))
+            keep = functools.partial(keep_best, variables, plan, record.fingerprint, secure)
+            hooks += build_watchers(state, source, plan, session, cluster, readers, progress, validator, keep)
             patience = Patience(config.training.max_bad_steps, _remedy(plan))
             ending = iterate(make_steps, session, pacing, hooks, lambda: stop.received, cluster, patience)
             cluster.barrier()  # a process that ends earlier would look to the others as if it had failed
-    return TrainingResult(folder, ending.step, ending.step >= session.last_step, ending.signal == signal.SIGTERM)
+    is_complete = ending.is_early or ending.step >= session.last_step
+    return TrainingResult(folder, ending.step, is_complete, ending.signal == signal.SIGTERM)
 
 
 def _new_record(devices: str, strategy: tf.distribute.Strategy, inventory: Inventory) -> RunRecord:

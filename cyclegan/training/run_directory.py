@@ -199,7 +199,12 @@ def _with_absolute_paths(config: Config) -> Config:
         changes = {"domain_a": _absolute(data.domain_a), "domain_b": _absolute(data.domain_b)}
     elif data.dataset not in NAMED and os.path.isdir(_absolute(data.dataset)):
         changes = {"dataset": _absolute(data.dataset)}
-    return config.model_copy(update={"data": data.model_copy(update=changes)})
+    update: dict[str, object] = {"data": data.model_copy(update=changes)}
+    if features := config.evaluation.features:
+        file, colon, tensor = features.partition(":")  # keras:NAME and FILE.tflite:TENSOR have one
+        if os.path.exists(_absolute(file)):
+            update["evaluation"] = config.evaluation.model_copy(update={"features": _absolute(file) + colon + tensor})
+    return config.model_copy(update=update)
 
 
 def _absolute(path: str) -> str:

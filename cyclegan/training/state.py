@@ -30,8 +30,9 @@ class State:
     numbers depend on it. `skipped` counts those of them that were not finite and changed nothing, and `bad_streak` how
     many of these came one after the other until now; the optimizers and averages count the others. `samples` counts the
     images of each domain that the run has seen: the learning rate and the input read it. Only runs in float16 have a
-    `loss_scale`. `length` says how long the run is, and `global_batch` how many samples a step of this session has,
-    over all replicas.
+    `loss_scale`, and only those with the schedule plateau a `rate_factor`, which follows from the scores of the run and
+    is in no checkpoint. `length` says how long the run is, and `global_batch` how many samples a step of this session
+    has, over all replicas.
     """
 
     generator_ab: keras.Model
@@ -48,6 +49,7 @@ class State:
     skipped: tf.Variable
     bad_streak: tf.Variable
     loss_scale: LossScale | None
+    rate_factor: tf.Variable | None
     length: Length
     global_batch: int
 
@@ -218,6 +220,7 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length
             loss_scale=LossScale(_local(tf.constant(FIRST_SCALES)), _local(tf.zeros([3], tf.int64)))
             if dtype == "mixed_float16"
             else None,
+            rate_factor=_local(tf.ones([], tf.float64)) if config.optimizer.schedule == "plateau" else None,
             length=length,
             global_batch=config.training.replica_batch * strategy.num_replicas_in_sync,
         )

@@ -35,8 +35,14 @@ def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[G
     """
     num_statistics = sum(len(generator.non_trainable_weights) for generator in state.networks[:2])
 
-    def update(updates: tf.Tensor, samples: tf.Tensor, old: Update, gradients: tuple[list[tf.Tensor], ...]) -> Update:
-        rate, number = learning_rate(config.optimizer, state.length, samples), tf.cast(updates + 1, tf.float64)
+    def update(
+        updates: tf.Tensor,
+        samples: tf.Tensor,
+        factor: tf.Tensor | None,
+        old: Update,
+        gradients: tuple[list[tf.Tensor], ...],
+    ) -> Update:
+        rate, number = learning_rate(config.optimizer, state.length, samples, factor), tf.cast(updates + 1, tf.float64)
 
         def new(weights: list[tf.Tensor], own: list[tf.Tensor], moments: list[Moments]) -> Any:
             return optimize(config.optimizer, rate, number, weights, own, moments)
@@ -60,7 +66,8 @@ def build_update(state: State, config: Config, jit_compile: bool) -> Callable[[G
         given = (list(gradients.generators), list(gradients.discriminators), list(statistics))
         if limit := config.training.clip_norm:
             given = (clipped(given[0], limit), clipped(given[1], limit), given[2])
-        return function(state.step - state.skipped, tf.convert_to_tensor(state.samples), old, given)
+        factor = None if state.rate_factor is None else tf.convert_to_tensor(state.rate_factor)
+        return function(state.step - state.skipped, tf.convert_to_tensor(state.samples), factor, old, given)
 
     return from_gradients
 

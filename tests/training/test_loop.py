@@ -31,6 +31,9 @@ class Diary(Hook):
     def at_end(self, call):
         self.entries.append(f"end {call.step}")
 
+    def at_evaluation(self, call):
+        self.entries.append(f"evaluation {call.step}")
+
     def at_divergence(self, call):
         self.entries.append(f"divergence {call.step}")
 
@@ -38,7 +41,7 @@ class Diary(Hook):
         self.entries.append("close")
 
 
-def train(hooks, *, first=0, last=6, stop=lambda: 0, losses=np.zeros, max_bad_steps=1):
+def ending(hooks, *, first=0, last=6, stop=lambda: 0, losses=np.zeros, max_bad_steps=1, config=CONFIG):
     bad_streak = 0
 
     def make_steps(num_steps):
@@ -51,7 +54,11 @@ def train(hooks, *, first=0, last=6, stop=lambda: 0, losses=np.zeros, max_bad_st
 
     session = Session(first, first, last, 1)
     patience = Patience(max_bad_steps, "Lower it")
-    return iterate(make_steps, session, Pacing(CONFIG.training, last), hooks, stop, ALONE, patience).step
+    return iterate(make_steps, session, Pacing(config, last), hooks, stop, ALONE, patience)
+
+
+def train(*args, **options):
+    return ending(*args, **options).step
 
 
 def test_hooks_are_told_of_calls_checkpoints_and_the_end():
@@ -59,6 +66,56 @@ def test_hooks_are_told_of_calls_checkpoints_and_the_end():
     assert train([diary]) == 6
     expected = "after 2, checkpoint 4, after 4, after 5, end 6, after 6, close"
     assert ", ".join(diary.entries) == expected
+
+
+SCORED = load_config(
+    "smoke",
+    [
+        ("training.steps_per_call", 2),
+        ("training.checkpoint_every_steps", 4),
+        ("data.validation_fraction", 0.1),
+        ("evaluation.every_steps", 2),
+    ],
+)
+
+
+def test_a_run_is_scored_after_it_is_saved_and_at_its_end():
+    diary = Diary()
+    assert train([diary], config=SCORED) == 6
+    expected = (
+        "evaluation 2, after 2, checkpoint 4, evaluation 4, after 4, after 5, end 6, evaluation 6, after 6, close"
+    )
+    assert ", ".join(diary.entries) == expected
+
+
+def test_a_run_that_is_stopped_is_not_scored():
+    diary = Diary()
+    train([diary], stop=lambda: signal.SIGTERM if diary.entries else 0, config=SCORED)
+    assert ", ".join(diary.entries[-3:]) == "end 4, after 4, close"
+
+
+def test_a_run_that_was_killed_before_it_was_scored_is_scored_first():
+    diary = Diary()
+    train([diary], first=4, config=SCORED)
+    assert diary.entries[0] == "evaluation 4"
+
+
+def test_a_hook_can_end_a_run_where_it_is_scored():
+    class Judge(Diary):
+        def at_evaluation(self, call):
+            self.is_over = call.step == 2
+
+    judge = Judge()
+    result = ending([judge], config=SCORED)
+    assert (result.step, result.signal, result.is_early) == (2, 0, True)
+    assert judge.entries == ["after 2", "end 2", "close"]
+
+
+def test_a_run_that_is_over_makes_no_more_steps():
+    diary = Diary()
+    diary.is_over = True
+    result = ending([diary], first=4)
+    assert (result.step, result.is_early, diary.entries) == (4, True, ["close"])
 
 
 def test_a_run_is_saved_by_all_hooks_before_any_of_them_shows_something():
@@ -129,7 +186,7 @@ def test_losses_that_were_never_finite_are_not_a_matter_of_the_rate():
 def test_a_step_whose_metrics_are_finite_but_its_weights_are_not_is_an_error():
     with pytest.raises(CycleganError, match="in step 2 it was a gradient or a new weight"):
         make = lambda num_steps: Made({"loss": np.zeros(2)}, np.array([True, False]), np.array([False, True]), 1)  # noqa: E731
-        iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG.training, 6), [], lambda: 0, ALONE, Patience(1, ""))
+        iterate(make, Session(0, 0, 6, 1), Pacing(CONFIG, 6), [], lambda: 0, ALONE, Patience(1, ""))
 
 
 def test_hooks_are_closed_when_one_of_them_fails():

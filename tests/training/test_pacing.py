@@ -8,7 +8,7 @@ from cyclegan.training.pacing import MAX_STEPS_PER_CALL, Made, Pacing, is_sample
 def pacing(last_step, **training):
     periods = {"log_every_steps": 1000, "sample_every_steps": 1000, "checkpoint_every_steps": 1000}
     overrides = [(f"training.{key}", value) for key, value in (periods | training).items()]
-    return Pacing(load_config("smoke", overrides).training, last_step)
+    return Pacing(load_config("smoke", overrides), last_step)
 
 
 def lengths(pacing, first, last):
@@ -23,6 +23,52 @@ def test_a_call_ends_where_something_is_due():
     fixed = pacing(23, steps_per_call=6, log_every_steps=5, sample_every_steps=8, checkpoint_every_steps=10)
     assert lengths(fixed, 0, 23) == [5, 3, 2, 5, 1, 4, 3]
     assert lengths(fixed, 7, 23) == [1, 2, 5, 1, 4, 3]
+
+
+def scored(last_step, steps_per_epoch=1, **keys):
+    periods = dict.fromkeys(("log_every_steps", "sample_every_steps", "checkpoint_every_steps"), 1000)
+    overrides = [(f"training.{key}", value) for key, value in (periods | {"steps_per_call": 6}).items()]
+    overrides += [("data.validation_fraction", 0.1), *((key.replace("__", "."), value) for key, value in keys.items())]
+    return Pacing(load_config("smoke", overrides), last_step, steps_per_epoch)
+
+
+def test_a_call_ends_where_the_run_is_to_be_scored():
+    paced = scored(20, evaluation__every_steps=7)
+    assert lengths(paced, 0, 20) == [6, 1, 6, 1, 6]
+    assert [step for step in range(1, 21) if paced.is_evaluation(step)] == [7, 14, 20]
+
+
+def test_a_call_ends_where_the_run_is_to_be_examined():
+    assert lengths(scored(20, health__every_steps=8), 0, 20) == [6, 2, 6, 2, 4]
+
+
+def test_a_run_can_be_scored_by_epochs():
+    paced = scored(20, steps_per_epoch=3, evaluation__every_epochs=2)
+    assert [step for step in range(1, 21) if paced.is_evaluation(step)] == [6, 12, 18, 20]
+
+
+def test_a_run_without_validation_images_is_never_scored():
+    paced = scored(20, data__validation_fraction=0.0, evaluation__every_steps=5)
+    assert not any(paced.is_evaluation(step) for step in range(21))
+    assert lengths(paced, 0, 20) == [6, 6, 6, 2]
+
+
+def test_scoring_by_time_takes_a_twentieth_of_it(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    paced = scored(1000, evaluation__every_minutes=2.0)
+
+    def waits():
+        start = clock[0]
+        while not paced.is_evaluation(1):
+            clock[0] += 1
+        return clock[0] - start
+
+    assert waits() == 120
+    paced.evaluated(seconds=5)
+    assert waits() == 120
+    paced.evaluated(seconds=10)
+    assert waits() == 200
 
 
 @pytest.fixture

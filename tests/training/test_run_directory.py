@@ -52,6 +52,18 @@ def test_a_run_is_named_after_its_data(tmp_path):
     assert name(("data.domain_a", "x/horses"), ("data.domain_b", "zebras")) == "horses2zebras-1"
 
 
+def test_the_path_of_features_is_stored_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("net.tflite").touch()
+
+    def stored(features):
+        return plan(None, tmp_path, "smoke", ("evaluation.features", features)).config.evaluation.features
+
+    assert stored("net.tflite") == str(tmp_path / "net.tflite")
+    assert stored("net.tflite:pool") == str(tmp_path / "net.tflite:pool")
+    assert stored("keras:MobileNetV2") == "keras:MobileNetV2" and stored("classifier") == "classifier"
+
+
 def test_paths_are_stored_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("photos").mkdir()

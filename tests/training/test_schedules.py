@@ -69,6 +69,7 @@ def test_decaying_epochs_of_a_run_of_steps_are_whole_epochs_of_steps():
         ("constant", "the learning rate is 0.0002"),
         ("linear", "the learning rate is 0.0002 for 1000 steps, then decays over 1000"),
         ("step", "the learning rate is 0.0002, and a tenth after every 50 epochs"),
+        ("plateau", "the learning rate is 0.0002, times 0.5 after 5 evaluations without a gain"),
     ],
 )
 def test_the_rate_is_described_as_it_is(name, expected):

@@ -45,7 +45,7 @@ def test_the_first_steps_after_the_first_call_are_traced(make_steps, tmp_path, l
 def test_the_calls_of_a_real_training_are_traced(make_steps, tmp_path):
     lines = []
     trace = Trace(make_steps, tmp_path, lines.append, 10)
-    pacing, done = Pacing(load_config("smoke").training, 100), 0
+    pacing, done = Pacing(load_config("smoke"), 100), 0
     while done < 100:
         done = pacing.timed(trace, done, pacing.next_length(done))[0].step
     assert lines == [f"A trace of {TRACED_STEPS} steps is in {tmp_path / 'plugins' / 'profile'}."]

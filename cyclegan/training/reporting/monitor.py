@@ -29,6 +29,7 @@ class Monitor(Hook):
         plan: the run directory and the intervals.
         progress: the progress bar and the log.
         session: the steps that are left.
+        summaries: the TensorBoard events of the run.
     """
 
     def __init__(
@@ -38,11 +39,12 @@ class Monitor(Hook):
         plan: Plan,
         progress: Progress,
         session: Session,
+        summaries: Summaries,
     ):
         self._state, self._plan, self._progress = state, plan, progress
         self._session = session
         self._samples = Samples(source, plan.config, state)
-        self._summaries = Summaries(plan.folder, session.first_step, progress.line)
+        self._summaries = summaries
         if session.first_step == 0:
             self._summaries.configuration(plan.config)
         self._window: list[Call] = []  # the calls since the last line of losses
@@ -96,7 +98,9 @@ class Monitor(Hook):
             | {
                 # of the last update, as everything else in this point
                 "learning_rate": float(
-                    learning_rate(self._plan.config.optimizer, self._state.length, tf.constant(samples))
+                    learning_rate(
+                        self._plan.config.optimizer, self._state.length, tf.constant(samples), self._state.rate_factor
+                    )
                 ),
                 "speed/images_per_second": status.images_per_second,
                 "speed/step_seconds": status.step_seconds,

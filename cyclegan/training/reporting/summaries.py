@@ -53,6 +53,11 @@ class Summaries:
             for tag, value in values.items():
                 tf.summary.scalar(tag, np.float32(value))
 
+    def note(self, step: int, tag: str, text: str) -> None:
+        """Writes a text."""
+        with self._written(step):
+            tf.summary.text(tag, text)
+
     def grid(self, step: int, tag: str, image: np.ndarray) -> None:
         """Writes one picture, uint8 [height, width, channels] with 1, 3 or 4 channels."""
         with self._written(step):

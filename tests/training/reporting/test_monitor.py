@@ -16,6 +16,7 @@ from cyclegan.training.hooks import Call
 from cyclegan.training.length import Length, Session
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
+from cyclegan.training.reporting.summaries import Summaries
 from cyclegan.training.run_directory import Plan
 from cyclegan.training.state import build_state
 
@@ -37,7 +38,8 @@ def watched(tmp_path):
 
     def build(folder: pathlib.Path, first_step: int = 0) -> Monitor:
         session = Session(first_step, first_step, LENGTH.num_steps, 1)
-        return Monitor(state, source, Plan(folder, CONFIG, None, {}), progress, session)
+        summaries = Summaries(folder, first_step, progress.line)
+        return Monitor(state, source, Plan(folder, CONFIG, None, {}), progress, session, summaries)
 
     return build, output
 

@@ -1,0 +1,154 @@
+"""Scores a run while it trains, keeps its best bundle, and says when it no longer gains."""
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+
+from cyclegan.bundle import load_bundle
+from cyclegan.config.config import Config
+from cyclegan.data.sources import Source
+from cyclegan.data.views import load_views
+from cyclegan.errors import CycleganError, UsageError, first_line
+from cyclegan.evaluation.extractors import choose_extractor
+from cyclegan.evaluation.measuring import MIN_IMAGES
+from cyclegan.evaluation.reading import drawn
+from cyclegan.evaluation.validation import METRICS, Images, Validator
+from cyclegan.runtime.cluster import Cluster
+from cyclegan.training.history import Entry, History, count_plateaus, count_without_gain
+from cyclegan.training.hooks import Call, Hook
+from cyclegan.training.reporting.progress import Progress
+from cyclegan.training.reporting.summaries import Summaries
+from cyclegan.training.run_directory import Plan
+from cyclegan.training.state import State
+
+
+class Evaluator(Hook):
+    """Scores the generators where it is due. What fails here costs no training.
+
+    The chief scores, and tells the others what follows from it: the learning rate, and whether the run is over.
+
+    Args:
+        state: its learning rate falls with the schedule plateau.
+        plan: the run directory and the configuration.
+        cluster: the processes that train together.
+        progress: told each result.
+        history: what was scored before, to which each result is added.
+        scores: computes the scores; None on the other processes.
+        summaries: the TensorBoard events; None on the other processes.
+        keep: called with a step and its scores, writes the bundle of this moment as the best one.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        plan: Plan,
+        cluster: Cluster,
+        progress: Progress,
+        history: History,
+        scores: Callable[[], dict[str, float]] | None,
+        summaries: Summaries | None,
+        keep: Callable[[int, Mapping[str, float]], None],
+    ):
+        self._state, self._plan, self._cluster, self._progress = state, plan, cluster, progress
+        self._history, self._scores, self._summaries, self._keep = history, scores, summaries, keep
+        self._agree()
+
+    def at_evaluation(self, call: Call) -> None:
+        """Scores the run, unless it was scored at this step before it was killed."""
+        if self._scores and not self._history.has(call.step, self._plan.config.evaluation.metric):
+            try:
+                self._note(Entry(call.step, self._scores()))
+            except (tf.errors.OpError, MemoryError, CycleganError) as error:
+                self._progress.line(f"The run cannot be scored at step {call.step}: {first_line(error)} It goes on.")
+        self._agree()
+
+    def _note(self, entry: Entry) -> None:
+        """Writes the scores wherever they go."""
+        metric = self._plan.config.evaluation.metric
+        value, before = entry.values[metric], best_value(self._plan.folder, metric)
+        is_best = before is None or value < before
+        if is_best:
+            self._keep(entry.step, entry.values)
+        self._progress.line(f"{_describe(entry, metric)}; {_verdict(is_best, before)}.")
+        if self._summaries:
+            self._summaries.scalars(entry.step, {f"validation/{name}": each for name, each in entry.values.items()})
+            self._summaries.flush()
+        self._history.add(entry)
+
+    def _agree(self) -> None:
+        """Tells all processes what follows from the scores."""
+        config = self._plan.config
+        metric, patience = config.evaluation.metric, config.evaluation.patience
+        plateaus = count_plateaus(self._history.entries, metric, config.optimizer.plateau_patience)
+        is_over = patience is not None and count_without_gain(self._history.entries, metric) >= patience
+        plateaus, over = self._cluster.sum([plateaus, int(is_over)] if self._cluster.is_chief else [0, 0])
+        self.is_over = bool(over)
+        if self.is_over:
+            self._progress.line(
+                f"The last {patience} evaluations were not better than the best one before, so the run ends here, as"
+                " evaluation.patience asks. It can be continued with a larger one, or with null."
+            )
+        if self._state.rate_factor is not None:
+            factor = config.optimizer.plateau_factor**plateaus
+            if factor != float(self._state.rate_factor.numpy()):
+                self._progress.line(f"The learning rate is {config.optimizer.learning_rate * factor:.3g} from here on.")
+            self._state.rate_factor.assign(factor)
+
+
+def build_validator(
+    state: State, source: Source, config: Config, progress: Progress, cache_dir: pathlib.Path | None
+) -> Validator:
+    """Reads the validation images, and prepares what scores their translations.
+
+    Args:
+        state: its generators, or their averages, are scored.
+        source: the validation images, and the training images for the classifier.
+        config: the sections `data` and `evaluation`, and the seed.
+        progress: told what takes long.
+        cache_dir: the folder in which the classifier is kept; None keeps nothing.
+
+    Raises:
+        UsageError: if the images or the features cannot be used.
+        CycleganError: if the weights of the features cannot be had.
+    """
+    data, evaluation, seed = config.data, config.evaluation, config.training.seed
+
+    def load(paths: Sequence[pathlib.Path], channels: int) -> tf.Tensor:
+        images = load_views(drawn(paths, evaluation.max_images, seed), evaluation.max_images, channels, data)
+        if len(images) < MIN_IMAGES:
+            raise UsageError(
+                f"A score needs at least {MIN_IMAGES} validation images of each domain that can be read. Received:"
+                f" {len(images)} of {len(paths)} in {paths[0].parent}."
+            )
+        return images
+
+    a, b = load(source.validation_a, data.channels_a), load(source.validation_b, data.channels_b)
+    if data.channels_a == data.channels_b:
+        images = Images(a, b, a, b)
+    else:
+        images = Images(a, b, load(source.validation_a, data.channels_b), load(source.validation_b, data.channels_a))
+    extractor = evaluation.features and choose_extractor(
+        evaluation.features, source, data, progress.line, seed, cache_dir
+    )
+    return Validator(images, *state.translators, extractor or None, seed)
+
+
+def best_value(folder: pathlib.Path, metric: str) -> float | None:
+    """The metric of the best bundle of a run; None if there is none, or if it was chosen by another metric alone."""
+    try:
+        return load_bundle(folder / "bundle" / "best").info.provenance.validation.get(metric)
+    except UsageError:
+        return None
+
+
+def _describe(entry: Entry, metric: str) -> str:
+    parts = [f"{name} {entry.values[name]:.3f}" for name in METRICS if name in entry.values and name != metric]
+    others = f" ({', '.join(parts)})" if parts else ""
+    return f"Step {entry.step} scores {metric} {entry.values[metric]:.3f} on the validation images{others}"
+
+
+def _verdict(is_best: bool, before: float | None) -> str:
+    if not is_best:
+        return f"the best so far is {before:.3f}"
+    return "it is kept as the best so far" + (f", which was {before:.3f}" if before is not None else "")

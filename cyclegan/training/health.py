@@ -1,0 +1,158 @@
+"""Examines a run now and then, and says in plain words when it is ill."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from cyclegan.config.config import Config
+from cyclegan.data.sources import Source
+from cyclegan.data.views import load_views
+from cyclegan.evaluation.reading import drawn
+from cyclegan.evaluation.symptoms import Probe, measure
+from cyclegan.losses import ADVERSARIAL
+from cyclegan.runtime.cluster import Cluster
+from cyclegan.training.history import Entry, History
+from cyclegan.training.hooks import Call, Hook, mean_metrics
+from cyclegan.training.illnesses import Findings, Illness, diagnose
+from cyclegan.training.reporting.progress import Progress
+from cyclegan.training.reporting.summaries import Summaries
+
+NUM_IMAGES = 8
+"""So many training images of each domain are looked at."""
+
+NOISE = 0.02
+"""The standard deviation of the noise that a translation must bear, in the range of the images, which is 2."""
+
+PREFIX = "health/"
+"""The names of what was found begin with this, in `metrics.jsonl` and in TensorBoard."""
+
+Examined = Callable[..., tf.Tensor]
+"""A generator, called as a Keras network: with images and `training`."""
+
+
+class Health(Hook):
+    """Examines the generators every so many steps. All processes know whether the run is over.
+
+    Args:
+        config: how often, and what to do.
+        cluster: the processes that train together. The chief examines.
+        progress: told what is wrong.
+        history: what was found before, to which each finding is added.
+        examine: finds the symptoms of both directions; None on the other processes.
+        summaries: the TensorBoard events; None on the other processes.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        cluster: Cluster,
+        progress: Progress,
+        history: History,
+        examine: Callable[[], dict[str, float]] | None,
+        summaries: Summaries | None,
+    ):
+        self._config, self._cluster, self._progress, self._history = config, cluster, progress, history
+        self._examine, self._summaries = examine, summaries
+        self._calls: list[Call] = []
+        self._known: set[str] = set(diagnose(self._findings())) if self._findings() else set()
+
+    def after_call(self, call: Call) -> None:
+        """Examines the run where it is due."""
+        self._calls.append(call)
+        if call.step % self._config.health.every_steps:
+            return
+        ill: dict[str, Illness] = {}
+        if self._examine:
+            found = self._examine() | self._losses()
+            self._history.add(Entry(call.step, {f"{PREFIX}{name}": value for name, value in found.items()}))
+            if self._summaries:
+                self._summaries.scalars(call.step, self._history.entries[-1].values)
+            ill = diagnose(self._findings())
+            self._warn(call.step, ill)
+        self._calls = []
+        if self._config.health.action == "stop":
+            (count,) = self._cluster.sum([len(ill)])
+            self.is_over = count > 0
+            if self.is_over:
+                self._progress.line("The run is ill, so it ends here, as health.action asks.")
+
+    def _findings(self) -> list[Findings]:
+        """What all examinations have found, in their order."""
+        return [
+            {name.removeprefix(PREFIX): value for name, value in entry.values.items()}
+            for entry in self._history.entries
+            if any(name.startswith(PREFIX) for name in entry.values)
+        ]
+
+    def _losses(self) -> dict[str, float]:
+        """The losses since the last examination, in the form that the illnesses ask for."""
+        means = mean_metrics(self._calls)
+        guess = ADVERSARIAL[self._config.losses.adversarial].guess
+        found = {}
+        for direction, target in (("ab", "b"), ("ba", "a")):
+            found[f"{direction}/cycle"] = means[f"loss/generator_{direction}/cycle"]
+            if guess:
+                found[f"{direction}/discriminator"] = means[f"loss/discriminator_{target}"] / guess
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+    def _warn(self, step: int, ill: dict[str, Illness]) -> None:
+        """Says what is new. What was said before and is still so is not said again."""
+        for name in [name for name in ill if name not in self._known]:
+            illness = ill[name]
+            self._progress.line(f"Step {step}, {name}: {illness.text}. To try: {illness.remedy}.")
+            if self._summaries:
+                self._summaries.note(step, f"health/{name}", f"{illness.text}. To try: {illness.remedy}.")
+        for name in sorted(self._known - ill.keys()):
+            self._progress.line(f"Step {step}: {name} is no longer seen.")
+        self._known = set(ill)
+
+
+def build_examination(
+    generator_ab: Examined, generator_ba: Examined, source: Source, config: Config
+) -> Callable[[], dict[str, float]] | None:
+    """A function that finds the symptoms of both directions on a few training images.
+
+    Args:
+        generator_ab: translates domain A to B.
+        generator_ba: translates domain B to A.
+        source: the training images.
+        config: the section `data`, and the seed, which draws the images.
+
+    Returns:
+        The function; None if fewer than two images of a domain can be read.
+    """
+    data, seed = config.data, config.training.seed
+    a, b = (
+        load_views(drawn(paths, 2 * NUM_IMAGES, seed), NUM_IMAGES, channels, data)
+        for paths, channels in ((source.train_a, data.channels_a), (source.train_b, data.channels_b))
+    )
+    number = min(len(a), len(b))
+    if number < 2:
+        return None
+    sides = {
+        "ab": (_passes(generator_ab, generator_ba), a[:number], b[:number]),
+        "ba": (_passes(generator_ba, generator_ab), b[:number], a[:number]),
+    }
+
+    def examine() -> dict[str, float]:
+        found: dict[str, float] = {}
+        for direction, (passes, inputs, targets) in sides.items():
+            parts = [passes(image[None]) for image in inputs]  # as much memory as a step
+            outputs, cycled, disturbed = (np.concatenate(column) for column in zip(*parts, strict=True))
+            symptoms = measure(Probe(inputs, targets, outputs, cycled, disturbed, NOISE))
+            found |= {f"{direction}/{name}": value for name, value in symptoms.items()}
+        return found
+
+    return examine
+
+
+def _passes(forward: Examined, back: Examined) -> Callable[[np.ndarray], Sequence[np.ndarray]]:
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def passes(image: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        output = forward(image, training=False)
+        noise = tf.random.stateless_normal(output.shape, seed=(0, 0), stddev=NOISE, dtype=output.dtype)
+        return output, back(output, training=False), back(output + noise, training=False)
+
+    return lambda image: [tensor.numpy().astype(np.float32) for tensor in passes(image)]

@@ -1,0 +1,99 @@
+"""What a run has found out about itself: its scores and symptoms, in the order in which they were found.
+
+A session reads what the sessions before it have found up to the step that it continues from, so a run that was killed
+decides the same as one that was not.
+"""
+
+import json
+import math
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from cyclegan.runtime.atomic_files import write_atomically
+
+HISTORY_FILE = "metrics.jsonl"
+
+
+class Entry(NamedTuple):
+    """Scores, or symptoms, after `step` completed steps, by their names."""
+
+    step: int
+    values: Mapping[str, float]
+
+
+def read_history(folder: pathlib.Path, last_step: int) -> tuple[Entry, ...]:
+    """The entries of a run up to a step. What was found later will be found again.
+
+    Lines that are damaged are passed over.
+
+    Args:
+        folder: the run directory.
+        last_step: the step that the run continues from.
+    """
+    try:
+        lines = (folder / HISTORY_FILE).read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ()
+    entries = []
+    for line in lines:
+        try:
+            content = json.loads(line)
+            step = int(content.pop("step"))
+            values = {str(name): float(value) for name, value in content.items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+        if step <= last_step:
+            entries.append(Entry(step, values))
+    return tuple(entries)
+
+
+class History:
+    """What a run has found out about itself so far. Each new entry is written at once.
+
+    Args:
+        folder: the run directory.
+        last_step: the step that the run continues from.
+        report: called with a line if something cannot be written. The run goes on without it.
+    """
+
+    def __init__(self, folder: pathlib.Path, last_step: int, report: Callable[[str], None]):
+        self._folder, self._report = folder, report
+        self.entries = read_history(folder, last_step)
+
+    def add(self, entry: Entry) -> None:
+        """Adds an entry. The file is replaced as a whole, so that it never has half of a line."""
+        self.entries = (*self.entries, entry)
+        lines = [json.dumps({"step": step, **values}) + "\n" for step, values in self.entries]
+        try:
+            write_atomically(self._folder / HISTORY_FILE, "".join(lines).encode())
+        except OSError as error:
+            self._report(f"{self._folder / HISTORY_FILE} cannot be written: {error.strerror}. Training goes on.")
+
+    def has(self, step: int, name: str) -> bool:
+        """Whether there is a value of this name for this step."""
+        return any(entry.step == step and name in entry.values for entry in self.entries)
+
+
+def count_without_gain(history: Sequence[Entry], metric: str) -> int:
+    """How many of the last entries are not better than the best one before them; smaller is better."""
+    best, count = math.inf, 0
+    for value in _values(history, metric):
+        count = 0 if value < best else count + 1
+        best = min(best, value)
+    return count
+
+
+def count_plateaus(history: Sequence[Entry], metric: str, patience: int) -> int:
+    """How often so many entries in a row were not better than the best one before. The count then starts again."""
+    best, waiting, plateaus = math.inf, 0, 0
+    for value in _values(history, metric):
+        waiting = 0 if value < best else waiting + 1
+        best = min(best, value)
+        if waiting == patience:
+            waiting, plateaus = 0, plateaus + 1
+    return plateaus
+
+
+def _values(history: Sequence[Entry], metric: str) -> list[float]:
+    return [entry.values[metric] for entry in history if metric in entry.values]

@@ -1,0 +1,164 @@
+import io
+
+import numpy as np
+import pytest
+import rich.console
+import tensorflow as tf
+from PIL import Image
+
+from cyclegan.bundle import load_bundle
+from cyclegan.config.files import load_config
+from cyclegan.data.sources import Source
+from cyclegan.errors import CycleganError, UsageError
+from cyclegan.runtime.cluster import Cluster
+from cyclegan.training.evaluator import Evaluator, best_value, build_validator
+from cyclegan.training.history import History, read_history
+from cyclegan.training.hooks import Call
+from cyclegan.training.keeper import keep_best
+from cyclegan.training.length import run_length
+from cyclegan.training.reporting.progress import Progress
+from cyclegan.training.reporting.summaries import Summaries
+from cyclegan.training.run_directory import Plan
+from cyclegan.training.state import build_state
+
+STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
+KEYS = [
+    ("data.validation_fraction", 0.5),
+    ("optimizer.schedule", "plateau"),
+    ("optimizer.plateau_patience", 2),
+    ("evaluation.patience", 3),
+    ("evaluation.features", None),
+    ("evaluation.metric", "swd"),
+]
+CONFIG = load_config("smoke", KEYS)
+
+
+@pytest.fixture(scope="module")
+def state():
+    return build_state(CONFIG, STRATEGY, run_length(CONFIG.training, 10, 1))
+
+
+@pytest.fixture
+def evaluate(state, tmp_path):
+    """Scores a run with given values of the metric, ten steps apart, and returns the evaluator and what it prints."""
+    folder, output = tmp_path / "run", io.StringIO()
+    folder.mkdir()
+    plan = Plan(folder, CONFIG, None, {})
+
+    def keep(step, scores):
+        keep_best(state.named(STRATEGY), plan, "fingerprint", lambda: None, step, scores)
+
+    def run(*values, first_step=0, keep=keep):
+        progress = Progress(rich.console.Console(file=output, width=500))
+        given = iter(values)
+        summaries = Summaries(folder, first_step, progress.line)
+
+        def scores():
+            value = next(given)
+            if isinstance(value, Exception):
+                raise value
+            return {"swd": float(value), "ab/SWD": 100.0 * value}
+
+        history = History(folder, first_step, progress.line)
+        evaluator = Evaluator(state, plan, Cluster(STRATEGY), progress, history, scores, summaries, keep)
+        for number in range(1, len(values) + 1):
+            evaluator.at_evaluation(Call(first_step + 10 * number, {"loss": np.zeros(10)}, 1.0, False))
+        return evaluator, output.getvalue()
+
+    return run, folder
+
+
+def test_the_bundle_with_the_smallest_metric_is_kept(evaluate):
+    run, folder = evaluate
+    _, printed = run(0.9, 0.5, 0.7)
+    provenance = load_bundle(folder, "best").info.provenance
+    assert (provenance.step, provenance.validation) == (20, {"swd": 0.5, "ab/SWD": 50.0})
+    assert best_value(folder, "swd") == 0.5 and best_value(folder, "kid") is None
+    assert printed.splitlines() == [
+        "Step 10 scores swd 0.900 on the validation images; it is kept as the best so far.",
+        "Step 20 scores swd 0.500 on the validation images; it is kept as the best so far, which was 0.900.",
+        "Step 30 scores swd 0.700 on the validation images; the best so far is 0.500.",
+    ]
+
+
+def test_all_scores_are_written(evaluate):
+    run, folder = evaluate
+    run(0.9, 0.5)
+    assert [(entry.step, entry.values["ab/SWD"]) for entry in read_history(folder, 100)] == [(10, 90.0), (20, 50.0)]
+    (path,) = folder.glob("events.*")
+    written = [
+        (event.step, value.tag, tf.make_ndarray(value.tensor).item())
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
+    assert (20, "validation/swd", 0.5) in written and (10, "validation/ab/SWD", 90.0) in written
+
+
+def test_the_rate_falls_when_the_metric_stays(evaluate, state):
+    run, _ = evaluate
+    run(0.9, 0.5, 0.6)
+    assert state.rate_factor.numpy() == 1
+    _, printed = run(0.9, 0.5, 0.6, 0.6)
+    assert state.rate_factor.numpy() == 0.5
+    assert "The learning rate is 0.0001 from here on." in printed
+
+
+def test_a_session_decides_by_the_scores_of_those_before_it(evaluate, state):
+    run, folder = evaluate
+    run(0.9, 0.5, 0.6)
+    evaluator, _ = run(0.55, first_step=20)  # step 30 comes again, and is not better either
+    assert [entry.step for entry in read_history(folder, 100)] == [10, 20, 30]
+    assert not evaluator.is_over and state.rate_factor.numpy() == 1
+    evaluator, printed = run(0.55, 0.55, first_step=30)
+    assert evaluator.is_over and state.rate_factor.numpy() == 0.5
+    assert "The last 3 evaluations were not better than the best one before, so the run ends here" in printed
+
+
+def test_a_step_is_scored_once(evaluate):
+    run, folder = evaluate
+    run(0.9)
+    evaluator, printed = run(first_step=10)
+    evaluator.at_evaluation(Call(10, {"loss": np.zeros(10)}, 1.0, False))
+    assert len(read_history(folder, 100)) == 1 and printed.count("Step 10") == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [CycleganError("no room."), tf.errors.ResourceExhaustedError(None, None, "no room.")], ids=["own", "tf"]
+)
+def test_a_failure_costs_one_evaluation(evaluate, failure):
+    run, folder = evaluate
+    _, printed = run(0.9, failure, 0.8)
+    assert "The run cannot be scored at step 20: no room. It goes on." in printed
+    assert [entry.step for entry in read_history(folder, 100)] == [10, 30]
+
+
+def grey(folder, name, number, mode="RGB"):
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = tuple(folder / f"{name}{index}.png" for index in range(number))
+    for index, path in enumerate(paths):
+        Image.effect_noise((40, 40), 20 + 50 * index).convert(mode).save(path)
+    return paths
+
+
+def build(tmp_path, number, **keys):
+    a, b = grey(tmp_path / "a", "a", number), grey(tmp_path / "b", "b", number, "L")
+    source = Source("noise", a, b, (), (), None, a, b)
+    config = load_config("smoke", [*KEYS, *((key.replace("__", "."), value) for key, value in keys.items())])
+    state = build_state(config, STRATEGY, run_length(config.training, 10, 1))
+    return build_validator(state, source, config, Progress(rich.console.Console(file=io.StringIO())), None)
+
+
+def test_a_network_of_a_run_is_scored_on_its_validation_images(tmp_path):
+    scores = build(tmp_path, 3).scores()
+    assert scores["swd"] > 0 and {"ab/SWD", "ba/cycle L1", "ab/identity L1"} <= scores.keys()
+
+
+def test_domains_may_have_different_numbers_of_channels(tmp_path):
+    keys = {"data__channels_b": 1, "losses__identity_weight": 0.0}
+    scores = build(tmp_path, 3, **keys).scores()
+    assert scores["swd"] > 0 and "ab/identity L1" not in scores
+
+
+def test_images_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(UsageError, match=r"needs at least 2 validation images.*Received: 1 of 1 in .*/a"):
+        build(tmp_path, 1)

@@ -1,0 +1,126 @@
+import io
+import math
+
+import numpy as np
+import pytest
+import rich.console
+import tensorflow as tf
+from PIL import Image
+
+from cyclegan.config.files import load_config
+from cyclegan.data.sources import Source
+from cyclegan.runtime.cluster import Cluster
+from cyclegan.training.health import Health, build_examination
+from cyclegan.training.history import History, read_history
+from cyclegan.training.hooks import Call
+from cyclegan.training.length import run_length
+from cyclegan.training.reporting.progress import Progress
+from cyclegan.training.reporting.summaries import Summaries
+from cyclegan.training.state import build_state
+
+STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
+SYMPTOMS = {
+    f"{direction}/{name}": value
+    for direction in ("ab", "ba")
+    for name, value in {
+        "correlation": 0.6,
+        "change": 0.2,
+        "contrast": 0.3,
+        "saturation": 0.0,
+        "variety": 0.8,
+        "sensitivity": 0.5,
+        "grid": 0.01,
+    }.items()
+}
+ILL = SYMPTOMS | {"ab/correlation": -0.5}
+
+
+def call(step, cycle=1.0, discriminator=0.2):
+    losses = dict.fromkeys(("loss/generator_ab/cycle", "loss/generator_ba/cycle"), cycle)
+    losses |= dict.fromkeys(("loss/discriminator_a", "loss/discriminator_b"), discriminator)
+    return Call(step, {name: np.full(5, value) for name, value in losses.items()}, 1.0, False)
+
+
+@pytest.fixture
+def watch(tmp_path):
+    """Examines a run every ten steps, and returns the hook and what it prints."""
+
+    def run(*found, first_step=0, action="warn", **options):
+        output = io.StringIO()
+        progress = Progress(rich.console.Console(file=output, width=500))
+        config = load_config("smoke", [("health.every_steps", 10), ("health.action", action)])
+        given = iter(found)
+        summaries = Summaries(tmp_path, first_step, progress.line)
+        history = History(tmp_path, first_step, progress.line)
+        health = Health(config, Cluster(STRATEGY), progress, history, lambda: next(given), summaries)
+        for step in range(first_step + 5, first_step + 10 * len(found) + 5, 5):
+            health.after_call(call(step, **options))
+        summaries.flush()
+        return health, output.getvalue()
+
+    return run
+
+
+def test_a_run_is_examined_every_so_many_steps(watch, tmp_path):
+    watch(SYMPTOMS, SYMPTOMS, cycle=2.0, discriminator=0.05)
+    entries = read_history(tmp_path, 100)
+    assert [entry.step for entry in entries] == [10, 20]
+    assert entries[0].values["health/ab/variety"] == 0.8
+    assert entries[0].values["health/ba/cycle"] == 2.0
+    assert entries[0].values["health/ab/discriminator"] == pytest.approx(0.2)  # of the 0.25 that guessing costs
+
+
+def test_an_illness_is_said_once_and_its_end_too(watch, tmp_path):
+    _, printed = watch(SYMPTOMS, *[ILL] * 5, SYMPTOMS)
+    assert printed.splitlines() == [
+        "Step 40, inverted colours ab: bright and dark are exchanged in the translations A to B. To try: raise"
+        " losses.identity_weight, or start again with another training.seed.",
+        "Step 70: inverted colours ab is no longer seen.",
+    ]
+    (path,) = tmp_path.glob("events.*")
+    tags = [value.tag for event in tf.compat.v1.train.summary_iterator(str(path)) for value in event.summary.value]
+    assert tags.count("health/inverted colours ab") == 1 and tags.count("health/ab/grid") == 7
+
+
+def test_a_session_remembers_what_was_seen_before(watch):
+    watch(SYMPTOMS, ILL, ILL)
+    _, printed = watch(ILL, ILL, first_step=30)
+    assert printed.count("inverted colours") == 1 and "Step 40" in printed
+    _, printed = watch(ILL, first_step=50)
+    assert printed == ""
+
+
+def test_an_ill_run_can_be_ended(watch):
+    assert not watch(*[ILL] * 3, action="warn")[0].is_over
+    assert not watch(*[ILL] * 2, action="stop")[0].is_over
+    health, printed = watch(*[ILL] * 3, action="stop")
+    assert health.is_over
+    assert "The run is ill, so it ends here, as health.action asks." in printed
+
+
+@pytest.fixture
+def source(tmp_path):
+    paths = []
+    for number in range(12):
+        paths.append(tmp_path / f"{number}.png")
+        Image.effect_noise((40, 40), 10 + 5 * number).convert("RGB").save(paths[-1])
+    return Source("noise", tuple(paths), tuple(paths[:10]), (), (), None)
+
+
+def test_the_generators_of_a_run_are_examined(source):
+    config = load_config("smoke")
+    state = build_state(config, STRATEGY, run_length(config.training, 10, 1))
+    examine = build_examination(state.generator_ab, state.generator_ba, source, config)
+    first = examine()
+    assert first.keys() == SYMPTOMS.keys() and all(math.isfinite(value) for value in first.values())
+    assert examine() == first
+    kernel = state.generator_ab.trainable_variables[-2]
+    kernel.assign(tf.zeros(kernel.shape))
+    assert examine()["ab/contrast"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_domain_of_one_image_is_not_examined(source):
+    config = load_config("smoke")
+    state = build_state(config, STRATEGY, run_length(config.training, 10, 1))
+    few = source._replace(train_b=source.train_b[:1])
+    assert build_examination(state.generator_ab, state.generator_ba, few, config) is None

@@ -1,0 +1,84 @@
+import json
+
+import pytest
+
+from cyclegan.training.history import (
+    HISTORY_FILE,
+    Entry,
+    History,
+    count_plateaus,
+    count_without_gain,
+    read_history,
+)
+
+
+def history(*values):
+    return tuple(Entry(10 * number, {"kid": value}) for number, value in enumerate(values, start=1))
+
+
+def write_history(folder, entries):
+    written = History(folder, 1000, pytest.fail)
+    for entry in entries:
+        written.add(entry)
+
+
+def test_scores_come_back_from_their_file_in_the_same_bits(tmp_path):
+    entries = (Entry(10, {"kid": 0.1 + 0.2, "ab/KID": -1e-17}), Entry(20, {"kid": 3.0, "ab/KID": 2.0}))
+    write_history(tmp_path, entries)
+    assert read_history(tmp_path, 20) == entries
+    assert json.loads((tmp_path / HISTORY_FILE).read_text().splitlines()[1]) == {"step": 20, "kid": 3, "ab/KID": 2}
+
+
+def test_scores_of_later_steps_are_left_out(tmp_path):
+    write_history(tmp_path, history(3, 2, 1))
+    assert read_history(tmp_path, 29) == history(3, 2)
+
+
+def test_a_session_goes_on_where_the_one_before_was_saved(tmp_path):
+    write_history(tmp_path, history(3, 2, 1))
+    again = History(tmp_path, 20, pytest.fail)
+    assert again.has(20, "kid") and not again.has(20, "swd") and not again.has(30, "kid")
+    again.add(Entry(30, {"kid": 5}))
+    assert read_history(tmp_path, 100) == again.entries == history(3, 2, 5)
+
+
+def test_what_cannot_be_written_is_reported_and_still_known(tmp_path):
+    (tmp_path / HISTORY_FILE).mkdir()
+    lines = []
+    unwritable = History(tmp_path, 0, lines.append)
+    unwritable.add(Entry(10, {"kid": 3}))
+    assert lines == [f"{tmp_path / HISTORY_FILE} cannot be written: Is a directory. Training goes on."]
+    assert unwritable.has(10, "kid")
+
+
+def test_damaged_lines_are_passed_over(tmp_path):
+    write_history(tmp_path, history(3))
+    with (tmp_path / HISTORY_FILE).open("ab") as file:
+        file.write(b'[]\n{"kid": 1}\n{"step": 15, "kid": "high"}\n\xff\n{"step": 20, "kid": 2.0}\n{"step": 30, "k')
+    assert read_history(tmp_path, 100) == history(3, 2)
+
+
+def test_a_run_without_scores_has_no_history(tmp_path):
+    assert read_history(tmp_path, 100) == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [((), 0), ((3,), 0), ((3, 2, 1), 0), ((3, 1, 2, 2), 2), ((3, 1, 1), 1), ((1, 2, 3, 0.5), 0), ((1, 2, 3, 2), 3)],
+)
+def test_entries_without_gain_are_counted_since_the_best(values, expected):
+    assert count_without_gain(history(*values), "kid") == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [((3, 2, 1), 0), ((1, 2), 0), ((1, 2, 2), 1), ((1, 2, 2, 2), 1), ((1, 2, 2, 2, 2), 2), ((1, 2, 0, 2, 2), 1)],
+)
+def test_a_plateau_is_two_entries_in_a_row_without_gain(values, expected):
+    assert count_plateaus(history(*values), "kid", patience=2) == expected
+
+
+def test_entries_without_the_metric_do_not_count():
+    entries = (*history(1), Entry(20, {"swd": 5.0}))
+    assert count_without_gain(entries, "kid") == 0
+    assert count_plateaus(entries, "kid", patience=1) == 0

@@ -1,0 +1,68 @@
+import pytest
+
+from cyclegan.training.illnesses import ILLNESSES, diagnose
+
+HEALTHY = {
+    "correlation": 0.6,
+    "change": 0.2,
+    "contrast": 0.3,
+    "saturation": 0.0,
+    "variety": 0.8,
+    "sensitivity": 0.5,
+    "grid": 0.01,
+    "cycle": 1.5,
+    "discriminator": 0.7,
+}
+ILL = {
+    "inverted colours": {"correlation": -0.3},
+    "copies": {"change": 0.005},
+    "constant output": {"contrast": 0.01},
+    "saturated output": {"saturation": 0.4},
+    "mode collapse": {"variety": 0.01},
+    "hidden code": {"sensitivity": 20.0},
+    "grid": {"grid": 0.1},
+    "discriminator won": {"discriminator": 0.01},
+    "discriminator lost": {"discriminator": 1.0},
+    "rising cycle loss": {"cycle": 3.1},
+}
+
+
+def findings(ab=(), ba=()):
+    """What an examination finds where a direction has some symptoms of an illness."""
+    found = {}
+    for direction, changes in (("ab", ab), ("ba", ba)):
+        found |= {f"{direction}/{name}": value for name, value in (HEALTHY | dict(changes)).items()}
+    return found
+
+
+def test_a_healthy_run_has_no_illness():
+    assert diagnose([findings()] * 20) == {}
+
+
+def test_every_illness_is_tried():
+    assert ILL.keys() == ILLNESSES.keys()
+
+
+@pytest.mark.parametrize("name", ILL)
+@pytest.mark.parametrize("direction", ["ab", "ba"])
+def test_an_illness_is_found_when_it_lasts(name, direction):
+    ill, lasting = findings(**{direction: ILL[name]}), ILLNESSES[name].examinations
+    start = [findings()] * 3
+    assert diagnose([*start, *[ill] * (lasting - 1)]) == {}
+    assert list(diagnose([*start, *[ill] * lasting])) == [f"{name} {direction}"]
+    assert diagnose([*start, *[ill] * lasting, findings()]) == {}
+
+
+def test_a_diagnosis_names_the_direction_and_the_domain():
+    found = diagnose([findings(ba=ILL["discriminator won"])] * 5)
+    (illness,) = found.values()
+    assert illness.text.startswith("discriminator A tells all translations from real images")
+    found = diagnose([findings(ab=ILL["mode collapse"])] * 3)
+    (illness,) = found.values()
+    assert illness.text == "the translations A to B of different images are alike"
+    assert illness.remedy.startswith("raise the cycle weight of domain A")
+
+
+def test_losses_that_are_not_known_show_nothing():
+    unknown = {name: value for name, value in findings().items() if "discriminator" not in name and "cycle" not in name}
+    assert diagnose([unknown] * 10) == {}
