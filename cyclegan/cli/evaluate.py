@@ -14,7 +14,7 @@ from cyclegan.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from cyclegan.bundle import Bundle
-    from cyclegan.evaluation.evaluate import Scores
+    from cyclegan.evaluation.protocol import Scores
     from cyclegan.evaluation.scores import Value
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "Train a model, or continue a run.",
     "translate": "Translate a folder of images with a trained model.",
     "evaluate": "Score translations, or images that any program made.",
+    "compare": "Show runs side by side on a page.",
     "export": "Export a trained generator for use in other programs.",
     "import-pytorch": "Import generators that were trained with PyTorch.",
     "data": "List, prepare and check data sets.",

@@ -1,12 +1,10 @@
 """From a bundle and images, or from two folders of images, to scores with the protocol that they were made by."""
 
-import importlib.metadata
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pydantic
 
 from cyclegan.bundle import Bundle
 from cyclegan.bundle_info import BundleInfo, Direction
@@ -16,6 +14,7 @@ from cyclegan.data.views import read_batches
 from cyclegan.errors import UsageError
 from cyclegan.evaluation.features import Extractor
 from cyclegan.evaluation.measuring import MIN_IMAGES, Passage, look_at
+from cyclegan.evaluation.protocol import Protocol, Scores, versions
 from cyclegan.evaluation.reading import drawn, fingerprint_of, truth_files
 from cyclegan.evaluation.scores import (
     FEATURE_DISTANCES,
@@ -27,34 +26,6 @@ from cyclegan.evaluation.scores import (
 )
 
 Say = Callable[[str], None]
-
-
-class Protocol(pydantic.BaseModel):
-    """What must be equal for two scores to be compared."""
-
-    images: dict[str, str]  # what was compared: the number of images and their fingerprint
-    preprocessing: str
-    extractor: str | None
-    extractor_digest: str | None
-    seed: int
-    versions: dict[str, str]
-
-
-class Scores(pydantic.BaseModel):
-    """The scores of one direction.
-
-    Attributes:
-        title: what was scored.
-        distances: for each distance to the real test images of the target domain those of the translations, and of
-            what stands beside them as a reference.
-        content: scores of the translations alone.
-        protocol: how the scores were made.
-    """
-
-    title: str
-    distances: dict[str, dict[str, Value]]
-    content: dict[str, Value]
-    protocol: Protocol
 
 
 class _Found(NamedTuple):
@@ -119,7 +90,8 @@ def evaluate_bundle(
     how = f"{config.resize} to {config.crop_size} pixels, antialiased bicubic"
     title = f"{bundle.folder}, step {info.provenance.step}, {direction}"
     content = {name: mean_value(numbers, seed) for name, numbers in passage.numbers().items()}
-    return _scores(title, sets, target, content, extractor, how, seed)
+    scores = _scores(title, sets, target, content, extractor, how, seed)
+    return scores.model_copy(update={"direction": direction})
 
 
 def reading_config(info: BundleInfo, size: int) -> DataConfig:
@@ -190,16 +162,6 @@ def _scores(
         extractor=extractor and extractor.name,
         extractor_digest=extractor and extractor.digest,
         seed=seed,
-        versions=_versions(),
+        versions=versions(),
     )
     return Scores(title=title, distances=distances, content=content, protocol=protocol)
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, Any] = {}
-    for name in ("cyclegan", "tensorflow", "keras", "numpy", "pillow", "ai-edge-litert"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
