@@ -43,6 +43,12 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Also write the scores here."
 )
+@click.option(
+    "--images",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write the images that are compared to this folder.",
+)
 @devices_option
 def command(
     model: Path | None,
@@ -57,6 +63,7 @@ def command(
     size: int | None,
     seed: int,
     json_file: Path | None,
+    images: Path | None,
     devices: str | None,
 ) -> None:
     """Score translations of test images, or images that any program made.
@@ -72,6 +79,10 @@ def command(
         raise UsageError("Give either `--model` or `--images-only REAL FAKE`.")
     if json_file and not json_file.absolute().parent.is_dir():
         raise UsageError(f"`--json` must be a file in a folder that exists. Received: {json_file}.")
+    if images and images_only:
+        raise UsageError("`--images` is for `--model`. With `--images-only` the images are files already.")
+    if images and images.exists() and any(images.iterdir()):
+        raise UsageError(f"`--images` must be a new or empty folder. Received: {images}.")
     if images_only and features == "classifier":
         raise UsageError("`--features classifier` needs `--model`, whose data set it is trained on.")
     import_tensorflow()
@@ -83,7 +94,7 @@ def command(
     else:
         assert model
         places = (dataset, domain_a, domain_b)
-        found = _score(_bundles(model, which), places, data_dir, direction, features, size, seed)
+        found = _score(_bundles(model, which), places, data_dir, direction, features, size, seed, images)
     if json_file:
         _write(json_file, found)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
@@ -134,6 +145,7 @@ def _score(
     features: str | None,
     size: int | None,
     seed: int,
+    images: Path | None,
 ) -> list["Scores"]:
     from cyclegan.bundle_info import Direction
     from cyclegan.config.sections import DataConfig
@@ -163,11 +175,12 @@ def _score(
         reading = reading_config(bundle.info, bundle.info.crop_size)
         extractor = choose_extractor(features, source, reading, _say, seed, data_folder / CACHE)
     directions: tuple[Direction, ...] = ("ab", "ba") if direction == "both" else (direction,)
-    return [
-        evaluate_bundle(bundle, source, each, extractor, _say, size=size, seed=seed)
-        for each in directions
-        for bundle in bundles
-    ]
+
+    def score(bundle: "Bundle", way: Direction) -> "Scores":
+        place = images and images / (f"{bundle.folder.name}-{way}" if len(bundles) > 1 else way)
+        return evaluate_bundle(bundle, source, way, extractor, _say, size=size, seed=seed, images=place)
+
+    return [score(bundle, way) for way in directions for bundle in bundles]
 
 
 def _write(path: Path, found: list["Scores"]) -> None:

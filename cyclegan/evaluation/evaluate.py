@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import PIL.Image
 
 from cyclegan.bundle import Bundle
 from cyclegan.bundle_info import BundleInfo, Direction
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import Source
 from cyclegan.data.views import read_batches
-from cyclegan.errors import UsageError
+from cyclegan.errors import CycleganError, UsageError
 from cyclegan.evaluation.features import Extractor
 from cyclegan.evaluation.measuring import MIN_IMAGES, Passage, look_at
 from cyclegan.evaluation.protocol import Protocol, Scores, versions
@@ -44,6 +45,7 @@ def evaluate_bundle(
     *,
     size: int | None = None,
     seed: int = 0,
+    images: pathlib.Path | None = None,
 ) -> Scores:
     """Scores the translations of the test images of a data set.
 
@@ -57,9 +59,12 @@ def evaluate_bundle(
         say: called with a line for each image that cannot be read.
         size: read the images at this size; None means the size of the crop in training.
         seed: draws subsets, patches, and the training images that stand beside the scores.
+        images: a folder in which the images that are compared are written as PNG files, rounded to 8 bits; None writes
+            none.
 
     Raises:
         UsageError: if the model or the data set cannot be scored so.
+        CycleganError: if an image cannot be written.
     """
     info = bundle.info
     config = reading_config(info, size or info.crop_size)
@@ -81,12 +86,16 @@ def evaluate_bundle(
 
     truth = truth_files(inputs, source)
     known = [read(truth[0], channels_out), read(truth[1], 1)] if truth else []
+
+    def look(name: str, batches: Iterable[np.ndarray], paths: Sequence[pathlib.Path]) -> _Found:
+        return _look_at(_written(batches, images / name) if images else batches, extractor, paths, seed)
+
     sets = {
-        "translated": _look_at(passage.translated(read(inputs, channels_in), *known), extractor, inputs, seed),
-        "untranslated": _look_at(read(inputs, channels_out), extractor, inputs, seed),
-        "real training images": _look_at(read(beside, channels_out), extractor, beside, seed),
+        "translated": look("translated", passage.translated(read(inputs, channels_in), *known), inputs),
+        "untranslated": look("untranslated", read(inputs, channels_out), inputs),
+        "real training images": look("real_training", read(beside, channels_out), beside),
     }
-    target = _look_at(passage.real(read(targets, channels_out)), extractor, targets, seed)
+    target = look("real_test", passage.real(read(targets, channels_out)), targets)
     how = f"{config.resize} to {config.crop_size} pixels, antialiased bicubic"
     title = f"{bundle.folder}, step {info.provenance.step}, {direction}"
     content = {name: mean_value(numbers, seed) for name, numbers in passage.numbers().items()}
@@ -131,6 +140,26 @@ def _look_at(
 ) -> _Found:
     images = look_at(batches, extractor, seed)
     return _Found(images, f"{images.num} images, {fingerprint_of(paths)}")
+
+
+def _written(batches: Iterable[np.ndarray], folder: pathlib.Path) -> Iterator[np.ndarray]:
+    """The same batches, whose images are written to a folder on their way.
+
+    Raises:
+        CycleganError: if one cannot be written.
+    """
+    number = 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for batch in batches:
+            for image in batch:
+                pixels = np.rint((np.clip(image, -1, 1) + 1) * 127.5).astype(np.uint8)
+                picture = PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+                picture.save(folder / f"{number:05d}.png")
+                number += 1
+            yield batch
+    except OSError as error:
+        raise CycleganError(f"The images in {folder} cannot be written: {error.strerror}.") from error
 
 
 def _scores(

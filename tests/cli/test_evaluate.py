@@ -50,6 +50,26 @@ def test_the_classifier_is_trained_once_and_its_accuracy_is_shown(evaluate, monk
     assert first.stdout == second.stdout
 
 
+def test_the_images_that_are_compared_can_be_scored_by_another_program(evaluate, tmp_path):
+    images, first, second = (tmp_path / name for name in ("images", "first.json", "second.json"))
+    options = ["--model", "run", "--dataset", "photos", "--direction", "ba"]
+    result = evaluate(*options, "--images", images, "--json", first)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (images / "ba").iterdir()) == [
+        "real_test",
+        "real_training",
+        "translated",
+        "untranslated",
+    ]
+    assert len(list((images / "ba" / "translated").iterdir())) == 4
+    evaluate("--images-only", images / "ba" / "real_test", images / "ba" / "translated", "--json", second)
+    (one,), (other,) = (json.loads(path.read_text()) for path in (first, second))
+    distance = other["distances"]["SWD"]["images"]["value"]
+    assert distance == pytest.approx(one["distances"]["SWD"]["translated"]["value"], rel=0.01)
+    again = evaluate(*options, "--images", images)
+    assert again.exit_code == 2 and "`--images` must be a new or empty folder" in again.output
+
+
 def test_two_folders_of_images_are_compared(evaluate):
     result = evaluate("--images-only", "photos/testB", "photos/testA")
     assert result.exit_code == 0, result.output
@@ -63,6 +83,7 @@ def test_two_folders_of_images_are_compared(evaluate):
         (["--model", "run", "--images-only", "photos/testA", "photos/testB"], "Give either `--model` or"),
         (["--model", "run"], "Give its test images with --dataset DIR"),
         (["--images-only", "photos/testA", "photos/testB", "--features", "classifier"], "needs `--model`"),
+        (["--images-only", "photos/testA", "photos/testB", "--images", "x"], "`--images` is for `--model`"),
         (["--model", "run", "--domain-a", "photos/testA"], "`--domain-a` and `--domain-b` must be given together"),
         (["--model", "nowhere", "--dataset", "photos"], "nowhere is neither a run with a trained model nor a bundle"),
         (["--model", "run", "--dataset", "photos", "--features", "keras:Nothing"], "must be one of ConvNeXtBase"),
