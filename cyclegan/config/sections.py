@@ -176,8 +176,10 @@ class HealthConfig(Section):
 
     every_steps: Count = 500
     """The run is examined each time that this many steps have passed."""
-    action: Literal["warn", "stop"] = "warn"
-    """A run that is ill prints a warning (warn), or is saved and ends (stop)."""
+    action: Literal["warn", "stop", "rollback"] = "warn"
+    """A run that is ill prints a warning (warn), is saved and ends (stop), or goes on from its last healthy checkpoint
+    with another order of the images (rollback).
+    """
 
 
 class TrainingConfig(Section):

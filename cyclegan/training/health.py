@@ -15,7 +15,7 @@ from cyclegan.losses import ADVERSARIAL
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.history import Entry, History
 from cyclegan.training.hooks import Call, Hook, mean_metrics
-from cyclegan.training.illnesses import Findings, Illness, diagnose
+from cyclegan.training.illnesses import Findings, Illness, count_healthy, diagnose
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.reporting.summaries import Summaries
 
@@ -34,6 +34,9 @@ Examined = Callable[..., tf.Tensor]
 
 class Health(Hook):
     """Examines the generators every so many steps. All processes know whether the run is over.
+
+    `healthy_step` is the last step that was examined before the first sign of the illness that ended the run, 0 if
+    there is none, and None if no illness has ended it.
 
     Args:
         config: how often, and what to do.
@@ -55,6 +58,7 @@ class Health(Hook):
     ):
         self._config, self._cluster, self._progress, self._history = config, cluster, progress, history
         self._examine, self._summaries = examine, summaries
+        self.healthy_step: int | None = None
         self._calls: list[Call] = []
         self._known: set[str] = set(diagnose(self._findings())) if self._findings() else set()
 
@@ -72,18 +76,23 @@ class Health(Hook):
             ill = diagnose(self._findings())
             self._warn(call.step, ill)
         self._calls = []
-        if self._config.health.action == "stop":
-            (count,) = self._cluster.sum([len(ill)])
-            self.is_over = count > 0
-            if self.is_over:
-                self._progress.line("The run is ill, so it ends here, as health.action asks.")
+        if self._config.health.action != "warn":
+            count, healthy_step = self._cluster.sum([len(ill), self._healthy_step() if ill else 0])
+            if count:
+                self.is_over, self.healthy_step = True, healthy_step
+
+    def _examinations(self) -> list[Entry]:
+        """What all examinations have found, in their order."""
+        return [entry for entry in self._history.entries if any(name.startswith(PREFIX) for name in entry.values)]
+
+    def _healthy_step(self) -> int:
+        healthy = count_healthy(self._findings())
+        return self._examinations()[healthy - 1].step if healthy else 0
 
     def _findings(self) -> list[Findings]:
         """What all examinations have found, in their order."""
         return [
-            {name.removeprefix(PREFIX): value for name, value in entry.values.items()}
-            for entry in self._history.entries
-            if any(name.startswith(PREFIX) for name in entry.values)
+            {name.removeprefix(PREFIX): value for name, value in entry.values.items()} for entry in self._examinations()
         ]
 
     def _losses(self) -> dict[str, float]:

@@ -128,3 +128,15 @@ def diagnose(history: Sequence[Findings]) -> dict[str, Illness]:
                     text=illness.text.format(**words), remedy=illness.remedy.format(**words)
                 )
     return found
+
+
+def count_healthy(history: Sequence[Findings]) -> int:
+    """How many examinations came before the first sign of an illness that the last one shows."""
+    healthy = len(history)
+    for name in diagnose(history):
+        kind, _, direction = name.rpartition(" ")
+        first = len(history)
+        while first and ILLNESSES[kind].is_seen(history[first - 1], history[: first - 1], direction):
+            first -= 1
+        healthy = min(healthy, first)
+    return healthy

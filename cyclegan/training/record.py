@@ -38,7 +38,11 @@ class Choice:
 
 
 class RunRecord(pydantic.BaseModel):
-    """The content of `run.json`. `fingerprint` is that of the training images; no two runs have the same `run_id`."""
+    """The content of `run.json`.
+
+    `fingerprint` is that of the training images; no two runs have the same `run_id`; `rollbacks` counts how often the
+    run has gone back because it was ill.
+    """
 
     program: Literal["cyclegan"] = "cyclegan"
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -48,6 +52,7 @@ class RunRecord(pydantic.BaseModel):
     num_replicas: int
     fingerprint: str
     compilation: Choice | None = None
+    rollbacks: int = 0
 
 
 def read_record(folder: pathlib.Path) -> RunRecord:

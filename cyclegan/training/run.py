@@ -26,7 +26,8 @@ from cyclegan.training.record import RunRecord, write_run
 from cyclegan.training.replica_check import ReplicaCheck
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.restoring import restore
-from cyclegan.training.run_directory import Plan, log_file, refuse_shorter
+from cyclegan.training.rollback import data_seed, roll_back
+from cyclegan.training.run_directory import CHECKPOINTS, Plan, log_file, refuse_shorter
 from cyclegan.training.schedules import describe_rate
 from cyclegan.training.securing import securing
 from cyclegan.training.state import build_state
@@ -44,12 +45,14 @@ class TrainingResult(NamedTuple):
         step: the number of completed steps.
         complete: whether these are all steps of the run.
         terminated: whether SIGTERM has stopped it, as schedulers send it.
+        next: the plan to go on with, where an ill run has gone back to a checkpoint.
     """
 
     folder: pathlib.Path
     step: int
     complete: bool
     terminated: bool = False
+    next: Plan | None = None
 
 
 def run_training(
@@ -101,16 +104,14 @@ def run_training(
         restore(variables, plan, progress, cluster, from_bundle=bool(init_from), fresh=fresh)
         session = plan_session(length, int(state.step.numpy()), int(state.samples.numpy()), state.global_batch)
         refuse_shorter(folder, session, length)
-        with cluster.together():
-            if cluster.is_chief:
-                write_run(folder, config, record, None if plan.record else inventory)
-        progress.log_file = log_file(folder, cluster.rank)
+        _open_run(plan, record, None if plan.record else inventory, cluster, progress)
         progress.line(_describe_start(plan, session, length, fresh))
         if not session.num_steps:
             _finish_complete_run(variables, plan, session, length, record, cluster, progress)
             return TrainingResult(folder, session.last_step, True)
 
-        readers = build_readers(source, config.data, config.training.seed, progress.line, cache_dir)
+        seed = data_seed(config.training.seed, record.rollbacks)
+        readers = build_readers(source, config.data, seed, progress.line, cache_dir)
         with naming_failures(readers), cluster.naming_the_lost():
             with cluster.together():
                 here = config.is_scored and cluster.is_chief
@@ -128,12 +129,42 @@ def run_training(
             secure = securing(plan, record, inventory, progress, renew_claim)
             hooks.append(Keeper(variables, plan, progress, record.fingerprint, cluster, secure))
             keep = functools.partial(keep_best, variables, plan, record.fingerprint, secure)
-            hooks += build_watchers(state, source, plan, session, cluster, readers, progress, validator, keep)
+            watchers, health = build_watchers(state, source, plan, session, cluster, readers, progress, validator, keep)
+            hooks += watchers
             patience = Patience(config.training.max_bad_steps, _remedy(plan))
             ending = iterate(make_steps, session, pacing, hooks, lambda: stop.received, cluster, patience)
             cluster.barrier()  # a process that ends earlier would look to the others as if it had failed
     is_complete = ending.is_early or ending.step >= session.last_step
-    return TrainingResult(folder, ending.step, is_complete, ending.signal == signal.SIGTERM)
+    next_plan = _after_illness(plan, record, health.healthy_step, cluster, progress) if ending.is_early else None
+    return TrainingResult(folder, ending.step, is_complete, ending.signal == signal.SIGTERM, next_plan)
+
+
+def _open_run(plan: Plan, record: RunRecord, inventory: Inventory | None, cluster: Cluster, progress: Progress) -> None:
+    """Writes the run directory, from where on its log is written too."""
+    with cluster.together():
+        if cluster.is_chief:
+            write_run(plan.folder, plan.config, record, inventory)
+    progress.log_file = log_file(plan.folder, cluster.rank)
+
+
+def _after_illness(
+    plan: Plan, record: RunRecord, healthy_step: int | None, cluster: Cluster, progress: Progress
+) -> Plan | None:
+    """The plan to go on with, if the run was ended because it is ill, and can go back to when it was not."""
+    if healthy_step is None:
+        return None
+    if plan.config.health.action == "stop":
+        progress.line("The run is ill, so it ends here, as health.action asks.")
+        return None
+    goes_back = False
+    with cluster.together():
+        if cluster.is_chief:
+            goes_back = roll_back(plan.folder / CHECKPOINTS, healthy_step, record.rollbacks, progress.line)
+            record = record.model_copy(update={"rollbacks": record.rollbacks + goes_back})
+            write_run(plan.folder, plan.config, record)
+    (count,) = cluster.sum([int(goes_back and cluster.is_chief)])
+    again = record if cluster.is_chief else record.model_copy(update={"rollbacks": record.rollbacks + count})
+    return plan._replace(record=again, changes={}) if count else None
 
 
 def _new_record(devices: str, strategy: tf.distribute.Strategy, inventory: Inventory) -> RunRecord:

@@ -1,6 +1,7 @@
 """From a request to a training: the configuration, the devices, the images, then the run."""
 
 import contextlib
+import functools
 import json
 import pathlib
 from collections.abc import Sequence
@@ -166,19 +167,19 @@ def _train_run(
             if source is None:  # the chief has said which images they are
                 source, _ = _find_images(plan, data_folder, progress, inventory)
         try:
-            result = run_training(
-                plan,
-                source,
-                inventory,
-                cluster,
-                devices,
-                progress,
-                data_folder / CACHE,
+            train_once = functools.partial(
+                run_training,
+                source=source,
+                inventory=inventory,
+                cluster=cluster,
+                devices=devices,
+                progress=progress,
+                cache_dir=data_folder / CACHE,
                 renew_claim=claim.renew if claim else lambda run_id: False,
-                init_from=start,
-                fresh=fresh,
-                profile=profile,
             )
+            result = train_once(plan, init_from=start, fresh=fresh, profile=profile)
+            while result.next:  # the run was ill and has gone back
+                result = train_once(result.next)
         except CycleganError as error:
             progress.log(f"Error: {error}")
             raise

@@ -29,8 +29,8 @@ def build_watchers(
     progress: Progress,
     validator: Validator | None,
     keep_best: Callable[[int, Mapping[str, float]], None],
-) -> list[Hook]:
-    """Builds the hooks in the order in which they are told what happens.
+) -> tuple[list[Hook], Health]:
+    """Builds the hooks in the order in which they are told what happens, of which one knows whether the run is ill.
 
     The chief looks at the run. The other processes have the hooks that may end it, or change its learning rate.
 
@@ -53,8 +53,9 @@ def build_watchers(
         hooks.append(Monitor(state, source, plan, progress, session, summaries))
     generators = (state.generator_ab, state.generator_ba)
     examine = build_examination(*generators, source, config) if cluster.is_chief else None
-    hooks.append(Health(config, cluster, progress, history, examine, summaries))
+    health = Health(config, cluster, progress, history, examine, summaries)
+    hooks.append(health)
     if config.is_scored:
         scores = validator.scores if validator else None
         hooks.append(Evaluator(state, plan, cluster, progress, history, scores, summaries, keep_best))
-    return hooks
+    return hooks, health

@@ -41,8 +41,8 @@ def folder(tmp_path_factory):
 
 
 def start(folder, run, *options):
-    arguments = ["--dataset", "images", "--config", "smoke", "--run-dir", run, *options]
-    arguments += [f"--set={key}={value}" for key, value in KEYS.items()]
+    arguments = ["--dataset", "images", "--config", "smoke", "--run-dir", run]
+    arguments += [*(f"--set={key}={value}" for key, value in KEYS.items()), *options]
     return subprocess.Popen(
         [sys.executable, "-m", "cyclegan", "train", *arguments],
         cwd=folder,
@@ -124,3 +124,26 @@ def test_a_run_ends_early_when_its_scores_do_not_gain(folder):
     assert "Done: early, step 12." in output
     again = finish(start(folder, "early", "--set", "evaluation.patience=2", "--set", "optimizer.learning_rate=1e-30"))
     assert "so the run ends here" in again and "Done: early, step 12." in again
+
+
+def test_an_ill_run_goes_back_to_a_healthy_checkpoint_and_ends_after_three_times(folder):
+    """A rate of 0.05 spoils the networks each time."""
+    keys = {
+        "training.steps": 200,
+        "training.checkpoint_every_steps": 20,
+        "training.keep_checkpoints": 100,
+        "training.log_every_steps": 100,
+        "health.every_steps": 20,
+        "health.action": "rollback",
+        "evaluation.every_steps": 500,
+    }
+    options = [f"--set={key}={value}" for key, value in keys.items()]
+    healthy = finish(start(folder, "ill", *options))
+    assert "ill" not in healthy.replace("Done: ill", "").replace("run ill:", "")
+    options += ["--set=training.steps=1000", "--set=optimizer.learning_rate=0.05"]
+    output = finish(start(folder, "ill", *options))
+    for number in (1, 2, 3):
+        assert f"This is rollback {number} of at most 3." in output
+    assert "The run is ill, and has gone back 3 times before, so it ends here." in output
+    assert json.loads((folder / "ill" / "run.json").read_text())["rollbacks"] == 3
+    assert list((folder / "ill" / "checkpoints").glob("*.ill-2"))

@@ -90,12 +90,20 @@ def test_a_session_remembers_what_was_seen_before(watch):
     assert printed == ""
 
 
-def test_an_ill_run_can_be_ended(watch):
-    assert not watch(*[ILL] * 3, action="warn")[0].is_over
-    assert not watch(*[ILL] * 2, action="stop")[0].is_over
-    health, printed = watch(*[ILL] * 3, action="stop")
-    assert health.is_over
-    assert "The run is ill, so it ends here, as health.action asks." in printed
+@pytest.mark.parametrize("action", ["stop", "rollback"])
+def test_an_ill_run_can_be_ended(watch, action):
+    assert not watch(*[ILL] * 2, action=action)[0].is_over
+    health, _ = watch(SYMPTOMS, SYMPTOMS, *[ILL] * 3, action=action)
+    assert health.is_over and health.healthy_step == 20
+
+
+def test_a_warning_ends_nothing(watch):
+    health, printed = watch(*[ILL] * 3)
+    assert "inverted colours" in printed and not health.is_over and health.healthy_step is None
+
+
+def test_a_run_that_was_ill_from_the_start_has_no_healthy_step(watch):
+    assert watch(*[ILL] * 3, action="stop")[0].healthy_step == 0
 
 
 @pytest.fixture

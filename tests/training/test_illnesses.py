@@ -1,6 +1,6 @@
 import pytest
 
-from cyclegan.training.illnesses import ILLNESSES, diagnose
+from cyclegan.training.illnesses import ILLNESSES, count_healthy, diagnose
 
 HEALTHY = {
     "correlation": 0.6,
@@ -66,3 +66,12 @@ def test_a_diagnosis_names_the_direction_and_the_domain():
 def test_losses_that_are_not_known_show_nothing():
     unknown = {name: value for name, value in findings().items() if "discriminator" not in name and "cycle" not in name}
     assert diagnose([unknown] * 10) == {}
+
+
+def test_the_examinations_before_the_first_sign_are_counted():
+    inverted, collapsed = findings(ab=ILL["inverted colours"]), findings(ba=ILL["mode collapse"])
+    assert count_healthy([findings()] * 4) == 4
+    assert count_healthy([findings()] * 4 + [inverted] * 5) == 4
+    assert count_healthy([inverted] * 3) == 0
+    both = findings(ab=ILL["inverted colours"], ba=ILL["mode collapse"])
+    assert count_healthy([findings(), collapsed, *[both] * 3]) == 1
