@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--features",
     metavar="WHICH",
-    help="For KID and the Frechet distance: keras:NAME, a .tflite or .keras file, a SavedModel, or classifier. [none]",
+    help="For KID and FID: inception, keras:NAME, a .tflite or .keras file, a SavedModel, or classifier. [none]",
 )
 @click.option("--size", type=WholeNumber(32), metavar="N", help="Size of the images in pixels. [that of the training]")
 @click.option("--seed", type=WholeNumber(0), metavar="N", default=0, help="Seed of subsets, patches and intervals. [0]")

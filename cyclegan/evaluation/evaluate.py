@@ -173,7 +173,7 @@ def _scores(
 ) -> Scores:
     named: dict[str, Distance] = {}
     if extractor:
-        named = {f"{name}-{extractor.name}": distance for name, distance in FEATURE_DISTANCES.items()}
+        named = {extractor.title(name): distance for name, distance in FEATURE_DISTANCES.items()}
     named |= PATCH_DISTANCES
     distances = {
         name: {label: distance(target.images, found.images, seed) for label, found in sets.items()}

@@ -15,6 +15,11 @@ from cyclegan.errors import CycleganError, UsageError, first_line
 
 BATCH = 16
 
+INCEPTION = "inception"
+
+PUBLISHED = {"KID": "KID", "Frechet": "FID"}
+"""What the distances are called for the features of the Inception network of 2015, and of no other."""
+
 
 class Features(NamedTuple):
     """What an extractor finds in images.
@@ -43,6 +48,10 @@ class Extractor(NamedTuple):
     compute: Callable[[np.ndarray], Features]
     labels: Sequence[str] = ()
 
+    def title(self, distance: str) -> str:
+        """The name of a distance of these features."""
+        return PUBLISHED[distance] if self.name == INCEPTION else f"{distance}-{self.name}"
+
     def label(self, number: int) -> str:
         """The name of a class, or its number."""
         return self.labels[number] if number < len(self.labels) else f"class {number}"
@@ -52,13 +61,18 @@ def load_extractor(request: str) -> Extractor:
     """The extractor that `--features` names.
 
     Args:
-        request: `keras:NAME` for a network of Keras Applications, or the path of a .tflite or .keras file or of a
-            SavedModel. `FILE.tflite:TENSOR` names the tensor that holds the features.
+        request: `inception` for the network of published scores, `keras:NAME` for one of Keras Applications, or the
+            path of a .tflite or .keras file or of a SavedModel. `FILE.tflite:TENSOR` names the tensor that holds the
+            features.
 
     Raises:
         UsageError: if it does not exist or cannot be used.
         CycleganError: if its weights cannot be had.
     """
+    if request == INCEPTION:
+        from cyclegan.evaluation.inception import load_inception
+
+        return load_inception()
     if request.startswith("keras:"):
         return _keras_application(request.removeprefix("keras:"))
     path = pathlib.Path(request).expanduser()
@@ -71,8 +85,8 @@ def load_extractor(request: str) -> Extractor:
     if (path / "saved_model.pb").is_file():
         return _saved_model(path)
     raise UsageError(
-        "`--features` must be keras:NAME, such as keras:MobileNetV2, or a .tflite file, a .keras file or the folder of"
-        f" a SavedModel. Received: {request}{'' if path.exists() else ', which does not exist'}."
+        "`--features` must be inception, keras:NAME, such as keras:MobileNetV2, or a .tflite file, a .keras file or the"
+        f" folder of a SavedModel. Received: {request}{'' if path.exists() else ', which does not exist'}."
     )
 
 

@@ -58,7 +58,7 @@ def test_folder_gives_its_images_sorted_nested_ones_included(tmp_path: pathlib.P
     test_b = write(folder / "testB/y.gif")
     write(folder / "trainA/notes.txt")
     source = resolve(tmp_path, dataset=str(folder))
-    assert source == ("set", (a1, a2), (b,), (), (test_b,), folder)
+    assert source == ("set", (a1, a2), (b,), (), (test_b,), folder, (), ())
 
 
 @pytest.mark.parametrize("missing", ["trainA", "trainB"])

@@ -193,6 +193,7 @@ BLOCKS = [
     {"training__ema_decay": 0.9},
     *({"optimizer__name": name} for name in ("adamw", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta")),
     *({"optimizer__schedule": name} for name in ("constant", "cosine", "step")),
+    {"optimizer__schedule": "plateau", "data__validation_fraction": 0.5},
 ]
 
 
