@@ -138,11 +138,23 @@ def build_examination(
         for paths, channels in ((source.train_a, data.channels_a), (source.train_b, data.channels_b))
     )
     number = min(len(a), len(b))
-    if number < 2:
-        return None
+    return examination_of(generator_ab, generator_ba, a[:number], b[:number]) if number > 1 else None
+
+
+def examination_of(
+    generator_ab: Examined, generator_ba: Examined, real_a: np.ndarray, real_b: np.ndarray
+) -> Callable[[], dict[str, float]]:
+    """A function that finds the symptoms of both directions on given images.
+
+    Args:
+        generator_ab: translates domain A to B.
+        generator_ba: translates domain B to A.
+        real_a: float32 [n, size, size, channels] in [-1, 1], n at least 2.
+        real_b: the same of domain B, with the same n.
+    """
     sides = {
-        "ab": (_passes(generator_ab, generator_ba), a[:number], b[:number]),
-        "ba": (_passes(generator_ba, generator_ab), b[:number], a[:number]),
+        "ab": (_passes(generator_ab, generator_ba), real_a, real_b),
+        "ba": (_passes(generator_ba, generator_ab), real_b, real_a),
     }
 
     def examine() -> dict[str, float]:
