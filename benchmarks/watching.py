@@ -1,6 +1,6 @@
 """What it costs to look at a run: the examination beside 500 steps, and an evaluation beside an epoch.
 
-    python benchmarks/watching.py                             64 px, 6 blocks, 32 filters, 120 validation images a domain
+    python benchmarks/watching.py                             64 px, 6 blocks, 32 filters, 120 images a domain
     python benchmarks/watching.py --size 128 --blocks 9 --filters 64 --images 120 --epoch 1334
 
 Steps, examinations and evaluations are timed in turn in one process, on images of noise.

@@ -36,6 +36,7 @@ class Provenance(pydantic.BaseModel):
     step: int
     metrics: dict[str, float] = {}  # of training, over the last steps before the bundle
     validation: dict[str, float] = {}  # scores on the validation images, if the bundle is one that was chosen by them
+    validation_protocol: str = ""  # scores of different protocols must not be compared
     config: dict[str, Any]
     versions: dict[str, str]
     imported_from: dict[Direction, WeightsFile] = {}  # files of another implementation
@@ -85,6 +86,7 @@ def bundle_info(
     fingerprint: str = "",
     metrics: Mapping[str, float] | None = None,
     validation: Mapping[str, float] | None = None,
+    validation_protocol: str = "",
 ) -> BundleInfo:
     """The content of `bundle.json` for a run, without the files of the weights.
 
@@ -94,6 +96,7 @@ def bundle_info(
         fingerprint: digest of the names and sizes of the training images.
         metrics: metrics of the training under their TensorBoard tags.
         validation: scores on the validation images.
+        validation_protocol: says how these were made.
     """
     packages = ("cyclegan", "tensorflow", "keras")
     # A bundle may be given to others, so it keeps only the last part of the paths of the training images.
@@ -120,6 +123,7 @@ def bundle_info(
             step=step,
             metrics=dict(metrics or {}),
             validation=dict(validation or {}),
+            validation_protocol=validation_protocol,
             config=config.model_dump(mode="json"),
             versions={name: importlib.metadata.version(name) for name in packages},
         ),

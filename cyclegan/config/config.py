@@ -15,6 +15,9 @@ from cyclegan.config.sections import (
     TrainingConfig,
 )
 
+SMALLEST_SCORED = 16
+"""The similarity of structure needs images of 11 pixels, and patches need 7 of the smallest level of a pyramid."""
+
 
 class Config(Section):
     """The whole configuration of a run. It cannot be changed, and it is valid once it exists."""
@@ -140,6 +143,12 @@ def _impossible_evaluations(config: Config) -> Iterator[str]:
             "`data.validation_fraction` must be above 0 for `evaluation.patience` and for the schedule plateau, which"
             f" need scores. Received: validation_fraction=0, patience={evaluation.patience},"
             f" schedule={config.optimizer.schedule}."
+        )
+    if data.validation_fraction and data.crop_size < SMALLEST_SCORED:
+        yield (
+            f"`data.crop_size` must be at least {SMALLEST_SCORED} for `data.validation_fraction`, because smaller"
+            f" images cannot be scored. Received: crop_size={data.crop_size},"
+            f" validation_fraction={data.validation_fraction}."
         )
     one_kind = data.channels_a == data.channels_b != 4
     if data.validation_fraction and not one_kind:

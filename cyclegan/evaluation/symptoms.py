@@ -7,6 +7,8 @@ import numpy as np
 PERIOD = 4
 """The period of the patterns of two upsamplings, in pixels."""
 
+SMALLEST_GRID = 32
+
 SATURATED = 0.98
 """A value of at least this size is at the end of the range."""
 
@@ -40,18 +42,18 @@ def measure(probe: Probe) -> dict[str, float]:
     saturation: the part of the values at an end of the range, beyond that of real images.
     variety: how different the outputs are from each other, beside real images of the target domain.
     sensitivity: how many times larger a little noise on the outputs becomes on the way back.
-    grid: the strength of a regular pattern, see `grid`.
+    grid: the strength of a regular pattern, see `grid`; not of images below 32 pixels a side, which have too few cells.
     """
     inputs, targets, outputs = luminance(probe.inputs), luminance(probe.targets), luminance(probe.outputs)
-    return {
+    found = {
         "correlation": correlation(inputs, outputs),
         "change": float(np.abs(outputs - inputs).mean()),
         "contrast": float(np.median(outputs.std(axis=(1, 2)))),
         "saturation": _saturated(probe.outputs) - _saturated(probe.targets),
         "variety": float(outputs.var(axis=0).mean() / max(targets.var(axis=0).mean(), 1e-6)),
         "sensitivity": float(np.sqrt(np.mean((probe.disturbed - probe.cycled) ** 2))) / probe.noise,
-        "grid": grid(outputs),
     }
+    return found | {"grid": grid(outputs)} if min(outputs.shape[1:]) >= SMALLEST_GRID else found
 
 
 def _saturated(images: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """The scores of a run while it trains: the same images each time, and no intervals, so that they are soon computed."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from cyclegan.evaluation.features import Extractor
 from cyclegan.evaluation.measuring import Generator, Passage, look_at
-from cyclegan.evaluation.scores import FEATURE_DISTANCES, PATCH_DISTANCES, Distance, ImageSet
+from cyclegan.evaluation.scores import FEATURE_DISTANCES, PATCH_DISTANCES, Distance, ImageSet, Value
 
 BATCH = 8
 
@@ -43,11 +44,17 @@ class _Direction(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray
     target: ImageSet
-    untranslated: dict[str, float]
+    scale: dict[str, float]
+
+
+class Interrupted(Exception):
+    """Somebody waits for the scores to be given up."""
 
 
 class Validator:
     """Scores two generators, whose weights may change between two calls.
+
+    `protocol` is the same for two validators whose scores may be compared.
 
     Args:
         images: the validation images.
@@ -61,6 +68,7 @@ class Validator:
         self, images: Images, generator_ab: Generator, generator_ba: Generator, extractor: Extractor | None, seed: int
     ):
         self._extractor, self._seed = extractor, seed
+        self.protocol = _protocol(images, extractor, seed)
         self._distances: dict[str, Distance] = ({} if extractor is None else FEATURE_DISTANCES) | PATCH_DISTANCES
         ab, ba = _traced(generator_ab), _traced(generator_ba)
         self._directions = {
@@ -68,29 +76,44 @@ class Validator:
             "ba": self._direction(ba, ab, images.b, images.a, images.b_as_a),
         }
 
-    def scores(self) -> dict[str, float]:
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that can be computed, which depends on the extractor."""
+        return [key for key, name in METRICS.items() if name in self._directions["ab"].scale]
+
+    def scores(self, is_interrupted: Callable[[], bool] = lambda: False) -> dict[str, float]:
         """The scores of both directions, with names such as `ab/SWD`, and the metrics that are made of them.
 
         A metric is the mean over both directions of a distance, divided by that of the untranslated images: near 0 for
         real images of the target domain, 1 for a copy of the input. `share` is the part that is missing of the share of
         real images which the extractor takes for the commonest class of the target domain.
+
+        Args:
+            is_interrupted: asked before each batch whether to give up.
+
+        Raises:
+            Interrupted: if it says so.
         """
+
+        def batches(images: np.ndarray) -> Iterator[np.ndarray]:
+            for batch in _batches(images):
+                if is_interrupted():
+                    raise Interrupted
+                yield batch
+
         found: dict[str, float] = {}
         relations: dict[str, list[float]] = {}
         for label, direction in self._directions.items():
             passage = Passage(direction.forward, direction.back, direction.inputs.shape[-1])
-            translated = look_at(passage.translated(_batches(direction.inputs)), self._extractor, self._seed)
-            for _ in passage.real(_batches(direction.targets)):
+            translated = look_at(passage.translated(batches(direction.inputs)), self._extractor, self._seed)
+            for _ in passage.real(batches(direction.targets)):
                 pass
-            distances = self._compare(direction.target, translated)
+            distances = {name: one.value for name, one in self._compare(direction.target, translated).items()}
             found |= {f"{label}/{name}": value for name, value in distances.items()}
             found |= {f"{label}/{name}": float(numbers.mean()) for name, numbers in passage.numbers().items()}
             for name, value in distances.items():
-                if name != "share":
-                    relation = value / max(direction.untranslated[name], SMALLEST)
-                else:
-                    relation = 1 - value / _share(direction.target, direction.target)
-                relations.setdefault(name, []).append(relation)
+                relation = value / direction.scale[name]
+                relations.setdefault(name, []).append(1 - relation if name == "share" else relation)
         metrics = {key: float(np.mean(relations[name])) for key, name in METRICS.items() if name in relations}
         return found | metrics
 
@@ -99,14 +122,32 @@ class Validator:
     ) -> _Direction:
         target = look_at(_batches(targets), self._extractor, self._seed)
         untranslated = look_at(_batches(as_targets), self._extractor, self._seed)
-        return _Direction(forward, back, inputs, targets, target, self._compare(target, untranslated))
-
-    def _compare(self, target: ImageSet, images: ImageSet) -> dict[str, float]:
-        found = {
-            name: distance(target, images, self._seed, with_interval=False).value
-            for name, distance in self._distances.items()
+        # An unbiased distance of domains that are nearly alike can be 0 or below, but not the width of its interval.
+        compared = self._compare(target, untranslated, with_interval=True)
+        scale = {
+            name: max(one.value, SMALLEST if one.spread is None else one.high - one.value)
+            for name, one in compared.items()
         }
-        return found if target.classes is None else found | {"share": _share(target, images)}
+        if target.classes is not None:
+            scale["share"] = _share(target, target)
+        return _Direction(forward, back, inputs, targets, target, scale)
+
+    def _compare(self, target: ImageSet, images: ImageSet, with_interval: bool = False) -> dict[str, Value]:
+        found = {
+            name: distance(target, images, self._seed, with_interval) for name, distance in self._distances.items()
+        }
+        if target.classes is not None:
+            share = _share(target, images)
+            found["share"] = Value(share, share, share)
+        return found
+
+
+def _protocol(images: Images, extractor: Extractor | None, seed: int) -> str:
+    """The first digits of the SHA-256 of everything that the scores depend on, other than the generators."""
+    digest = hashlib.sha256(f"{seed}\0{extractor and (extractor.name, extractor.digest)}".encode())
+    for each in images:
+        digest.update(np.ascontiguousarray(each).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _share(target: ImageSet, images: ImageSet) -> float:

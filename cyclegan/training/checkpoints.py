@@ -36,7 +36,7 @@ def list_checkpoints(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
     return sorted((int(match[1]), path) for match, path in found)
 
 
-def save_checkpoint(arrays: Arrays, folder: pathlib.Path, step: int, keep: int) -> pathlib.Path:
+def save_checkpoint(arrays: Arrays, folder: pathlib.Path, step: int, keep: int, needed: int = 0) -> pathlib.Path:
     """Writes a checkpoint, then removes old ones.
 
     Args:
@@ -44,6 +44,7 @@ def save_checkpoint(arrays: Arrays, folder: pathlib.Path, step: int, keep: int) 
         folder: the `checkpoints` folder of a run.
         step: the number of completed steps.
         keep: the number of newest checkpoints that stay, at least 1. The new one always stays.
+        needed: the newest checkpoint of this step or before stays too.
 
     Returns:
         The file of the new checkpoint.
@@ -61,8 +62,10 @@ def save_checkpoint(arrays: Arrays, folder: pathlib.Path, step: int, keep: int) 
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise CycleganError(f"The checkpoint {target} cannot be written: {reason}.") from error
-    for _, path in list_checkpoints(folder)[:-keep]:
-        if path != target:
+    checkpoints = list_checkpoints(folder)
+    back = [path for number, path in checkpoints if number <= needed]
+    for _, path in checkpoints[:-keep]:
+        if path not in (target, *back[-1:]):
             with contextlib.suppress(OSError):  # it is gone, or cannot be removed, which costs nothing but room
                 path.unlink()
     return target

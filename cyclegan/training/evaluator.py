@@ -1,7 +1,7 @@
 """Scores a run while it trains, keeps its best bundle, and says when it no longer gains."""
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -13,14 +13,18 @@ from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.evaluation.extractors import choose_extractor
 from cyclegan.evaluation.measuring import MIN_IMAGES
 from cyclegan.evaluation.reading import drawn
-from cyclegan.evaluation.validation import METRICS, Images, Validator
+from cyclegan.evaluation.validation import METRICS, Images, Interrupted, Validator
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.history import Entry, History, count_plateaus, count_without_gain
 from cyclegan.training.hooks import Call, Hook
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.reporting.summaries import Summaries
 from cyclegan.training.run_directory import Plan
+from cyclegan.training.securing import Displaced
 from cyclegan.training.state import State
+
+SEED = 0
+"""It draws what is drawn for the scores. It is not that of the run, so that runs of different seeds can be compared."""
 
 
 class Evaluator(Hook):
@@ -34,9 +38,11 @@ class Evaluator(Hook):
         cluster: the processes that train together.
         progress: told each result.
         history: what was scored before, to which each result is added.
-        scores: computes the scores; None on the other processes.
+        validator: computes the scores; None on the other processes.
         summaries: the TensorBoard events; None on the other processes.
-        keep: called with a step and its scores, writes the bundle of this moment as the best one.
+        keep: writes the bundle of this moment as the best one, with its scores.
+        received: the number of the signal that has asked to stop, 0 if none has. An evaluation is then given up, and
+            made when the run goes on.
     """
 
     def __init__(
@@ -46,42 +52,57 @@ class Evaluator(Hook):
         cluster: Cluster,
         progress: Progress,
         history: History,
-        scores: Callable[[], dict[str, float]] | None,
+        validator: Validator | None,
         summaries: Summaries | None,
-        keep: Callable[[int, Mapping[str, float]], None],
+        keep: Callable[[Entry], None],
+        received: Callable[[], int] = lambda: 0,
     ):
         self._state, self._plan, self._cluster, self._progress = state, plan, cluster, progress
-        self._history, self._scores, self._summaries, self._keep = history, scores, summaries, keep
+        self._history, self._validator, self._summaries = history, validator, summaries
+        self._keep, self._received = keep, received
         self._agree()
 
     def at_evaluation(self, call: Call) -> None:
         """Scores the run, unless it was scored at this step before it was killed."""
-        if self._scores and not self._history.has(call.step, self._plan.config.evaluation.metric):
+        if self._validator and all(entry.step != call.step for entry in self._comparable()):
             try:
-                self._note(Entry(call.step, self._scores()))
+                scores = self._validator.scores(lambda: self._received() != 0)
+            except Interrupted:
+                pass
             except (tf.errors.OpError, MemoryError, CycleganError) as error:
                 self._progress.line(f"The run cannot be scored at step {call.step}: {first_line(error)} It goes on.")
+            else:
+                self._note(Entry(call.step, scores, self._validator.protocol))
         self._agree()
 
+    def _comparable(self) -> tuple[Entry, ...]:
+        """The scores of the run that may be compared with those of this session."""
+        return self._history.scored_by(self._validator.protocol) if self._validator else ()
+
     def _note(self, entry: Entry) -> None:
-        """Writes the scores wherever they go."""
+        """Writes the scores wherever they go, and the bundle if it is the best so far."""
         metric = self._plan.config.evaluation.metric
-        value, before = entry.values[metric], best_value(self._plan.folder, metric)
+        value, before = entry.values[metric], best_value(self._plan.folder, metric, entry.protocol)
         is_best = before is None or value < before
-        if is_best:
-            self._keep(entry.step, entry.values)
+        self._history.add(entry)
         self._progress.line(f"{_describe(entry, metric)}; {_verdict(is_best, before)}.")
         if self._summaries:
             self._summaries.scalars(entry.step, {f"validation/{name}": each for name, each in entry.values.items()})
             self._summaries.flush()
-        self._history.add(entry)
+        if is_best:
+            try:
+                self._keep(entry)
+            except Displaced:
+                raise
+            except CycleganError as error:
+                self._progress.line(f"{error} Training goes on.")
 
     def _agree(self) -> None:
         """Tells all processes what follows from the scores."""
-        config = self._plan.config
+        config, comparable = self._plan.config, self._comparable()
         metric, patience = config.evaluation.metric, config.evaluation.patience
-        plateaus = count_plateaus(self._history.entries, metric, config.optimizer.plateau_patience)
-        is_over = patience is not None and count_without_gain(self._history.entries, metric) >= patience
+        plateaus = count_plateaus(comparable, metric, config.optimizer.plateau_patience)
+        is_over = patience is not None and count_without_gain(comparable, metric) >= patience
         plateaus, over = self._cluster.sum([plateaus, int(is_over)] if self._cluster.is_chief else [0, 0])
         self.is_over = bool(over)
         if self.is_over:
@@ -104,7 +125,7 @@ def build_validator(
     Args:
         state: its generators, or their averages, are scored.
         source: the validation images, and the training images for the classifier.
-        config: the sections `data` and `evaluation`, and the seed.
+        config: the sections `data` and `evaluation`.
         progress: told what takes long.
         cache_dir: the folder in which the classifier is kept; None keeps nothing.
 
@@ -112,10 +133,10 @@ def build_validator(
         UsageError: if the images or the features cannot be used.
         CycleganError: if the weights of the features cannot be had.
     """
-    data, evaluation, seed = config.data, config.evaluation, config.training.seed
+    data, evaluation = config.data, config.evaluation
 
     def load(paths: Sequence[pathlib.Path], channels: int) -> tf.Tensor:
-        images = load_views(drawn(paths, evaluation.max_images, seed), evaluation.max_images, channels, data)
+        images = load_views(drawn(paths, evaluation.max_images, SEED), evaluation.max_images, channels, data)
         if len(images) < MIN_IMAGES:
             raise UsageError(
                 f"A score needs at least {MIN_IMAGES} validation images of each domain that can be read. Received:"
@@ -129,17 +150,24 @@ def build_validator(
     else:
         images = Images(a, b, load(source.validation_a, data.channels_b), load(source.validation_b, data.channels_a))
     extractor = evaluation.features and choose_extractor(
-        evaluation.features, source, data, progress.line, seed, cache_dir
+        evaluation.features, source, data, progress.line, SEED, cache_dir
     )
-    return Validator(images, *state.translators, extractor or None, seed)
+    validator = Validator(images, *state.translators, extractor or None, SEED)
+    if evaluation.metric not in validator.metrics:
+        raise UsageError(
+            f"`evaluation.metric` must be one of {', '.join(validator.metrics)} with these features. Received:"
+            f" metric={evaluation.metric}, features={evaluation.features}, which know no classes."
+        )
+    return validator
 
 
-def best_value(folder: pathlib.Path, metric: str) -> float | None:
-    """The metric of the best bundle of a run; None if there is none, or if it was chosen by another metric alone."""
+def best_value(folder: pathlib.Path, metric: str, protocol: str) -> float | None:
+    """The metric of the best bundle of a run; None if there is none, or none that was scored by the same protocol."""
     try:
-        return load_bundle(folder / "bundle" / "best").info.provenance.validation.get(metric)
+        provenance = load_bundle(folder / "bundle" / "best").info.provenance
     except UsageError:
         return None
+    return provenance.validation.get(metric) if provenance.validation_protocol == protocol else None
 
 
 def _describe(entry: Entry, metric: str) -> str:

@@ -1,7 +1,6 @@
 """Examines a run now and then, and says in plain words when it is ill."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -9,13 +8,14 @@ import tensorflow as tf
 from cyclegan.config.config import Config
 from cyclegan.data.sources import Source
 from cyclegan.data.views import load_views
+from cyclegan.errors import first_line
 from cyclegan.evaluation.reading import drawn
 from cyclegan.evaluation.symptoms import Probe, measure
 from cyclegan.losses import ADVERSARIAL
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.history import Entry, History
-from cyclegan.training.hooks import Call, Hook, mean_metrics
-from cyclegan.training.illnesses import Findings, Illness, count_healthy, diagnose
+from cyclegan.training.hooks import Call, Hook
+from cyclegan.training.illnesses import Findings, Illness, count_healthy, count_unsuspected, diagnose
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.reporting.summaries import Summaries
 
@@ -59,52 +59,61 @@ class Health(Hook):
         self._config, self._cluster, self._progress, self._history = config, cluster, progress, history
         self._examine, self._summaries = examine, summaries
         self.healthy_step: int | None = None
-        self._calls: list[Call] = []
-        self._known: set[str] = set(diagnose(self._findings())) if self._findings() else set()
+        self._losses = _Sums(self._config.losses.adversarial)
+        ill = diagnose(self._findings())
+        self._known = set(ill)
+        self._act(ill)
 
     def after_call(self, call: Call) -> None:
         """Examines the run where it is due."""
-        self._calls.append(call)
-        if call.step % self._config.health.every_steps:
+        every = self._config.health.every_steps
+        self._losses.add(call)
+        if call.step % every:
             return
         ill: dict[str, Illness] = {}
         if self._examine:
-            found = self._examine() | self._losses()
-            self._history.add(Entry(call.step, {f"{PREFIX}{name}": value for name, value in found.items()}))
-            if self._summaries:
-                self._summaries.scalars(call.step, self._history.entries[-1].values)
+            try:
+                # The first interval of a session can be too short to say anything of the losses.
+                found = self._examine() | (self._losses.means() if self._losses.num_steps >= every else {})
+            except (tf.errors.OpError, MemoryError) as error:
+                self._progress.line(f"The run cannot be examined at step {call.step}: {first_line(error)} It goes on.")
+            else:
+                self._note(call.step, found)
             ill = diagnose(self._findings())
             self._warn(call.step, ill)
-        self._calls = []
-        if self._config.health.action != "warn":
-            count, healthy_step = self._cluster.sum([len(ill), self._healthy_step() if ill else 0])
-            if count:
-                self.is_over, self.healthy_step = True, healthy_step
+        self._losses = _Sums(self._config.losses.adversarial)
+        self._act(ill)
+
+    def unsuspected_step(self) -> int:
+        """The last step that was examined without a sign of any illness; 0 if there is none."""
+        number = count_unsuspected(self._findings())
+        return self._examinations()[number - 1].step if number else 0
+
+    def _note(self, step: int, found: Findings) -> None:
+        entry = Entry(step, {f"{PREFIX}{name}": value for name, value in found.items()})
+        self._history.add(entry)
+        if self._summaries:
+            self._summaries.scalars(step, entry.values)
+
+    def _act(self, ill: Mapping[str, Illness]) -> None:
+        """Ends the run on all processes if it is ill and should then not go on as it is."""
+        action = self._config.health.action
+        if action == "warn":
+            return
+        healthy = count_healthy(self._findings()) if ill else 0
+        own = [len(ill), self._examinations()[healthy - 1].step if healthy else 0]
+        count, healthy_step = self._cluster.sum(own if self._cluster.is_chief else [0, 0])
+        if count:
+            self.is_over, self.is_spoiled, self.healthy_step = True, action == "rollback", healthy_step
 
     def _examinations(self) -> list[Entry]:
-        """What all examinations have found, in their order."""
         return [entry for entry in self._history.entries if any(name.startswith(PREFIX) for name in entry.values)]
-
-    def _healthy_step(self) -> int:
-        healthy = count_healthy(self._findings())
-        return self._examinations()[healthy - 1].step if healthy else 0
 
     def _findings(self) -> list[Findings]:
         """What all examinations have found, in their order."""
         return [
             {name.removeprefix(PREFIX): value for name, value in entry.values.items()} for entry in self._examinations()
         ]
-
-    def _losses(self) -> dict[str, float]:
-        """The losses since the last examination, in the form that the illnesses ask for."""
-        means = mean_metrics(self._calls)
-        guess = ADVERSARIAL[self._config.losses.adversarial].guess
-        found = {}
-        for direction, target in (("ab", "b"), ("ba", "a")):
-            found[f"{direction}/cycle"] = means[f"loss/generator_{direction}/cycle"]
-            if guess:
-                found[f"{direction}/discriminator"] = means[f"loss/discriminator_{target}"] / guess
-        return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def _warn(self, step: int, ill: dict[str, Illness]) -> None:
         """Says what is new. What was said before and is still so is not said again."""
@@ -116,6 +125,33 @@ class Health(Hook):
         for name in sorted(self._known - ill.keys()):
             self._progress.line(f"Step {step}: {name} is no longer seen.")
         self._known = set(ill)
+
+
+class _Sums:
+    """Sums of the losses that the illnesses ask for, over the steps that were taken.
+
+    Args:
+        adversarial: the form of the adversarial loss, which says what guessing costs a discriminator.
+    """
+
+    def __init__(self, adversarial: str):
+        guess = ADVERSARIAL[adversarial].guess
+        self._tags = {f"{way}/cycle": (f"loss/generator_{way}/cycle", 1.0) for way in ("ab", "ba")}
+        if guess:
+            self._tags |= {f"{way}/discriminator": (f"loss/discriminator_{way[1]}", guess) for way in ("ab", "ba")}
+        self._sums, self._num_taken, self.num_steps = dict.fromkeys(self._tags, 0.0), 0, 0
+
+    def add(self, call: Call) -> None:
+        """Adds the steps of a call."""
+        is_taken = [step not in call.skipped for step in range(call.step - call.num_steps + 1, call.step + 1)]
+        self.num_steps += call.num_steps
+        self._num_taken += sum(is_taken)
+        for name, (tag, unit) in self._tags.items():
+            self._sums[name] += float(call.metrics[tag][is_taken].sum()) / unit
+
+    def means(self) -> dict[str, float]:
+        """The means, none if no step was taken. Those of discriminators are parts of what guessing costs."""
+        return {name: total / self._num_taken for name, total in self._sums.items()} if self._num_taken else {}
 
 
 def build_examination(

@@ -16,10 +16,14 @@ HISTORY_FILE = "metrics.jsonl"
 
 
 class Entry(NamedTuple):
-    """Scores, or symptoms, after `step` completed steps, by their names."""
+    """Scores, or symptoms, after `step` completed steps, by their names.
+
+    `protocol` says how scores were made: those of different protocols must not be compared.
+    """
 
     step: int
     values: Mapping[str, float]
+    protocol: str = ""
 
 
 def read_history(folder: pathlib.Path, last_step: int) -> tuple[Entry, ...]:
@@ -39,12 +43,12 @@ def read_history(folder: pathlib.Path, last_step: int) -> tuple[Entry, ...]:
     for line in lines:
         try:
             content = json.loads(line)
-            step = int(content.pop("step"))
+            step, protocol = int(content.pop("step")), str(content.pop("protocol", ""))
             values = {str(name): float(value) for name, value in content.items()}
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             continue
         if step <= last_step:
-            entries.append(Entry(step, values))
+            entries.append(Entry(step, values, protocol))
     return tuple(entries)
 
 
@@ -64,15 +68,23 @@ class History:
     def add(self, entry: Entry) -> None:
         """Adds an entry. The file is replaced as a whole, so that it never has half of a line."""
         self.entries = (*self.entries, entry)
-        lines = [json.dumps({"step": step, **values}) + "\n" for step, values in self.entries]
+        lines = [
+            json.dumps({"step": step, **({"protocol": protocol} if protocol else {}), **values}) + "\n"
+            for step, values, protocol in self.entries
+        ]
         try:
             write_atomically(self._folder / HISTORY_FILE, "".join(lines).encode())
         except OSError as error:
             self._report(f"{self._folder / HISTORY_FILE} cannot be written: {error.strerror}. Training goes on.")
 
-    def has(self, step: int, name: str) -> bool:
-        """Whether there is a value of this name for this step."""
-        return any(entry.step == step and name in entry.values for entry in self.entries)
+    def scored_by(self, protocol: str) -> tuple[Entry, ...]:
+        """The scores that were made by a protocol."""
+        return tuple(entry for entry in self.entries if entry.protocol == protocol)
+
+
+def is_scored_at(history: History, step: int) -> bool:
+    """Whether a run was scored after so many steps."""
+    return any(entry.step == step and entry.protocol for entry in history.entries)
 
 
 def count_without_gain(history: Sequence[Entry], metric: str) -> int:

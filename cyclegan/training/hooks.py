@@ -53,11 +53,12 @@ def mean_metrics(calls: Sequence[Call]) -> dict[str, float]:
 class Hook:
     """Something that happens around the loop. A method that is not overridden does nothing.
 
-    `is_over` says whether the run should end here, before its last step. It is asked after each call, and must be the
-    same on all processes.
+    `is_over` says whether the run should end here, before its last step, and `is_spoiled` whether it is then not worth
+    saving. They are asked after each call, and must be the same on all processes.
     """
 
     is_over = False
+    is_spoiled = False
 
     def at_checkpoint(self, call: Call) -> None:
         """Called where the run is to be saved, after `call`, before `after_call` of any hook."""

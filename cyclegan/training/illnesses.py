@@ -29,7 +29,11 @@ class Illness(NamedTuple):
 
 
 def _symptom(name: str, is_ill: Callable[[float], bool]) -> Callable[[Findings, Sequence[Findings], str], bool]:
-    return lambda found, before, direction: is_ill(found[f"{direction}/{name}"])
+    def is_seen(found: Findings, before: Sequence[Findings], direction: str) -> bool:
+        value = found.get(f"{direction}/{name}")  # what another version has found may lack it
+        return value is not None and is_ill(value)
+
+    return is_seen
 
 
 def _judge(is_ill: Callable[[float], bool]) -> Callable[[Findings, Sequence[Findings], str], bool]:
@@ -140,3 +144,12 @@ def count_healthy(history: Sequence[Findings]) -> int:
             first -= 1
         healthy = min(healthy, first)
     return healthy
+
+
+def count_unsuspected(history: Sequence[Findings]) -> int:
+    """How many examinations there are up to the last one that shows no sign of any illness."""
+    for number in range(len(history), 0, -1):
+        found, before = history[number - 1], history[: number - 1]
+        if not any(ill.is_seen(found, before, way) for ill in ILLNESSES.values() for way in ("ab", "ba")):
+            return number
+    return 0

@@ -16,6 +16,7 @@ from cyclegan.bundle_info import Direction, bundle_info
 from cyclegan.errors import CycleganError, first_line
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.checkpoints import list_checkpoints, save_checkpoint
+from cyclegan.training.history import Entry
 from cyclegan.training.hooks import Call, Hook, mean_metrics
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import CHECKPOINTS, Plan
@@ -44,6 +45,7 @@ class Keeper(Hook):
         fingerprint: the fingerprint of the training images, for the bundle.
         cluster: the processes that train together. All of them copy their values, and the chief writes.
         secure: called before each saving, to create the run directory again if it is gone.
+        needed: the newest checkpoint of this step or before is kept, however many newer ones there are.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class Keeper(Hook):
         fingerprint: str,
         cluster: Cluster,
         secure: Callable[[], None] = lambda: None,
+        needed: Callable[[], int] = lambda: 0,
     ):
         self._variables, self._plan, self._progress, self._fingerprint = variables, plan, progress, fingerprint
-        self._cluster, self._secure = cluster, secure
+        self._cluster, self._secure, self._needed = cluster, secure, needed
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "keeper")
         self._writing: concurrent.futures.Future[None] | None = None
         self._waiting: Snapshot | None = None
@@ -148,7 +151,8 @@ class Keeper(Hook):
             return
         self._secure()
         folder, config = self._plan.folder, self._plan.config
-        save_checkpoint(taken.arrays, folder / CHECKPOINTS, taken.step, config.training.keep_checkpoints)
+        keep, needed = config.training.keep_checkpoints, self._needed()
+        save_checkpoint(taken.arrays, folder / CHECKPOINTS, taken.step, keep, needed)
         _write_bundle(self._plan, taken, self._fingerprint)
 
 
@@ -200,8 +204,7 @@ def keep_best(
     plan: Plan,
     fingerprint: str,
     secure: Callable[[], None],
-    step: int,
-    scores: Mapping[str, float],
+    entry: Entry,
 ) -> None:
     """Writes the bundle of this moment as the best one of a run.
 
@@ -210,21 +213,18 @@ def keep_best(
         plan: the run directory and the configuration.
         fingerprint: the fingerprint of the training images.
         secure: as for `Keeper`.
-        step: the number of completed steps.
-        scores: what the validation images say of it, for the bundle.
+        entry: the number of completed steps, and what the validation images say of them.
 
     Raises:
         CycleganError: if it cannot be written.
     """
     secure()
     generators = {name: variable for name, variable in variables.items() if name.startswith(("generator_", "average_"))}
-    _write_bundle(plan, Snapshot(step, snapshot(generators), {}), fingerprint, "best", scores)
+    _write_bundle(plan, Snapshot(entry.step, snapshot(generators), {}), fingerprint, entry)
 
 
-def _write_bundle(
-    plan: Plan, taken: Snapshot, fingerprint: str, which: str = "last", scores: Mapping[str, float] | None = None
-) -> None:
-    """Writes a bundle of a run. Its generators are the averages, if the run keeps them.
+def _write_bundle(plan: Plan, taken: Snapshot, fingerprint: str, best: Entry | None = None) -> None:
+    """Writes the last bundle of a run, or the best one with its scores. Its generators are the averages, if it has any.
 
     Raises:
         CycleganError: if it cannot be written.
@@ -236,8 +236,15 @@ def _write_bundle(
         for direction in directions
         for prefix in (f"{network}_{direction}/",)
     }
-    info = bundle_info(plan.config, taken.step, fingerprint=fingerprint, metrics=taken.metrics, validation=scores)
-    folder = plan.folder / "bundle" / which
+    info = bundle_info(
+        plan.config,
+        taken.step,
+        fingerprint=fingerprint,
+        metrics=taken.metrics,
+        validation=best.values if best else {},
+        validation_protocol=best.protocol if best else "",
+    )
+    folder = plan.folder / "bundle" / ("best" if best else "last")
     try:
         write_bundle(folder, weights, info)
     except OSError as error:

@@ -98,13 +98,14 @@ def iterate(
         for hook in hooks if call.num_steps else ():
             hook.at_end(call)
 
-    call, is_early = Call(session.first_step, {}, 0.0, False), any(hook.is_over for hook in hooks)
+    call = Call(session.first_step, {}, 0.0, False)
     with contextlib.ExitStack() as closing:
         for hook in reversed(hooks):
             closing.callback(hook.close)
         due = agree(call.step)
         if due.is_evaluation and call.step:  # the session before was killed between saving and scoring
             _evaluate(call, hooks, pacing)
+        is_early = any(hook.is_over for hook in hooks)
         while call.step < session.last_step and not due.signal and not is_early:
             try:
                 call, bad_streak = pacing.timed(make_steps, call.step, due.length)
@@ -129,7 +130,7 @@ def iterate(
             for hook in hooks:
                 hook.after_call(call)
             is_early = not is_end and any(hook.is_over for hook in hooks)
-        if is_early:
+        if is_early and not any(hook.is_spoiled for hook in hooks):
             save(call)
     return Ending(call.step, due.signal, is_early)
 

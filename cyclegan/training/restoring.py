@@ -119,6 +119,7 @@ def _move_attempt(folder: pathlib.Path, progress: Progress) -> Callable[[], None
                 raise CycleganError(f"{path} cannot be moved to {target}: {error.strerror}.") from error
 
     results = [folder / "bundle", folder / "samples", folder / HISTORY_FILE, *folder.glob("events.out.tfevents.*")]
+    results += (folder / CHECKPOINTS).glob("*.ill*")
     move(path for path in results if path.exists())
     move(path for path in checkpoints if path.name == START)
     progress.line(f"The run starts over. What came of it so far is kept in {place}.")

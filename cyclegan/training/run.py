@@ -11,12 +11,15 @@ import tensorflow as tf
 
 import cyclegan
 from cyclegan.bundle import Bundle
-from cyclegan.data.batches import build_readers
+from cyclegan.data.batches import ImageReader, build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
+from cyclegan.evaluation.validation import Validator
 from cyclegan.runtime.cluster import Cluster
-from cyclegan.training.evaluator import build_validator
-from cyclegan.training.hooks import Hook
+from cyclegan.training.evaluator import Evaluator, build_validator
+from cyclegan.training.health import Health
+from cyclegan.training.history import History, is_scored_at
+from cyclegan.training.hooks import Call, Hook
 from cyclegan.training.interrupts import StopSignals
 from cyclegan.training.keeper import Keeper, find_shortage, keep_best, renew_bundle
 from cyclegan.training.length import Length, Session, plan_session, run_length
@@ -26,11 +29,11 @@ from cyclegan.training.record import RunRecord, write_run
 from cyclegan.training.replica_check import ReplicaCheck
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.restoring import restore
-from cyclegan.training.rollback import data_seed, roll_back
-from cyclegan.training.run_directory import CHECKPOINTS, Plan, log_file, refuse_shorter
+from cyclegan.training.rollback import data_seed, find_way_back, set_aside
+from cyclegan.training.run_directory import Plan, log_file, refuse_shorter
 from cyclegan.training.schedules import describe_rate
 from cyclegan.training.securing import securing
-from cyclegan.training.state import build_state
+from cyclegan.training.state import State, build_state
 from cyclegan.training.step_maker import build_step_maker, naming_failures
 from cyclegan.training.trace import Trace
 from cyclegan.training.warm_start import start_from_bundle
@@ -93,6 +96,8 @@ def run_training(
     """
     folder, config, strategy = plan.folder, plan.config, cluster.strategy
     record = plan.record or _new_record(devices, strategy, inventory)
+    if fresh:
+        record = record.model_copy(update={"rollbacks": 0})
     length = run_length(config.training, source.epoch_size, config.training.replica_batch * record.num_replicas)
     with cluster.naming_the_lost():
         state = build_state(config, strategy, length)
@@ -107,7 +112,7 @@ def run_training(
         _open_run(plan, record, None if plan.record else inventory, cluster, progress)
         progress.line(_describe_start(plan, session, length, fresh))
         if not session.num_steps:
-            _finish_complete_run(variables, plan, session, length, record, cluster, progress)
+            _finish_complete_run(state, variables, plan, session, length, record, source, cluster, progress, cache_dir)
             return TrainingResult(folder, session.last_step, True)
 
         seed = data_seed(config.training.seed, record.rollbacks)
@@ -122,21 +127,46 @@ def run_training(
             if profile:
                 make_steps = trace = Trace(make_steps, folder, progress.line, config.training.max_bad_steps)
                 hooks = [trace]
-            if cluster.is_chief and (shortage := find_shortage(variables, folder)):
-                progress.line(shortage)
-            if strategy.num_replicas_in_sync > 1:
-                hooks.append(ReplicaCheck(state, cluster))
+            plan = plan._replace(record=record)
             secure = securing(plan, record, inventory, progress, renew_claim)
-            hooks.append(Keeper(variables, plan, progress, record.fingerprint, cluster, secure))
-            keep = functools.partial(keep_best, variables, plan, record.fingerprint, secure)
-            watchers, health = build_watchers(state, source, plan, session, cluster, readers, progress, validator, keep)
-            hooks += watchers
+            own, health = _build_hooks(
+                state, variables, source, plan, session, cluster, readers, progress, validator, secure, stop
+            )
+            hooks += own
             patience = Patience(config.training.max_bad_steps, _remedy(plan))
             ending = iterate(make_steps, session, pacing, hooks, lambda: stop.received, cluster, patience)
             cluster.barrier()  # a process that ends earlier would look to the others as if it had failed
     is_complete = ending.is_early or ending.step >= session.last_step
     next_plan = _after_illness(plan, record, health.healthy_step, cluster, progress) if ending.is_early else None
     return TrainingResult(folder, ending.step, is_complete, ending.signal == signal.SIGTERM, next_plan)
+
+
+def _build_hooks(
+    state: State,
+    variables: Mapping[str, tf.Variable],
+    source: Source,
+    plan: Plan,
+    session: Session,
+    cluster: Cluster,
+    readers: tuple[ImageReader, ImageReader],
+    progress: Progress,
+    validator: Validator | None,
+    secure: Callable[[], None],
+    stop: StopSignals,
+) -> tuple[list[Hook], Health]:
+    """What happens around the loop: first what saves the run, then what looks at it."""
+    record = plan.record
+    assert record
+    if cluster.is_chief and (shortage := find_shortage(variables, plan.folder)):
+        progress.line(shortage)
+    keep = functools.partial(keep_best, variables, plan, record.fingerprint, secure)
+    watchers, health = build_watchers(
+        state, source, plan, session, cluster, readers, progress, validator, keep, lambda: stop.received
+    )
+    needed = health.unsuspected_step if plan.config.health.action == "rollback" else lambda: 0
+    keeper = Keeper(variables, plan, progress, record.fingerprint, cluster, secure, needed)
+    checks = [ReplicaCheck(state, cluster)] if cluster.strategy.num_replicas_in_sync > 1 else []
+    return [*checks, keeper, *watchers], health
 
 
 def _open_run(plan: Plan, record: RunRecord, inventory: Inventory | None, cluster: Cluster, progress: Progress) -> None:
@@ -154,17 +184,26 @@ def _after_illness(
     if healthy_step is None:
         return None
     if plan.config.health.action == "stop":
-        progress.line("The run is ill, so it ends here, as health.action asks.")
+        progress.line(
+            "The run is ill, so it ends here, as health.action asks. To train on: --set health.action=warn with"
+            f" --run-dir {plan.folder}."
+        )
         return None
-    goes_back = False
+    step = None
     with cluster.together():
         if cluster.is_chief:
-            goes_back = roll_back(plan.folder / CHECKPOINTS, healthy_step, record.rollbacks, progress.line)
-            record = record.model_copy(update={"rollbacks": record.rollbacks + goes_back})
+            step, text = find_way_back(plan.folder, healthy_step, record.rollbacks)
+            progress.line(text)
+    (goes_back,) = cluster.sum([int(step is not None)])
+    if not goes_back:
+        return None
+    record = record.model_copy(update={"rollbacks": record.rollbacks + 1})
+    with cluster.together():
+        if step is not None:
+            # Counted first: killed in between, the run meets the illness once more, and goes back for another order.
             write_run(plan.folder, plan.config, record)
-    (count,) = cluster.sum([int(goes_back and cluster.is_chief)])
-    again = record if cluster.is_chief else record.model_copy(update={"rollbacks": record.rollbacks + count})
-    return plan._replace(record=again, changes={}) if count else None
+            set_aside(plan.folder, step)
+    return plan._replace(record=record, changes={})
 
 
 def _new_record(devices: str, strategy: tf.distribute.Strategy, inventory: Inventory) -> RunRecord:
@@ -178,15 +217,18 @@ def _new_record(devices: str, strategy: tf.distribute.Strategy, inventory: Inven
 
 
 def _finish_complete_run(
+    state: State,
     variables: Mapping[str, tf.Variable],
     plan: Plan,
     session: Session,
     length: Length,
     record: RunRecord,
+    source: Source,
     cluster: Cluster,
     progress: Progress,
+    cache_dir: pathlib.Path | None,
 ) -> None:
-    """Gives a run that is complete its bundle back, if it has none of its last step."""
+    """Gives a run that is complete its bundle back, if it has none of its last step, and its last score."""
     text = f"All {session.last_step} steps are done. Give more with --epochs or --steps."
     if session.last_step != length.num_steps:  # it had another number of replicas in between
         text += f" These count steps of {length.global_batch} images of each domain, as the first session made them, of"
@@ -195,6 +237,14 @@ def _finish_complete_run(
     with cluster.together():
         if cluster.is_chief and renew_bundle(variables, plan, session.last_step, record.fingerprint):
             progress.line("The bundle was missing or older than the last step, and has been written again.")
+        history = History(plan.folder, session.last_step, progress.line)
+        if cluster.is_chief and plan.config.is_scored and not is_scored_at(history, session.last_step):
+            # It was killed after its last step had been saved.
+            validator = build_validator(state, source, plan.config, progress, cache_dir)
+            alone = Cluster(tf.distribute.get_strategy())
+            keep = functools.partial(keep_best, variables, plan, record.fingerprint, lambda: None)
+            evaluator = Evaluator(state, plan, alone, progress, history, validator, None, keep)
+            evaluator.at_evaluation(Call(session.last_step, {}, 0.0, False))
 
 
 def _remedy(plan: Plan) -> str:

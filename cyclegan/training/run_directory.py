@@ -36,6 +36,10 @@ PLACES_OF_DATA = {"data.dataset", "data.domain_a", "data.domain_b"}
 """The keys that say where the images are."""
 
 
+SCORED_BY = {"evaluation.metric", "evaluation.features", "evaluation.max_images"}
+"""The keys that say how a run is scored."""
+
+
 class Request(NamedTuple):
     """What a training is asked for, before anything is read.
 
@@ -86,7 +90,9 @@ def plan_run(request: Request) -> Plan:
     stored = read_config(folder)
     config = _with_absolute_paths(load_config(request.source or str(folder / CONFIG_FILE), request.overrides))
     changes = changed_keys(stored, config)
-    unsafe = {key: pair for key, pair in changes.items() if key not in SAFE_TO_CHANGE}
+    # With the schedule plateau, the learning rate follows from the scores of all sessions.
+    fixed = SCORED_BY if config.optimizer.schedule == "plateau" else set()
+    unsafe = {key: pair for key, pair in changes.items() if key not in SAFE_TO_CHANGE or key in fixed}
     if unsafe:
         listed = ", ".join(f"{key} (stored: {old}, received: {new})" for key, (old, new) in unsafe.items())
         raise UsageError(
@@ -200,8 +206,9 @@ def _with_absolute_paths(config: Config) -> Config:
     elif data.dataset not in NAMED and os.path.isdir(_absolute(data.dataset)):
         changes = {"dataset": _absolute(data.dataset)}
     update: dict[str, object] = {"data": data.model_copy(update=changes)}
-    if features := config.evaluation.features:
-        file, colon, tensor = features.partition(":")  # keras:NAME and FILE.tflite:TENSOR have one
+    features = config.evaluation.features
+    if features and features not in ("classifier", "inception") and not features.startswith("keras:"):
+        file, colon, tensor = features.partition(":")  # FILE.tflite:TENSOR has one
         if os.path.exists(_absolute(file)):
             update["evaluation"] = config.evaluation.model_copy(update={"features": _absolute(file) + colon + tensor})
     return config.model_copy(update=update)

@@ -1,6 +1,6 @@
 """The hooks that look at a run and say how it is doing: in the log, in TensorBoard, in pictures and in scores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from cyclegan.data.batches import ImageReader
 from cyclegan.data.sources import Source
@@ -9,7 +9,7 @@ from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.bad_steps import BadSteps
 from cyclegan.training.evaluator import Evaluator
 from cyclegan.training.health import Health, build_examination
-from cyclegan.training.history import History
+from cyclegan.training.history import Entry, History
 from cyclegan.training.hooks import Hook
 from cyclegan.training.length import Session
 from cyclegan.training.reporting.monitor import Monitor
@@ -28,7 +28,8 @@ def build_watchers(
     readers: tuple[ImageReader, ImageReader],
     progress: Progress,
     validator: Validator | None,
-    keep_best: Callable[[int, Mapping[str, float]], None],
+    keep_best: Callable[[Entry], None],
+    received: Callable[[], int],
 ) -> tuple[list[Hook], Health]:
     """Builds the hooks in the order in which they are told what happens, of which one knows whether the run is ill.
 
@@ -44,6 +45,7 @@ def build_watchers(
         progress: told what is seen.
         validator: scores the run; None on the other processes, and for a run that is not scored.
         keep_best: see `Evaluator`.
+        received: the number of the signal that has asked to stop, 0 if none has.
     """
     folder, config, hooks = plan.folder, plan.config, list[Hook]()
     history = History(folder, session.first_step, progress.line)
@@ -56,6 +58,5 @@ def build_watchers(
     health = Health(config, cluster, progress, history, examine, summaries)
     hooks.append(health)
     if config.is_scored:
-        scores = validator.scores if validator else None
-        hooks.append(Evaluator(state, plan, cluster, progress, history, scores, summaries, keep_best))
+        hooks.append(Evaluator(state, plan, cluster, progress, history, validator, summaries, keep_best, received))
     return hooks, health

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -131,7 +132,7 @@ def test_an_ill_run_goes_back_to_a_healthy_checkpoint_and_ends_after_three_times
     keys = {
         "training.steps": 200,
         "training.checkpoint_every_steps": 20,
-        "training.keep_checkpoints": 100,
+        "training.keep_checkpoints": 2,  # the healthy one is kept beyond that
         "training.log_every_steps": 100,
         "health.every_steps": 20,
         "health.action": "rollback",
@@ -147,3 +148,12 @@ def test_an_ill_run_goes_back_to_a_healthy_checkpoint_and_ends_after_three_times
     assert "The run is ill, and has gone back 3 times before, so it ends here." in output
     assert json.loads((folder / "ill" / "run.json").read_text())["rollbacks"] == 3
     assert list((folder / "ill" / "checkpoints").glob("*.ill-2"))
+
+
+def test_a_run_that_is_killed_before_its_last_score_gets_it_later(folder, whole):
+    shutil.copytree(folder / "whole", folder / "unscored")
+    lines = (folder / "unscored" / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "unscored" / "metrics.jsonl").write_text("".join(lines[:-1]))
+    output = finish(start(folder, "unscored"))
+    assert f"All {STEPS} steps are done" in output and f"Step {STEPS} scores swd" in output
+    assert (folder / "unscored" / "metrics.jsonl").read_text() == "".join(lines)

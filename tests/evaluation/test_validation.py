@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from cyclegan.evaluation.features import Extractor, Features
-from cyclegan.evaluation.validation import METRICS, Images, Validator
+from cyclegan.evaluation.validation import METRICS, Images, Interrupted, Validator
 
 RNG = np.random.default_rng(0)
 
@@ -81,3 +81,33 @@ def test_what_a_translation_keeps_is_measured():
     found = scores(brighten, darken)
     assert found["ab/cycle L1"] == pytest.approx(0, abs=1e-6)
     assert found["ab/identity L1"] == pytest.approx(1, abs=1e-6)  # the mean of |image + 1 - image|
+
+
+def test_an_evaluation_can_be_given_up_between_two_batches():
+    asked = []
+
+    def is_interrupted():
+        asked.append(True)
+        return len(asked) == 2
+
+    with pytest.raises(Interrupted):
+        Validator(IMAGES, copy, copy, EXTRACTOR, seed=0).scores(is_interrupted)
+    assert len(asked) == 2
+
+
+def test_the_protocol_names_images_extractor_and_seed():
+    first = Validator(IMAGES, copy, copy, EXTRACTOR, seed=0).protocol
+    assert Validator(IMAGES, brighten, darken, EXTRACTOR, seed=0).protocol == first
+    others = [(IMAGES, None, 0), (IMAGES, EXTRACTOR, 1), (IMAGES._replace(a=A + 0.1), EXTRACTOR, 0)]
+    assert first not in {Validator(images, copy, copy, extractor, seed).protocol for images, extractor, seed in others}
+
+
+def test_without_classes_there_is_no_share():
+    nameless = EXTRACTOR._replace(compute=lambda images: Features(colours(images).values, None))
+    assert Validator(IMAGES, copy, copy, nameless, seed=0).metrics == ["kid", "frechet", "swd"]
+
+
+def test_domains_that_are_alike_do_not_make_a_metric_explode():
+    alike = Images(A, domain(-0.5), A, domain(-0.5))
+    found = Validator(alike, copy, copy, EXTRACTOR, seed=0).scores()
+    assert abs(found["kid"]) < 10

@@ -1,5 +1,6 @@
 import io
 
+import keras
 import numpy as np
 import pytest
 import rich.console
@@ -10,6 +11,7 @@ from cyclegan.bundle import load_bundle
 from cyclegan.config.files import load_config
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError, UsageError
+from cyclegan.evaluation.validation import Interrupted
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.evaluator import Evaluator, best_value, build_validator
 from cyclegan.training.history import History, read_history
@@ -19,6 +21,7 @@ from cyclegan.training.length import run_length
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.reporting.summaries import Summaries
 from cyclegan.training.run_directory import Plan
+from cyclegan.training.securing import Displaced
 from cyclegan.training.state import build_state
 
 STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
@@ -45,22 +48,29 @@ def evaluate(state, tmp_path):
     folder.mkdir()
     plan = Plan(folder, CONFIG, None, {})
 
-    def keep(step, scores):
-        keep_best(state.named(STRATEGY), plan, "fingerprint", lambda: None, step, scores)
+    def keep(entry):
+        keep_best(state.named(STRATEGY), plan, "fingerprint", lambda: None, entry)
 
-    def run(*values, first_step=0, keep=keep):
+    def run(*values, first_step=0, keep=keep, protocol="one", received=lambda: 0):
         progress = Progress(rich.console.Console(file=output, width=500))
         given = iter(values)
         summaries = Summaries(folder, first_step, progress.line)
 
-        def scores():
-            value = next(given)
-            if isinstance(value, Exception):
-                raise value
-            return {"swd": float(value), "ab/SWD": 100.0 * value}
+        class Given:
+            """Has the given scores, one after the other."""
 
+            def scores(self, is_interrupted):
+                if is_interrupted():
+                    raise Interrupted
+                value = next(given)
+                if isinstance(value, Exception):
+                    raise value
+                return {"swd": float(value), "ab/SWD": 100.0 * value}
+
+        validator = Given()
+        validator.protocol = protocol
         history = History(folder, first_step, progress.line)
-        evaluator = Evaluator(state, plan, Cluster(STRATEGY), progress, history, scores, summaries, keep)
+        evaluator = Evaluator(state, plan, Cluster(STRATEGY), progress, history, validator, summaries, keep, received)
         for number in range(1, len(values) + 1):
             evaluator.at_evaluation(Call(first_step + 10 * number, {"loss": np.zeros(10)}, 1.0, False))
         return evaluator, output.getvalue()
@@ -73,7 +83,8 @@ def test_the_bundle_with_the_smallest_metric_is_kept(evaluate):
     _, printed = run(0.9, 0.5, 0.7)
     provenance = load_bundle(folder, "best").info.provenance
     assert (provenance.step, provenance.validation) == (20, {"swd": 0.5, "ab/SWD": 50.0})
-    assert best_value(folder, "swd") == 0.5 and best_value(folder, "kid") is None
+    assert best_value(folder, "swd", "one") == 0.5
+    assert best_value(folder, "kid", "one") is best_value(folder, "swd", "two") is None
     assert printed.splitlines() == [
         "Step 10 scores swd 0.900 on the validation images; it is kept as the best so far.",
         "Step 20 scores swd 0.500 on the validation images; it is kept as the best so far, which was 0.900.",
@@ -132,6 +143,40 @@ def test_a_failure_costs_one_evaluation(evaluate, failure):
     assert [entry.step for entry in read_history(folder, 100)] == [10, 30]
 
 
+def test_scores_of_another_protocol_begin_anew(evaluate, state):
+    run, folder = evaluate
+    run(0.9, 0.5, 0.6)
+    evaluator, printed = run(0.8, 0.9, first_step=30, protocol="two")
+    assert "Step 40 scores swd 0.800 on the validation images; it is kept as the best so far.\n" in printed
+    assert load_bundle(folder, "best").info.provenance.step == 40
+    assert not evaluator.is_over and state.rate_factor.numpy() == 1
+
+
+def test_a_bundle_that_cannot_be_written_costs_no_score(evaluate):
+    run, folder = evaluate
+
+    def keep(entry):
+        raise CycleganError("The bundle cannot be written.")
+
+    _, printed = run(0.9, 0.8, keep=keep)
+    assert printed.count("The bundle cannot be written. Training goes on.") == 2
+    assert len(read_history(folder, 100)) == 2
+
+
+def test_a_directory_that_is_taken_ends_the_run(evaluate):
+    def keep(entry):
+        raise Displaced("Something else is there.")
+
+    with pytest.raises(Displaced):
+        evaluate[0](0.9, keep=keep)
+
+
+def test_an_evaluation_is_given_up_for_a_signal(evaluate):
+    run, folder = evaluate
+    _, printed = run(0.9, received=lambda: 15)
+    assert printed == "" and read_history(folder, 100) == ()
+
+
 def grey(folder, name, number, mode="RGB"):
     folder.mkdir(parents=True, exist_ok=True)
     paths = tuple(folder / f"{name}{index}.png" for index in range(number))
@@ -162,3 +207,13 @@ def test_domains_may_have_different_numbers_of_channels(tmp_path):
 def test_images_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(UsageError, match=r"needs at least 2 validation images.*Received: 1 of 1 in .*/a"):
         build(tmp_path, 1)
+
+
+def test_a_metric_that_the_features_cannot_have_is_refused(tmp_path):
+    network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D()])
+    network.save(tmp_path / "mean.keras")
+    keys = {"evaluation__features": str(tmp_path / "mean.keras"), "evaluation__metric": "share"}
+    with pytest.raises(
+        UsageError, match="`evaluation.metric` must be one of swd, kid, frechet with these features|kid"
+    ):
+        build(tmp_path, 3, **keys)

@@ -52,7 +52,14 @@ def watch(tmp_path):
         given = iter(found)
         summaries = Summaries(tmp_path, first_step, progress.line)
         history = History(tmp_path, first_step, progress.line)
-        health = Health(config, Cluster(STRATEGY), progress, history, lambda: next(given), summaries)
+
+        def examine():
+            value = next(given)
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        health = Health(config, Cluster(STRATEGY), progress, history, examine, summaries)
         for step in range(first_step + 5, first_step + 10 * len(found) + 5, 5):
             health.after_call(call(step, **options))
         summaries.flush()
@@ -95,6 +102,33 @@ def test_an_ill_run_can_be_ended(watch, action):
     assert not watch(*[ILL] * 2, action=action)[0].is_over
     health, _ = watch(SYMPTOMS, SYMPTOMS, *[ILL] * 3, action=action)
     assert health.is_over and health.healthy_step == 20
+
+
+def test_a_run_that_is_ill_stays_so_when_it_is_started_again(watch):
+    watch(*[ILL] * 3, action="stop")
+    assert watch(first_step=30, action="stop")[0].is_over
+    assert not watch(first_step=30, action="warn")[0].is_over
+
+
+def test_only_a_rollback_makes_a_run_not_worth_saving(watch):
+    assert [watch(*[ILL] * 3, action=action)[0].is_spoiled for action in ("stop", "rollback")] == [False, True]
+
+
+def test_the_last_step_without_any_sign_is_known(watch):
+    assert watch(SYMPTOMS, SYMPTOMS, ILL)[0].unsuspected_step() == 20
+    assert watch(ILL)[0].unsuspected_step() == 0
+
+
+def test_losses_of_a_part_of_the_interval_say_nothing(watch, tmp_path):
+    watch(SYMPTOMS, first_step=5)  # which ends at step 15, and is examined at step 10
+    (entry,) = read_history(tmp_path, 100)
+    assert "health/ab/grid" in entry.values and "health/ab/cycle" not in entry.values
+
+
+def test_an_examination_that_fails_costs_no_training(watch, tmp_path):
+    _, printed = watch(MemoryError("no room."), SYMPTOMS)
+    assert "The run cannot be examined at step 10: no room. It goes on." in printed
+    assert [entry.step for entry in read_history(tmp_path, 100)] == [20]
 
 
 def test_a_warning_ends_nothing(watch):

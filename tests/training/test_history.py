@@ -8,6 +8,7 @@ from cyclegan.training.history import (
     History,
     count_plateaus,
     count_without_gain,
+    is_scored_at,
     read_history,
 )
 
@@ -29,6 +30,14 @@ def test_scores_come_back_from_their_file_in_the_same_bits(tmp_path):
     assert json.loads((tmp_path / HISTORY_FILE).read_text().splitlines()[1]) == {"step": 20, "kid": 3, "ab/KID": 2}
 
 
+def test_scores_of_another_protocol_are_not_compared(tmp_path):
+    entries = (Entry(10, {"kid": 0.5}, "one"), Entry(20, {"kid": 0.7}, "two"), Entry(20, {"health/ab/grid": 0.0}))
+    write_history(tmp_path, entries)
+    again = History(tmp_path, 20, pytest.fail)
+    assert again.scored_by("two") == entries[1:2]
+    assert is_scored_at(again, 20) and not is_scored_at(again, 30)
+
+
 def test_scores_of_later_steps_are_left_out(tmp_path):
     write_history(tmp_path, history(3, 2, 1))
     assert read_history(tmp_path, 29) == history(3, 2)
@@ -37,7 +46,7 @@ def test_scores_of_later_steps_are_left_out(tmp_path):
 def test_a_session_goes_on_where_the_one_before_was_saved(tmp_path):
     write_history(tmp_path, history(3, 2, 1))
     again = History(tmp_path, 20, pytest.fail)
-    assert again.has(20, "kid") and not again.has(20, "swd") and not again.has(30, "kid")
+    assert again.entries == history(3, 2)
     again.add(Entry(30, {"kid": 5}))
     assert read_history(tmp_path, 100) == again.entries == history(3, 2, 5)
 
@@ -48,13 +57,14 @@ def test_what_cannot_be_written_is_reported_and_still_known(tmp_path):
     unwritable = History(tmp_path, 0, lines.append)
     unwritable.add(Entry(10, {"kid": 3}))
     assert lines == [f"{tmp_path / HISTORY_FILE} cannot be written: Is a directory. Training goes on."]
-    assert unwritable.has(10, "kid")
+    assert unwritable.entries == history(3)
 
 
 def test_damaged_lines_are_passed_over(tmp_path):
     write_history(tmp_path, history(3))
     with (tmp_path / HISTORY_FILE).open("ab") as file:
-        file.write(b'[]\n{"kid": 1}\n{"step": 15, "kid": "high"}\n\xff\n{"step": 20, "kid": 2.0}\n{"step": 30, "k')
+        file.write(b'[]\n{"kid": 1}\n{"step": Infinity}\n{"step": 15, "kid": "high"}\n\xff\n')
+        file.write(b'{"step": 20, "kid": 2.0}\n{"step": 30, "k')
     assert read_history(tmp_path, 100) == history(3, 2)
 
 

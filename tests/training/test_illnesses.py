@@ -1,6 +1,6 @@
 import pytest
 
-from cyclegan.training.illnesses import ILLNESSES, count_healthy, diagnose
+from cyclegan.training.illnesses import ILLNESSES, count_healthy, count_unsuspected, diagnose
 
 HEALTHY = {
     "correlation": 0.6,
@@ -75,3 +75,14 @@ def test_the_examinations_before_the_first_sign_are_counted():
     assert count_healthy([inverted] * 3) == 0
     both = findings(ab=ILL["inverted colours"], ba=ILL["mode collapse"])
     assert count_healthy([findings(), collapsed, *[both] * 3]) == 1
+
+
+def test_examinations_up_to_the_last_without_a_sign_are_counted():
+    inverted = findings(ab=ILL["inverted colours"])
+    assert count_unsuspected([findings(), findings(), inverted]) == 2
+    assert count_unsuspected([inverted, findings()]) == 2
+    assert count_unsuspected([inverted]) == count_unsuspected([]) == 0
+
+
+def test_a_symptom_that_is_not_known_shows_nothing():
+    assert diagnose([{"ab/correlation": 0.5}] * 10) == {}

@@ -1,43 +1,59 @@
 import pytest
 
+from cyclegan.bundle import save_bundle
+from cyclegan.bundle_info import bundle_info
+from cyclegan.config.files import load_config
+from cyclegan.networks.generators import build_generator
 from cyclegan.training.checkpoints import checkpoint_name, list_checkpoints
-from cyclegan.training.rollback import MAX_ROLLBACKS, data_seed, roll_back
+from cyclegan.training.rollback import MAX_ROLLBACKS, data_seed, find_way_back, set_aside
 
 
 @pytest.fixture
-def checkpoints(tmp_path):
-    """A folder with checkpoints of the steps 10, 20, 30 and 40."""
+def run(tmp_path):
+    """A run with checkpoints of the steps 10, 20, 30 and 40."""
+    (tmp_path / "checkpoints").mkdir()
     for step in (10, 20, 30, 40):
-        (tmp_path / checkpoint_name(step)).write_bytes(b"")
+        (tmp_path / "checkpoints" / checkpoint_name(step)).write_bytes(b"")
     return tmp_path
 
 
-def test_what_is_newer_than_the_healthy_step_is_set_aside(checkpoints):
-    lines = []
-    assert roll_back(checkpoints, 25, 0, lines.append)
-    assert [step for step, _ in list_checkpoints(checkpoints)] == [10, 20]
-    assert (checkpoints / f"{checkpoint_name(30)}.ill").exists()
-    assert lines[0].startswith("The run is ill and goes back to step 20, before the first sign of it.")
+def test_the_way_leads_to_the_last_checkpoint_before_the_first_sign(run):
+    step, text = find_way_back(run, 25, 0)
+    assert step == 20
+    assert text.startswith("The run is ill and goes back to step 20, before the first sign of it.")
 
 
-def test_a_second_rollback_keeps_what_the_first_has_set_aside(checkpoints):
-    roll_back(checkpoints, 25, 0, lambda line: None)
-    (checkpoints / checkpoint_name(30)).write_bytes(b"")
-    roll_back(checkpoints, 25, 1, lambda line: None)
-    assert (checkpoints / f"{checkpoint_name(30)}.ill-2").exists()
+def test_what_is_newer_is_set_aside(run):
+    set_aside(run, 20)
+    assert [step for step, _ in list_checkpoints(run / "checkpoints")] == [10, 20]
+    assert (run / "checkpoints" / f"{checkpoint_name(30)}.ill").exists()
+    (run / "checkpoints" / checkpoint_name(30)).write_bytes(b"")
+    set_aside(run, 20)
+    assert (run / "checkpoints" / f"{checkpoint_name(30)}.ill-2").exists()
 
 
-def test_a_run_without_a_healthy_checkpoint_ends(checkpoints):
-    lines = []
-    assert not roll_back(checkpoints, 5, 0, lines.append)
-    assert len(list_checkpoints(checkpoints)) == 4
-    assert "no checkpoint is left of step 5 or before, so it ends here" in lines[0]
+@pytest.mark.parametrize(("step", "kept"), [(20, True), (30, False)])
+def test_a_best_bundle_of_a_later_step_is_set_aside(run, step, kept):
+    config = load_config("smoke")
+    save_bundle(run / "bundle" / "best", {"ab": build_generator(config.generator)}, bundle_info(config, step))
+    set_aside(run, 20)
+    assert (run / "bundle" / "best").exists() is kept
+    assert (run / "bundle" / "best.ill").exists() is not kept
 
 
-def test_a_run_goes_back_only_so_often(checkpoints):
-    lines = []
-    assert not roll_back(checkpoints, 25, MAX_ROLLBACKS, lines.append)
-    assert lines == ["The run is ill, and has gone back 3 times before, so it ends here."]
+def test_a_run_without_a_healthy_checkpoint_ends(run):
+    step, text = find_way_back(run, 5, 0)
+    assert step is None and "no checkpoint is left of step 5 or before, so it ends here" in text
+
+
+def test_a_run_that_was_ill_from_the_start_is_told_what_helps(run):
+    step, text = find_way_back(run, 0, 0)
+    assert step is None and "Start a new run with another training.seed" in text
+
+
+def test_a_run_goes_back_only_so_often(run):
+    step, text = find_way_back(run, 25, MAX_ROLLBACKS)
+    assert (step, text) == (None, "The run is ill, and has gone back 3 times before, so it ends here.")
 
 
 def test_the_images_have_another_order_after_each_rollback():
