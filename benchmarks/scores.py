@@ -23,8 +23,8 @@ from cyclegan.config.config import Config
 from cyclegan.data.inventory import recall_images
 from cyclegan.data.sources import CACHE, Source, default_data_dir, resolve_source
 from cyclegan.data.views import read_batches
-from cyclegan.evaluation.extractors import choose_extractor
-from cyclegan.evaluation.features import Extractor, load_extractor
+from cyclegan.evaluation.extractors import choose_extractor, load_extractor
+from cyclegan.evaluation.features import Extractor
 from cyclegan.evaluation.reading import truth_files
 from cyclegan.evaluation.validation import METRICS, Images, Validator
 from cyclegan.networks.generators import build_generator

@@ -51,7 +51,7 @@ def _prepare(
     import numpy as np
     import tensorflow as tf
 
-    from cyclegan.evaluation.features import load_extractor
+    from cyclegan.evaluation.extractors import load_extractor
     from cyclegan.evaluation.validation import Images, Validator
     from cyclegan.training.health import examination_of
     from cyclegan.training.length import run_length

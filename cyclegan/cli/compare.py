@@ -10,8 +10,8 @@ from cyclegan.errors import CycleganError, printable
 from cyclegan.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:
-    from cyclegan.evaluation.comparison import Run
-    from cyclegan.evaluation.comparison_page import Pictures
+    from cyclegan.comparison.page import Pictures
+    from cyclegan.comparison.runs import Run
 
 
 @click.command("compare")
@@ -35,8 +35,8 @@ def command(runs: tuple[Path, ...], output: Path, num_images: int, data_dir: Pat
     alone, the spread over the seeds is shown.
     """
     import_tensorflow()
-    from cyclegan.evaluation.comparison import read_runs, warnings
-    from cyclegan.evaluation.comparison_page import refuse_foreign, write_page
+    from cyclegan.comparison.page import refuse_foreign, write_page
+    from cyclegan.comparison.runs import read_runs, warnings
 
     found = read_runs(runs)
     refuse_foreign(output)
@@ -56,8 +56,8 @@ def _say(line: str) -> None:
 
 def _pictures(runs: list["Run"], number: int, data_dir: Path | None) -> "Pictures":
     """Translations of the test images of the first run. A run without a bundle has grey pictures."""
+    from cyclegan.comparison.translations import translate_views
     from cyclegan.data.sources import default_data_dir, resolve_source
-    from cyclegan.evaluation.translations import translate_views
 
     source = resolve_source(runs[0].config.data, data_dir or default_data_dir(), _say)
     return translate_views([(run.folder, run.config.data) for run in runs], source, number, _say)

@@ -112,7 +112,7 @@ def _compare(real: Path, fake: Path, features: str | None, size: int | None, see
     from cyclegan.data.headers import read_header
     from cyclegan.data.listing import list_images
     from cyclegan.evaluation.evaluate import evaluate_images
-    from cyclegan.evaluation.features import load_extractor
+    from cyclegan.evaluation.extractors import load_extractor
 
     for folder in (real, fake):
         if not folder.is_dir():

@@ -10,13 +10,24 @@ from cyclegan.data.sources import Source
 from cyclegan.data.views import read_batches
 from cyclegan.errors import UsageError
 from cyclegan.evaluation.classifier import SIZE, Domains, domain_classifier
-from cyclegan.evaluation.features import Extractor, load_extractor
+from cyclegan.evaluation.features import INCEPTION, Extractor, load_network
+from cyclegan.evaluation.inception import load_inception
 from cyclegan.evaluation.reading import drawn
 
 CLASSIFIER = "classifier"
 
 MAX_CLASSIFIED = 2000
 """The classifier is trained on at most so many images of each domain."""
+
+
+def load_extractor(request: str) -> Extractor:
+    """The extractor of a request that needs no training: "inception" for that of published scores, or see `load_network`.
+
+    Raises:
+        UsageError: if it does not exist or cannot be used.
+        CycleganError: if its weights cannot be had.
+    """
+    return load_inception() if request == INCEPTION else load_network(request)
 
 
 def choose_extractor(

@@ -57,22 +57,17 @@ class Extractor(NamedTuple):
         return self.labels[number] if number < len(self.labels) else f"class {number}"
 
 
-def load_extractor(request: str) -> Extractor:
+def load_network(request: str) -> Extractor:
     """The extractor that `--features` names.
 
     Args:
-        request: `inception` for the network of published scores, `keras:NAME` for one of Keras Applications, or the
-            path of a .tflite or .keras file or of a SavedModel. `FILE.tflite:TENSOR` names the tensor that holds the
-            features.
+        request: `keras:NAME` for a network of Keras Applications, or the path of a .tflite or .keras file or of a
+            SavedModel. `FILE.tflite:TENSOR` names the tensor that holds the features.
 
     Raises:
         UsageError: if it does not exist or cannot be used.
         CycleganError: if its weights cannot be had.
     """
-    if request == INCEPTION:
-        from cyclegan.evaluation.inception import load_inception
-
-        return load_inception()
     if request.startswith("keras:"):
         return _keras_application(request.removeprefix("keras:"))
     path = pathlib.Path(request).expanduser()

@@ -9,7 +9,8 @@ import pytest
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.evaluation import inception
 from cyclegan.evaluation.distances import frechet_distance, kernel_inception_distance
-from cyclegan.evaluation.features import Extractor, Features, load_extractor
+from cyclegan.evaluation.extractors import load_extractor
+from cyclegan.evaluation.features import Extractor, Features
 
 RNG = np.random.default_rng(0)
 FILE = "weights-inception-2015-12-05-6726825d.pth"

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import PIL.Image
 
+from cyclegan.comparison.runs import Run, differences, spreads, warnings
 from cyclegan.errors import UsageError
-from cyclegan.evaluation.comparison import Run, differences, spreads, warnings
 from cyclegan.evaluation.validation import METRICS
 from cyclegan.runtime.atomic_files import write_atomically
 
@@ -23,7 +23,7 @@ CURVES = (*METRICS, "ab/SWD", "ba/SWD", "ab/cycle L1", "ba/cycle L1")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 420, 220, 48, 24, 8
 
 _MARKER = b"<!-- cyclegan comparison -->"
-_TEMPLATE = pathlib.Path(__file__).with_name("comparison.html")
+_TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 
 Pictures = Mapping[str, Sequence[Sequence[np.ndarray]]]
 """For each direction rows of pictures, uint8 [height, width, 1 or 3]: an input, then what each run makes of it."""

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from cyclegan.comparison.page import write_page
+from cyclegan.comparison.runs import SCORES_FILE, differences, read_runs, spreads, warnings
 from cyclegan.config.files import load_config
 from cyclegan.data.inventory import TrainingImage, fingerprint
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.evaluation.comparison import SCORES_FILE, differences, read_runs, spreads, warnings
-from cyclegan.evaluation.comparison_page import write_page
 from cyclegan.training.history import Entry, History
 from cyclegan.training.record import RunRecord, write_run
 
