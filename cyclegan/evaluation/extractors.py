@@ -21,7 +21,10 @@ MAX_CLASSIFIED = 2000
 
 
 def load_extractor(request: str) -> Extractor:
-    """The extractor of a request that needs no training: "inception" for that of published scores, or see `load_network`.
+    """An extractor that needs no training.
+
+    Args:
+        request: "inception" for the network of published scores, or as `load_network` takes it.
 
     Raises:
         UsageError: if it does not exist or cannot be used.
