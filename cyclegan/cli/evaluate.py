@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.option("--model", metavar="RUN|BUNDLE", type=click.Path(path_type=Path), help="Trained model to score.")
 @which_option
-@click.option("--dataset", metavar="NAME|DIR", help="Data set with test images. [that of the model, if it has a name]")
+@click.option("--dataset", metavar="NAME|DIR", help="Data set with test images. [that of the run]")
 @click.option("--domain-a", metavar="DIR", help="Folder of domain A, together with --domain-b.")
 @click.option("--domain-b", metavar="DIR", help="Folder of domain B.")
 @data_dir_option
@@ -159,11 +159,13 @@ def _score(
     if bool(domain_a) != bool(domain_b):
         raise UsageError("`--domain-a` and `--domain-b` must be given together.")
     if not dataset and not domain_a:
+        dataset, domain_a, domain_b = _places_of(bundle.folder)
+    if not dataset and not domain_a:
         dataset = bundle.info.provenance.dataset
         if dataset not in NAMED:
             raise UsageError(
-                f"The model was trained on images that have no name. Give its test images with --dataset DIR, or with"
-                f" --domain-a and --domain-b. Received: --model {bundle.folder}."
+                f"A bundle outside of its run does not say where its images are. Give its test images with --dataset DIR,"
+                f" or with --domain-a and --domain-b. Received: --model {bundle.folder}."
             )
     trained = bundle.info.provenance.config.get("data", {})
     fraction = trained.get("test_fraction", DataConfig().test_fraction)
@@ -181,6 +183,17 @@ def _score(
         return evaluate_bundle(bundle, source, way, extractor, _say, size=size, seed=seed, images=place)
 
     return [score(bundle, way) for way in directions for bundle in bundles]
+
+
+def _places_of(bundle: Path) -> tuple[str | None, str | None, str | None]:
+    """Where the images of the run are to which a bundle belongs: a data set, or two folders."""
+    from cyclegan.training.record import RECORD_FILE, read_config
+
+    folder = bundle.parent.parent
+    if not (folder / RECORD_FILE).is_file():
+        return None, None, None
+    data = read_config(folder).data
+    return (None, data.domain_a, data.domain_b) if data.domain_a else (data.dataset, None, None)
 
 
 def _write(path: Path, found: list["Scores"]) -> None:

@@ -66,10 +66,10 @@ def hold_back(source: Source, config: DataConfig) -> Source:
     for domain in DOMAINS:
         named = [(name, path) for one, name, path in _named_paths(source, config) if one == domain]
         number = max(MIN_VALIDATION, round(config.validation_fraction * len(named)))
-        if number >= len(named):
+        if 2 * number > len(named):
             raise UsageError(
-                f"`data.validation_fraction` must leave at least one training image of each domain, and it holds back"
-                f" at least {MIN_VALIDATION}. Received: {config.validation_fraction} of {len(named)} images of domain"
+                f"`data.validation_fraction` holds back at least {MIN_VALIDATION} images of each domain, and must leave"
+                f" at least half of them. Received: {config.validation_fraction} of {len(named)} images of domain"
                 f" {domain.upper()}."
             )
         drawn = sorted(named, key=lambda pair: hashlib.sha256(b"validation\0" + os.fsencode(pair[0])).digest())

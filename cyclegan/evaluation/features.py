@@ -80,8 +80,8 @@ def load_network(request: str) -> Extractor:
     if (path / "saved_model.pb").is_file():
         return _saved_model(path)
     raise UsageError(
-        "`--features` must be inception, keras:NAME, such as keras:MobileNetV2, or a .tflite file, a .keras file or the"
-        f" folder of a SavedModel. Received: {request}{'' if path.exists() else ', which does not exist'}."
+        "The features must be classifier, inception, keras:NAME, such as keras:MobileNetV2, or a .tflite file, a .keras"
+        f" file or the folder of a SavedModel. Received: {request}{'' if path.exists() else ', which does not exist'}."
     )
 
 

@@ -15,7 +15,7 @@ from cyclegan.evaluation.measuring import MIN_IMAGES
 from cyclegan.evaluation.reading import drawn
 from cyclegan.evaluation.validation import METRICS, Images, Interrupted, Validator
 from cyclegan.runtime.cluster import Cluster
-from cyclegan.training.history import Entry, History, count_plateaus, count_without_gain
+from cyclegan.training.history import HISTORY_FILE, Entry, History, count_plateaus, count_without_gain
 from cyclegan.training.hooks import Call, Hook
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.reporting.summaries import Summaries
@@ -60,6 +60,11 @@ class Evaluator(Hook):
         self._state, self._plan, self._cluster, self._progress = state, plan, cluster, progress
         self._history, self._validator, self._summaries = history, validator, summaries
         self._keep, self._received = keep, received
+        if validator and state.rate_factor is not None and history.first_step and not self._comparable():
+            progress.line(
+                f"There are no scores of the run up to step {history.first_step} in {HISTORY_FILE}, so the learning"
+                " rate begins at its full value."
+            )
         self._agree()
 
     def at_evaluation(self, call: Call) -> None:

@@ -55,6 +55,8 @@ def read_history(folder: pathlib.Path, last_step: int) -> tuple[Entry, ...]:
 class History:
     """What a run has found out about itself so far. Each new entry is written at once.
 
+    `first_step` is the step that the run continues from.
+
     Args:
         folder: the run directory.
         last_step: the step that the run continues from.
@@ -62,7 +64,7 @@ class History:
     """
 
     def __init__(self, folder: pathlib.Path, last_step: int, report: Callable[[str], None]):
-        self._folder, self._report = folder, report
+        self._folder, self._report, self.first_step = folder, report, last_step
         self.entries = read_history(folder, last_step)
 
     def add(self, entry: Entry) -> None:

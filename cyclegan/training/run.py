@@ -14,6 +14,7 @@ from cyclegan.bundle import Bundle
 from cyclegan.data.batches import ImageReader, build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
+from cyclegan.errors import CycleganError
 from cyclegan.evaluation.validation import Validator
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.evaluator import Evaluator, build_validator
@@ -180,23 +181,23 @@ def _open_run(plan: Plan, record: RunRecord, inventory: Inventory | None, cluste
 def _after_illness(
     plan: Plan, record: RunRecord, healthy_step: int | None, cluster: Cluster, progress: Progress
 ) -> Plan | None:
-    """The plan to go on with, if the run was ended because it is ill, and can go back to when it was not."""
+    """The plan to go on with, if the run was ended because it is ill, and can go back to when it was not.
+
+    Raises:
+        CycleganError: if it is ill and ends here.
+    """
     if healthy_step is None:
         return None
+    way_on = f"To train on nevertheless: cyclegan train --run-dir {plan.folder} --set health.action=warn"
     if plan.config.health.action == "stop":
-        progress.line(
-            "The run is ill, so it ends here, as health.action asks. To train on: --set health.action=warn with"
-            f" --run-dir {plan.folder}."
-        )
-        return None
+        raise CycleganError(f"The run is ill, so it ends here, as health.action asks. {way_on}")
     step = None
     with cluster.together():
         if cluster.is_chief:
             step, text = find_way_back(plan.folder, healthy_step, record.rollbacks)
+            if step is None:
+                raise CycleganError(f"{text} {way_on}")
             progress.line(text)
-    (goes_back,) = cluster.sum([int(step is not None)])
-    if not goes_back:
-        return None
     record = record.model_copy(update={"rollbacks": record.rollbacks + 1})
     with cluster.together():
         if step is not None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -37,6 +38,13 @@ def test_a_run_is_scored_in_both_directions_without_a_network(evaluate, tmp_path
     assert [scores["distances"].keys() == {"SWD"} for scores in written] == [True, True]
     assert {"cycle L1", "structure kept"} <= written[0]["content"].keys()
     assert written[0]["content"]["cycle L1"].keys() == {"value", "low", "high", "spread"}
+
+
+def test_the_images_of_a_run_are_found_and_those_of_a_bundle_are_asked_for(evaluate, folder):
+    assert evaluate("--model", "run", "--direction", "ab").exit_code == 0
+    shutil.copytree(folder / "run" / "bundle" / "last", folder / "given" / "away" / "bundle")
+    result = evaluate("--model", "given/away/bundle")
+    assert result.exit_code == 2 and "Give its test images with --dataset DIR" in result.output
 
 
 def test_the_classifier_is_trained_once_and_its_accuracy_is_shown(evaluate, monkeypatch):
@@ -81,7 +89,6 @@ def test_two_folders_of_images_are_compared(evaluate):
     [
         ([], "Give either `--model` or `--images-only REAL FAKE`."),
         (["--model", "run", "--images-only", "photos/testA", "photos/testB"], "Give either `--model` or"),
-        (["--model", "run"], "Give its test images with --dataset DIR"),
         (["--images-only", "photos/testA", "photos/testB", "--features", "classifier"], "needs `--model`"),
         (["--images-only", "photos/testA", "photos/testB", "--images", "x"], "`--images` is for `--model`"),
         (["--model", "run", "--domain-a", "photos/testA"], "`--domain-a` and `--domain-b` must be given together"),

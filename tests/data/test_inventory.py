@@ -219,7 +219,7 @@ def test_at_least_two_images_are_held_back(many):
 
 
 def test_too_few_images_to_hold_any_back_are_refused(photos):
-    with pytest.raises(UsageError, match=r"must leave at least one.*Received: 0.1 of 2 images of domain B"):
+    with pytest.raises(UsageError, match=r"must leave at least half.*Received: 0.1 of 2 images of domain B"):
         held_back(photos, 0.1)
 
 

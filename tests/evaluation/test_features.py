@@ -92,7 +92,7 @@ def test_the_quantised_network_tells_zebras_from_horses(shared):
         ("nothing", "Received: nothing, which does not exist"),
         ("keras:Nothing", "must be one of ConvNeXtBase"),
         ("keras:mobilenet_v2", "must be one of ConvNeXtBase"),
-        (".", "must be inception, keras:NAME"),
+        (".", "must be classifier, inception, keras:NAME"),
     ],
 )
 def test_what_is_not_an_extractor_is_refused(request_, message):
