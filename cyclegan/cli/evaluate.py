@@ -164,8 +164,8 @@ def _score(
         dataset = bundle.info.provenance.dataset
         if dataset not in NAMED:
             raise UsageError(
-                f"A bundle outside of its run does not say where its images are. Give its test images with --dataset DIR,"
-                f" or with --domain-a and --domain-b. Received: --model {bundle.folder}."
+                f"A bundle outside of its run does not say where its images are. Give its test images with --dataset"
+                f" DIR, or with --domain-a and --domain-b. Received: --model {bundle.folder}."
             )
     trained = bundle.info.provenance.config.get("data", {})
     fraction = trained.get("test_fraction", DataConfig().test_fraction)
