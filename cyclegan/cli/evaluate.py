@@ -211,7 +211,8 @@ def _write(path: Path, found: list["Scores"]) -> None:
 
 def _show(scores: "Scores", console: rich.console.Console) -> None:
     labels = list(dict.fromkeys(label for row in scores.distances.values() for label in row))
-    table = rich.table.Table("", *labels, title=printable(scores.title), title_justify="left")
+    console.print(printable(scores.title), markup=False, highlight=False, soft_wrap=True)  # paths are not broken
+    table = rich.table.Table("", *labels)
     for name, row in scores.distances.items():
         table.add_row(printable(name), *(_text(row[label]) if label in row else "" for label in labels))
     for name, value in scores.content.items():

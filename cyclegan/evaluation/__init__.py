@@ -1,1 +1,1 @@
-"""Scores of trained generators against known truth."""
+"""Scores of images and of trained generators, and the symptoms by which an ill one is known."""

@@ -41,8 +41,7 @@ class Evaluator(Hook):
         validator: computes the scores; None on the other processes.
         summaries: the TensorBoard events; None on the other processes.
         keep: writes the bundle of this moment as the best one, with its scores.
-        received: the number of the signal that has asked to stop, 0 if none has. An evaluation is then given up, and
-            made when the run goes on.
+        received: the number of the signal that has asked to stop, 0 if none has. An evaluation is then given up.
     """
 
     def __init__(

@@ -11,34 +11,31 @@ import tensorflow as tf
 
 import cyclegan
 from cyclegan.bundle import Bundle
-from cyclegan.data.batches import ImageReader, build_readers
+from cyclegan.data.batches import build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
-from cyclegan.evaluation.validation import Validator
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.evaluator import Evaluator, build_validator
-from cyclegan.training.health import Health
 from cyclegan.training.history import History, is_scored_at
 from cyclegan.training.hooks import Call, Hook
 from cyclegan.training.interrupts import StopSignals
-from cyclegan.training.keeper import Keeper, find_shortage, keep_best, renew_bundle
+from cyclegan.training.keeper import keep_best, renew_bundle
 from cyclegan.training.length import Length, Session, plan_session, run_length
 from cyclegan.training.loop import Patience, iterate
 from cyclegan.training.pacing import Pacing
 from cyclegan.training.record import RunRecord, write_run
-from cyclegan.training.replica_check import ReplicaCheck
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.restoring import restore
 from cyclegan.training.rollback import data_seed, find_way_back, set_aside
 from cyclegan.training.run_directory import Plan, log_file, refuse_shorter
+from cyclegan.training.run_hooks import build_hooks
 from cyclegan.training.schedules import describe_rate
 from cyclegan.training.securing import securing
 from cyclegan.training.state import State, build_state
 from cyclegan.training.step_maker import build_step_maker, naming_failures
 from cyclegan.training.trace import Trace
 from cyclegan.training.warm_start import start_from_bundle
-from cyclegan.training.watchers import build_watchers
 
 
 class TrainingResult(NamedTuple):
@@ -130,7 +127,7 @@ def run_training(
                 hooks = [trace]
             plan = plan._replace(record=record)
             secure = securing(plan, record, inventory, progress, renew_claim)
-            own, health = _build_hooks(
+            own, health = build_hooks(
                 state, variables, source, plan, session, cluster, readers, progress, validator, secure, stop
             )
             hooks += own
@@ -140,34 +137,6 @@ def run_training(
     is_complete = ending.is_early or ending.step >= session.last_step
     next_plan = _after_illness(plan, record, health.healthy_step, cluster, progress) if ending.is_early else None
     return TrainingResult(folder, ending.step, is_complete, ending.signal == signal.SIGTERM, next_plan)
-
-
-def _build_hooks(
-    state: State,
-    variables: Mapping[str, tf.Variable],
-    source: Source,
-    plan: Plan,
-    session: Session,
-    cluster: Cluster,
-    readers: tuple[ImageReader, ImageReader],
-    progress: Progress,
-    validator: Validator | None,
-    secure: Callable[[], None],
-    stop: StopSignals,
-) -> tuple[list[Hook], Health]:
-    """What happens around the loop: first what saves the run, then what looks at it."""
-    record = plan.record
-    assert record
-    if cluster.is_chief and (shortage := find_shortage(variables, plan.folder)):
-        progress.line(shortage)
-    keep = functools.partial(keep_best, variables, plan, record.fingerprint, secure)
-    watchers, health = build_watchers(
-        state, source, plan, session, cluster, readers, progress, validator, keep, lambda: stop.received
-    )
-    needed = health.unsuspected_step if plan.config.health.action == "rollback" else lambda: 0
-    keeper = Keeper(variables, plan, progress, record.fingerprint, cluster, secure, needed)
-    checks = [ReplicaCheck(state, cluster)] if cluster.strategy.num_replicas_in_sync > 1 else []
-    return [*checks, keeper, *watchers], health
 
 
 def _open_run(plan: Plan, record: RunRecord, inventory: Inventory | None, cluster: Cluster, progress: Progress) -> None:

@@ -1,6 +1,9 @@
-"""The hooks that look at a run and say how it is doing: in the log, in TensorBoard, in pictures and in scores."""
+"""The hooks of a run: first those that save it, then those that look at it and say how it is doing."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
 
 from cyclegan.data.batches import ImageReader
 from cyclegan.data.sources import Source
@@ -9,9 +12,12 @@ from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.bad_steps import BadSteps
 from cyclegan.training.evaluator import Evaluator
 from cyclegan.training.health import Health, build_examination
-from cyclegan.training.history import Entry, History
+from cyclegan.training.history import History
 from cyclegan.training.hooks import Hook
+from cyclegan.training.interrupts import StopSignals
+from cyclegan.training.keeper import Keeper, find_shortage, keep_best
 from cyclegan.training.length import Session
+from cyclegan.training.replica_check import ReplicaCheck
 from cyclegan.training.reporting.monitor import Monitor
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.reporting.summaries import Summaries
@@ -19,8 +25,9 @@ from cyclegan.training.run_directory import Plan
 from cyclegan.training.state import State
 
 
-def build_watchers(
+def build_hooks(
     state: State,
+    variables: Mapping[str, tf.Variable],
     source: Source,
     plan: Plan,
     session: Session,
@@ -28,8 +35,8 @@ def build_watchers(
     readers: tuple[ImageReader, ImageReader],
     progress: Progress,
     validator: Validator | None,
-    keep_best: Callable[[Entry], None],
-    received: Callable[[], int],
+    secure: Callable[[], None],
+    stop: StopSignals,
 ) -> tuple[list[Hook], Health]:
     """Builds the hooks in the order in which they are told what happens, of which one knows whether the run is ill.
 
@@ -37,26 +44,36 @@ def build_watchers(
 
     Args:
         state: its generators are looked at.
+        variables: everything that goes into a checkpoint, as `State.named` returns it.
         source: the images to show, and to examine the generators with.
-        plan: the run directory and the configuration.
+        plan: the run directory, the configuration and the record.
         session: the steps that are left.
         cluster: the processes that train together.
         readers: know which images a bad step had.
         progress: told what is seen.
         validator: scores the run; None on the other processes, and for a run that is not scored.
-        keep_best: see `Evaluator`.
-        received: the number of the signal that has asked to stop, 0 if none has.
+        secure: see `Keeper`.
+        stop: knows whether a signal has asked to stop.
     """
-    folder, config, hooks = plan.folder, plan.config, list[Hook]()
+    folder, config, record, watchers = plan.folder, plan.config, plan.record, list[Hook]()
+    assert record  # it has been written
+    if cluster.is_chief and (shortage := find_shortage(variables, folder)):
+        progress.line(shortage)
     history = History(folder, session.first_step, progress.line)
     summaries = Summaries(folder, session.first_step, progress.line) if cluster.is_chief else None
     if summaries:
-        hooks.append(BadSteps(session, readers, progress))
-        hooks.append(Monitor(state, source, plan, progress, session, summaries))
+        watchers.append(BadSteps(session, readers, progress))
+        watchers.append(Monitor(state, source, plan, progress, session, summaries))
     generators = (state.generator_ab, state.generator_ba)
     examine = build_examination(*generators, source, config) if cluster.is_chief else None
     health = Health(config, cluster, progress, history, examine, summaries)
-    hooks.append(health)
+    watchers.append(health)
     if config.is_scored:
-        hooks.append(Evaluator(state, plan, cluster, progress, history, validator, summaries, keep_best, received))
-    return hooks, health
+        keep = functools.partial(keep_best, variables, plan, record.fingerprint, secure)
+        watchers.append(
+            Evaluator(state, plan, cluster, progress, history, validator, summaries, keep, lambda: stop.received)
+        )
+    needed = health.unsuspected_step if config.health.action == "rollback" else lambda: 0
+    keeper = Keeper(variables, plan, progress, record.fingerprint, cluster, secure, needed)
+    checks = [ReplicaCheck(state, cluster)] if cluster.strategy.num_replicas_in_sync > 1 else []
+    return [*checks, keeper, *watchers], health
