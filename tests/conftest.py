@@ -26,7 +26,7 @@ def make_bundle():
 
     def make(folder: Path, channels_a: int = 3, channels_b: int = 3, **changes) -> Bundle:
         """Tiny, untrained, but far from the identity and from a constant."""
-        keras.utils.set_random_seed(1)
+        keras.utils.set_random_seed(changes.pop("seed", 1))
         config = GeneratorConfig(filters=4, num_blocks=1)
         generators = {
             "ab": build_generator(config, channels_a, channels_b),

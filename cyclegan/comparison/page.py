@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import PIL.Image
 
-from cyclegan.comparison.runs import Run, differences, spreads, warnings
+from cyclegan.comparison.runs import Run, as_yaml, differences, spreads, warnings
 from cyclegan.errors import UsageError
+from cyclegan.evaluation.scores import Value
 from cyclegan.evaluation.validation import METRICS
 from cyclegan.runtime.atomic_files import write_atomically
+from cyclegan.training.history import Entry
 
 NUM_COLOURS = 8
 
@@ -43,7 +45,7 @@ def write_page(path: pathlib.Path, runs: Sequence[Run], pictures: Pictures) -> N
     """
     refuse_foreign(path)
     sections = [
-        _section("Runs", _table(["", *_columns(runs)], _rows(runs))),
+        _section("Runs", _table(["", *(run.name for run in runs)], _run_rows(runs))),
         _section("Spread over seeds, at the best step", _spread_table(runs)),
         _section("What differs", _difference_table(runs)),
         _section("Scores while training, by the step", _curves(runs)),
@@ -80,30 +82,28 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><tr>{titles}</tr>{body}</table></div>' if body else ""
 
 
-def _name(runs: Sequence[Run], number: int) -> str:
-    return f'<span class="key" style="--c:var(--c{number % NUM_COLOURS})"></span>{html.escape(runs[number].name)}'
+def _key(number: int) -> str:
+    """The colour of a run."""
+    return f'<span class="key" style="--c:var(--c{number % NUM_COLOURS})"></span>'
 
 
 def _metrics(runs: Sequence[Run]) -> list[str]:
     return [name for name in METRICS if any(name in entry.values for run in runs for entry in run.entries)]
 
 
-def _columns(runs: Sequence[Run]) -> list[str]:
-    return ["last step", "best step", "chosen by", *(f"{name}, best / last" for name in _metrics(runs))]
+def _run_rows(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
+    """The scores while training: a row for each, and a column for each run."""
+    scored = [run.best and (run.entries[-1], run.best, run.config.evaluation.metric) for run in runs]
+    yield "", *(_key(number) for number in range(len(runs)))
+    yield "last scored step", *(str(one[0].step) if one else "not scored" for one in scored)
+    yield "best step", *(str(one[1].step) if one else "-" for one in scored)
+    yield "chosen by", *(one[2] if one else "-" for one in scored)
+    for name in _metrics(runs):
+        yield f"{name}, best / last", *(_pair(one[1], one[0], name) if one else "-" for one in scored)
 
 
-def _rows(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
-    for number, run in enumerate(runs):
-        if not run.best:
-            yield _name(runs, number), "not scored while it trained"
-            continue
-        last = run.entries[-1]
-        scores = [f"{_number(run.best.values.get(name))} / {_number(last.values.get(name))}" for name in _metrics(runs)]
-        yield _name(runs, number), str(last.step), str(run.best.step), run.config.evaluation.metric, *scores
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _pair(best: Entry, last: Entry, name: str) -> str:
+    return " / ".join(f"{entry.values[name]:.3f}" if name in entry.values else "-" for entry in (best, last))
 
 
 def _spread_table(runs: Sequence[Run]) -> str:
@@ -117,31 +117,23 @@ def _spread_table(runs: Sequence[Run]) -> str:
 
 def _difference_table(runs: Sequence[Run]) -> str:
     found = differences(runs)
-    rows = [(html.escape(key), *(html.escape(_yaml(value)) for value in values)) for key, values in found.items()]
+    rows = [(html.escape(key), *(html.escape(as_yaml(value)) for value in values)) for key, values in found.items()]
     return _table(("key", *(run.name for run in runs)), rows)
 
 
-def _yaml(value: object) -> str:
-    """A value as a configuration file has it."""
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _test_table(runs: Sequence[Run], direction: str) -> str:
-    """The scores of `evaluate`, each with its interval."""
+    """The scores of `evaluate`, each with its interval: a row for each score, and a column for each bundle of a run."""
     scores = [(number, one) for number, run in enumerate(runs) for one in run.tested if one.direction == direction]
-    names = list(dict.fromkeys(name for _, one in scores for name in (*one.distances, *one.content)))
-    rows = []
-    for number, one in scores:
-        values = {name: row["translated"] for name, row in one.distances.items()} | one.content
-        cells = [
-            f"{values[name].value:.3f}<small>{values[name].low:.3f} to {values[name].high:.3f}</small>"
-            if name in values
-            else "-"
-            for name in names
-        ]
-        label = html.escape(one.title.removeprefix(str(runs[number].folder)).strip("/ "))
-        rows.append((f"{_name(runs, number)}<small>{label}</small>", *cells))
-    return _table(("", *names), rows)
+    values = [{name: row["translated"] for name, row in one.distances.items()} | one.content for _, one in scores]
+    labels = [one.title.removeprefix(str(runs[number].folder)).strip("/ ") for number, one in scores]
+    rows = [["", *(f"{_key(number)}{html.escape(label)}" for (number, _), label in zip(scores, labels, strict=True))]]
+    for name in dict.fromkeys(name for each in values for name in each):
+        rows.append([html.escape(name), *(_interval(each[name]) if name in each else "-" for each in values)])
+    return _table(["", *(runs[number].name for number, _ in scores)], rows) if scores else ""
+
+
+def _interval(score: Value) -> str:
+    return f"{score.value:.3f}<small>{score.low:.3f} to {score.high:.3f}</small>"
 
 
 def _curves(runs: Sequence[Run]) -> str:
@@ -188,7 +180,8 @@ def _grid(runs: Sequence[Run], rows: Sequence[Sequence[np.ndarray]]) -> str:
     """The inputs, and what each run makes of them, with the pictures inside of the page."""
     if not rows:
         return ""
-    cells = [f"<span>{label}</span>" for label in ("input", *(_name(runs, number) for number in range(len(runs))))]
+    names = (f"{_key(number)}{html.escape(run.name)}" for number, run in enumerate(runs))
+    cells = [f"<span>{label}</span>" for label in ("input", *names)]
     for row in rows:
         for picture in row:
             buffer = io.BytesIO()

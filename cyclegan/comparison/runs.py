@@ -19,7 +19,8 @@ from cyclegan.training.record import read_config, read_inventory, read_record
 SCORES_FILE = "scores.json"
 """What `cyclegan evaluate --json RUN/scores.json` has written."""
 
-SEED = "training.seed"
+IMAGES = "validation images"
+"""What the scores while training depend on most; the value is a fingerprint, which says nothing to people."""
 
 
 class Run(NamedTuple):
@@ -74,7 +75,7 @@ def _read_run(name: str, folder: pathlib.Path) -> Run:
     inventory = read_inventory(folder, record)
     held = [image._replace(use="training") for image in inventory if image.use == "validation"]
     validation = {
-        "validation images": fingerprint(held)[:16],
+        IMAGES: fingerprint(held)[:16],
         "size": config.data.crop_size,
         "resize": config.data.resize,
         "features": config.evaluation.features,
@@ -97,6 +98,11 @@ def _read_scores(path: pathlib.Path) -> tuple[Scores, ...]:
         ) from error
 
 
+def as_yaml(value: object) -> str:
+    """A value as a configuration file has it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def differences(runs: Sequence[Run]) -> dict[str, list[object]]:
     """The keys in which the configurations of the runs differ, each with its value in every run."""
     keys = {key for run in runs for key in changed_keys(runs[0].config, run.config)}
@@ -114,8 +120,9 @@ def warnings(runs: Sequence[Run]) -> list[str]:
     for key in scored[0].validation if scored else ():
         values = {run.name: run.validation[key] for run in scored}
         if len(set(values.values())) > 1:
-            listed = ", ".join(f"{name}: {value}" for name, value in values.items())
-            found.append(f"The scores while training were made in different ways: {key} ({listed}).")
+            listed = ", ".join(f"{name}: {as_yaml(value)}" for name, value in values.items())
+            what = "other validation images" if key == IMAGES else f"{key} ({listed})"
+            found.append(f"The scores while training were made in different ways: {what}.")
     protocols = {run.name: _common(run.tested) for run in runs if run.tested}
     first, *others = protocols.items() if protocols else [("", {})]
     for name, protocol in others:

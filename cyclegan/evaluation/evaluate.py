@@ -74,7 +74,8 @@ def evaluate_bundle(
     for paths, name in ((inputs, "source"), (targets, "target")):
         if len(paths) < MIN_IMAGES:
             raise UsageError(
-                f"A score needs at least {MIN_IMAGES} test images of the {name} domain. Received: {len(paths)}."
+                f"A score needs at least {MIN_IMAGES} test images of the {name} domain. Received: {len(paths)}, in"
+                f" {source.name}."
             )
     if extractor and 4 in (channels_in, channels_out):
         raise UsageError("Features are of grey or RGB images. This model has 4 channels: leave out --features.")

@@ -16,6 +16,9 @@ from cyclegan.evaluation.reading import drawn
 
 CLASSIFIER = "classifier"
 
+MIN_CLASSIFIED = 4
+"""It learns nothing from fewer images of a domain."""
+
 MAX_CLASSIFIED = 2000
 """The classifier is trained on at most so many images of each domain."""
 
@@ -62,7 +65,10 @@ def choose_extractor(
     small, sets = config.model_copy(update={"crop_size": SIZE}), []
     for paths in (source.train_a, source.train_b):
         batches = list(read_batches(drawn(paths, MAX_CLASSIFIED, seed), 3, small, say))
-        if not batches:
-            raise UsageError(f"None of the training images can be read. The first is {paths[0]}.")
+        if (number := sum(map(len, batches))) < MIN_CLASSIFIED:
+            raise UsageError(
+                f"The classifier needs at least {MIN_CLASSIFIED} training images of each domain that can be read."
+                f" Received: {number} of {len(paths)}, of which the first is {paths[0]}."
+            )
         sets.append(np.concatenate(batches))
     return domain_classifier(Domains(*sets), seed, cache_dir, say)

@@ -64,6 +64,8 @@ class Evaluator(Hook):
                 f"There are no scores of the run up to step {history.first_step} in {HISTORY_FILE}, so the learning"
                 " rate begins at its full value."
             )
+        if lost := describe_lost_best(plan.folder, history, plan.config.evaluation.metric):
+            progress.line(f"{lost} The best one from here on is kept.")
         self._agree()
 
     def at_evaluation(self, call: Call) -> None:
@@ -110,9 +112,10 @@ class Evaluator(Hook):
         plateaus, over = self._cluster.sum([plateaus, int(is_over)] if self._cluster.is_chief else [0, 0])
         self.is_over = bool(over)
         if self.is_over:
+            last = "last evaluation was" if patience == 1 else f"last {patience} evaluations were"
             self._progress.line(
-                f"The last {patience} evaluations were not better than the best one before, so the run ends here, as"
-                " evaluation.patience asks. It can be continued with a larger one, or with null."
+                f"The {last} not better than the best one before, so the run ends here, as evaluation.patience asks. It"
+                " can be continued with a larger one, or with null."
             )
         if self._state.rate_factor is not None:
             factor = config.optimizer.plateau_factor**plateaus
@@ -172,6 +175,16 @@ def best_value(folder: pathlib.Path, metric: str, protocol: str) -> float | None
     except UsageError:
         return None
     return provenance.validation.get(metric) if provenance.validation_protocol == protocol else None
+
+
+def describe_lost_best(folder: pathlib.Path, history: History, metric: str) -> str | None:
+    """A line for a run that was scored, but has no best bundle; None for any other."""
+    scored = [entry for entry in history.entries if entry.protocol and metric in entry.values]
+    path = folder / "bundle" / "best"
+    if not scored or path.exists():
+        return None
+    best = min(scored, key=lambda entry: entry.values[metric])
+    return f"{path} is missing. Step {best.step} was the best, with {metric} {best.values[metric]:.3f}."
 
 
 def _describe(entry: Entry, metric: str) -> str:

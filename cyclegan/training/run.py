@@ -16,7 +16,7 @@ from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
 from cyclegan.runtime.cluster import Cluster
-from cyclegan.training.evaluator import Evaluator, build_validator
+from cyclegan.training.evaluator import Evaluator, build_validator, describe_lost_best
 from cyclegan.training.history import History, is_scored_at
 from cyclegan.training.hooks import Call, Hook
 from cyclegan.training.interrupts import StopSignals
@@ -208,6 +208,8 @@ def _finish_complete_run(
         if cluster.is_chief and renew_bundle(variables, plan, session.last_step, record.fingerprint):
             progress.line("The bundle was missing or older than the last step, and has been written again.")
         history = History(plan.folder, session.last_step, progress.line)
+        if cluster.is_chief and (lost := describe_lost_best(plan.folder, history, plan.config.evaluation.metric)):
+            progress.line(f"{lost} Translations take bundle/last.")
         if cluster.is_chief and plan.config.is_scored and not is_scored_at(history, session.last_step):
             # It was killed after its last step had been saved.
             validator = build_validator(state, source, plan.config, progress, cache_dir)

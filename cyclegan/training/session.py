@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import rich.console
 
 from cyclegan.config.config import Config
+from cyclegan.config.sections import EvaluationConfig
 from cyclegan.data.inventory import (
     Inventory,
     decode_inventory,
@@ -128,6 +129,7 @@ def _describe(
     with cluster.together():
         if cluster.is_chief:
             source, _ = _find_images(plan, data_folder, progress)
+            _refuse_unusable(plan.config)
             if init_from:
                 load_start(plan.config, init_from)
             for line in describe_run(plan.config, source, cluster.strategy):
@@ -156,6 +158,7 @@ def _train_run(
         start = load_start(plan.config, init_from) if init_from else None
         if cluster.is_chief:
             source, inventory = _find_images(plan, data_folder, progress)
+            _refuse_unusable(plan.config)
     with contextlib.ExitStack() as claims:
         claim = None
         with cluster.together():
@@ -236,6 +239,15 @@ def _configure(deterministic: bool) -> None:
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
+def _refuse_unusable(config: Config) -> None:
+    """Raises what is wrong with the features of the scores before anything is written."""
+    from cyclegan.evaluation.extractors import CLASSIFIER, load_extractor
+
+    features = config.evaluation.features
+    if config.is_scored and features and features != CLASSIFIER:
+        load_extractor(features)
+
+
 def _find_images(
     plan: Plan, data_dir: pathlib.Path, progress: Progress, known: Inventory | None = None
 ) -> tuple[Source, Inventory]:
@@ -261,6 +273,8 @@ def _find_images(
         f"{held if data.validation_fraction else ''} {len(source.test_a)} A and {len(source.test_b)} B to test."
     )
     without = [f"domain {name}" for name, images in (("A", source.test_a), ("B", source.test_b)) if not images]
+    if not plan.config.is_scored and plan.config.evaluation != EvaluationConfig():
+        progress.line("The keys evaluation.* have no effect without validation images: data.validation_fraction is 0.")
     if without:
         progress.line(f"There are no test images of {' or '.join(without)}: its sample pictures show training images.")
     return source, known

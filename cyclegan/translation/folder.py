@@ -19,7 +19,14 @@ from cyclegan.translation.engine import run_jobs
 from cyclegan.translation.gallery import Entry, refuse_foreign_pages, write_gallery
 from cyclegan.translation.naming import FORMAT_OF, Job, Naming, name_files, refuse_sources
 from cyclegan.translation.pictures import make_entries, read_translation
-from cyclegan.translation.report import REPORT_FILE, Report, new_report, refuse_foreign_report, write_report
+from cyclegan.translation.report import (
+    REPORT_FILE,
+    Report,
+    describe_other_maker,
+    new_report,
+    refuse_foreign_report,
+    write_report,
+)
 from cyclegan.translation.settings import Outcome, Settings
 
 Engine = Literal["local", "ray"]
@@ -75,6 +82,8 @@ def translate_images(
     _refuse_to_replace(naming, output, settings, gallery, grid)
     todo = [job for job in naming.jobs if settings.overwrite or not _is_done(job)]
     report = new_report(naming, todo)
+    if report.skipped and naming.folder and (note := describe_other_maker(naming.folder, bundle, settings)):
+        say(note)
     failures = [f"{entry['path']}: {entry['reason']}" for entry in report.failed]
     for failure in failures:
         say(failure)

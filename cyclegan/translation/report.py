@@ -77,6 +77,25 @@ def refuse_foreign_report(folder: Path) -> None:
         )
 
 
+def describe_other_maker(folder: Path, bundle: Bundle, settings: Settings) -> str | None:
+    """A line for a folder whose files were last written by another model or in the other direction; None if not.
+
+    Args:
+        folder: the output folder, which may have a report.
+        bundle: the model that is about to write into it.
+        settings: its direction counts.
+    """
+    try:
+        content = json.loads((folder / REPORT_FILE).read_text("utf-8", "replace"))
+        model, direction = content["model"], content["settings"]["direction"]
+        made_by, same = f"{model['bundle']}, step {model['step']}, direction {direction}", model["weights_sha256"]
+    except (OSError, ValueError, TypeError, KeyError):  # there is none, or it is of an earlier version
+        return None
+    if same == _digests(bundle) and direction == settings.direction:
+        return None
+    return f"Files in {folder} were made by another model ({made_by}), and are kept. --overwrite makes them anew."
+
+
 def write_report(report: Report, naming: Naming, bundle: Bundle, settings: Settings) -> None:
     """Writes `report.json` into the output folder, with the images in the order of `naming`.
 
@@ -99,7 +118,7 @@ def write_report(report: Report, naming: Naming, bundle: Bundle, settings: Setti
             "bundle": str(bundle.folder),
             "dataset": provenance.dataset,
             "step": provenance.step,
-            "weights_sha256": {key: entry.sha256 for key, entry in bundle.info.weights.items()},
+            "weights_sha256": _digests(bundle),
         },
     }
     # Bytes of names that are not valid UTF-8 become escapes of JSON.
@@ -109,3 +128,7 @@ def write_report(report: Report, naming: Naming, bundle: Bundle, settings: Setti
         write_atomically(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise CycleganError(f"{path} cannot be written: {error.strerror}. All translations are kept.") from error
+
+
+def _digests(bundle: Bundle) -> dict[str, str]:
+    return {direction: entry.sha256 for direction, entry in bundle.info.weights.items()}

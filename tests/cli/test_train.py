@@ -103,6 +103,14 @@ REFUSED = [
     (["--run-dir", "file"], "which is a file"),
     (["--run-dir", "file/run"], "cannot be written"),
     (["--init-from", "empty"], "neither a run with a trained model nor a bundle"),
+    (
+        ["--set", "data.validation_fraction=0.1", "--set", "evaluation.features=no.tflite"],
+        "no.tflite cannot be read: No such file or directory",
+    ),
+    (
+        ["--set", "data.validation_fraction=0.1", "--set", "evaluation.features=keras:Nothing", "--dry-run"],
+        "must be one of ConvNeXtBase",
+    ),
     (["--init-from", "empty", "--dry-run"], "neither a run with a trained model nor a bundle"),
 ]
 
@@ -178,6 +186,12 @@ def test_dry_run_says_what_would_be_trained_and_writes_nothing(train, tmp_path):
     (tmp_path / "again.yaml").write_text(result.stdout[result.stdout.index("data:\n") :])
     again = load_config(str(tmp_path / "again.yaml"))
     assert again == load_config("smoke", [("training.batch_size", 3)])
+
+
+def test_keys_that_need_validation_images_are_said_to_have_no_effect(train):
+    line = "The keys evaluation.* have no effect without validation images: data.validation_fraction is 0.\n"
+    assert line in train("--dry-run", "--set", "evaluation.every_steps=5").stdout
+    assert line not in train("--dry-run").stdout
 
 
 def test_dry_run_describes_several_replicas(tmp_path, data_dir):

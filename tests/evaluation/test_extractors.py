@@ -31,7 +31,7 @@ def test_a_classifier_needs_domains_of_one_kind(folder, channels):
 
 
 def test_a_classifier_needs_images_that_can_be_read(folder):
-    with pytest.raises(UsageError, match=r"None of the training images can be read. The first is .*trainA"):
+    with pytest.raises(UsageError, match=r"at least 4 training images .* Received: 0 of 6, .*trainA"):
         choose(folder, "classifier", max_pixels=10)
 
 

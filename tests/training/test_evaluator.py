@@ -1,4 +1,5 @@
 import io
+import shutil
 
 import keras
 import numpy as np
@@ -169,6 +170,16 @@ def test_a_directory_that_is_taken_ends_the_run(evaluate):
 
     with pytest.raises(Displaced):
         evaluate[0](0.9, keep=keep)
+
+
+def test_a_best_bundle_that_is_gone_is_named(evaluate):
+    run, folder = evaluate
+    run(0.9, 0.5)
+    shutil.rmtree(folder / "bundle" / "best")
+    _, printed = run(0.7, first_step=20)
+    lost, kept = printed.splitlines()[-2:]
+    assert lost.endswith("best is missing. Step 20 was the best, with swd 0.500. The best one from here on is kept.")
+    assert kept == "Step 30 scores swd 0.700 on the validation images; it is kept as the best so far."
 
 
 def test_an_evaluation_is_given_up_for_a_signal(evaluate):

@@ -111,6 +111,17 @@ def test_a_hook_can_end_a_run_where_it_is_scored():
     assert judge.entries == ["after 2", "end 2", "close"]
 
 
+def test_a_run_that_ends_where_it_is_not_scored_is_saved_and_then_scored():
+    class Ill(Diary):
+        def after_call(self, call):
+            super().after_call(call)
+            self.is_over = call.step == 5
+
+    ill = Ill()
+    assert ending([ill], config=SCORED).step == 5
+    assert ", ".join(ill.entries[-3:]) == "end 5, evaluation 5, close"
+
+
 def test_a_run_that_is_over_makes_no_more_steps():
     diary = Diary()
     diary.is_over = True

@@ -108,6 +108,25 @@ def test_existing_outputs_are_skipped_unless_overwritten(bundle, photos, tmp_pat
     assert images.levels(out / "a.png").shape == (8, 8, 3)
 
 
+def test_files_of_another_model_or_direction_are_kept_with_a_line(
+    make_bundle, bundle, photos, tmp_path, images, translate
+):
+    images.save(photos / "a.jpg")
+    out, lines = tmp_path / "out", []
+    translate(make_bundle(tmp_path / "other", seed=7), photos, out)
+    images.save(photos / "b.jpg")
+    translate(bundle, photos, out, say=lines.append)
+    assert lines == [
+        f"Files in {out} were made by another model ({tmp_path / 'other'}, step 0, direction ab), and are kept."
+        " --overwrite makes them anew."
+    ]
+    translate(bundle, photos, out, direction="ba", say=lines.append)
+    translate(bundle, photos, out, direction="ba", say=lines.append)
+    translate(bundle, photos, out, direction="ab", overwrite=True, say=lines.append)
+    (line,) = lines[1:]
+    assert f"({bundle.folder}, step 0, direction ab)" in line
+
+
 def test_progress_tells_translated_from_failed_images(bundle, photos, tmp_path, images, translate):
     images.save(photos / "a.jpg")
     (photos / "b.jpg").write_text("not an image")
