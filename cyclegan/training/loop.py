@@ -94,10 +94,6 @@ def iterate(
         agreed = signal.SIGTERM if num_terminated else signal.SIGINT if num_stopping else 0
         return Due(agreed, bool(is_checkpoint), bool(is_evaluation), length)
 
-    def save(call: Call) -> None:
-        for hook in hooks if call.num_steps else ():
-            hook.at_end(call)
-
     call = Call(session.first_step, {}, 0.0, False)
     with contextlib.ExitStack() as closing:
         for hook in reversed(hooks):
@@ -113,7 +109,7 @@ def iterate(
                 if cluster.num_processes > 1:
                     raise  # the image pools of a process that is lost are missing
                 try:
-                    save(call)
+                    _save(call, hooks)
                 except CycleganError as another:
                     raise CycleganError(f"{error} {another}") from error
                 raise
@@ -121,7 +117,7 @@ def iterate(
             due = agree(call.step)
             is_end = bool(due.signal) or call.step >= session.last_step
             if is_end:
-                save(call)
+                _save(call, hooks)
             elif due.is_checkpoint:
                 for hook in hooks:
                     hook.at_checkpoint(call)
@@ -131,10 +127,15 @@ def iterate(
                 hook.after_call(call)
             is_early = not is_end and any(hook.is_over for hook in hooks)
         if is_early and not any(hook.is_spoiled for hook in hooks):
-            save(call)
+            _save(call, hooks)
             if call.num_steps and not due.is_evaluation:
                 _evaluate(call, hooks, pacing)
     return Ending(call.step, due.signal, is_early)
+
+
+def _save(call: Call, hooks: Sequence[Hook]) -> None:
+    for hook in hooks if call.num_steps else ():
+        hook.at_end(call)
 
 
 def _evaluate(call: Call, hooks: Sequence[Hook], pacing: Pacing) -> None:
