@@ -45,7 +45,7 @@ def write_page(path: pathlib.Path, runs: Sequence[Run], pictures: Pictures) -> N
     """
     refuse_foreign(path)
     sections = [
-        _section("Runs", _table(["", *(run.name for run in runs)], _run_rows(runs))),
+        _section("Runs", _table(["", *_names(runs)], _run_rows(runs))),
         _section("Spread over seeds, at the best step", _spread_table(runs)),
         _section("What differs", _difference_table(runs)),
         _section("Scores while training, by the step", _curves(runs)),
@@ -76,15 +76,16 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table. The cells of its body are HTML."""
+    """A table, all of whose cells are HTML."""
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    titles = "".join(f"<th>{html.escape(title)}</th>" for title in head)
+    titles = "".join(f"<th>{title}</th>" for title in head)
     return f'<div class="scroll"><table><tr>{titles}</tr>{body}</table></div>' if body else ""
 
 
-def _key(number: int) -> str:
-    """The colour of a run."""
-    return f'<span class="key" style="--c:var(--c{number % NUM_COLOURS})"></span>'
+def _names(runs: Sequence[Run]) -> list[str]:
+    """The names of the runs, each with its colour."""
+    key = '<span class="key" style="--c:var(--c{})"></span>{}'
+    return [key.format(number % NUM_COLOURS, html.escape(run.name)) for number, run in enumerate(runs)]
 
 
 def _metrics(runs: Sequence[Run]) -> list[str]:
@@ -94,8 +95,9 @@ def _metrics(runs: Sequence[Run]) -> list[str]:
 def _run_rows(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
     """The scores while training: a row for each, and a column for each run."""
     scored = [run.best and (run.entries[-1], run.best, run.config.evaluation.metric) for run in runs]
-    yield "", *(_key(number) for number in range(len(runs)))
     yield "last scored step", *(str(one[0].step) if one else "not scored" for one in scored)
+    if not any(scored):
+        return
     yield "best step", *(str(one[1].step) if one else "-" for one in scored)
     yield "chosen by", *(one[2] if one else "-" for one in scored)
     for name in _metrics(runs):
@@ -118,18 +120,21 @@ def _spread_table(runs: Sequence[Run]) -> str:
 def _difference_table(runs: Sequence[Run]) -> str:
     found = differences(runs)
     rows = [(html.escape(key), *(html.escape(as_yaml(value)) for value in values)) for key, values in found.items()]
-    return _table(("key", *(run.name for run in runs)), rows)
+    return _table(("key", *_names(runs)), rows)
 
 
 def _test_table(runs: Sequence[Run], direction: str) -> str:
     """The scores of `evaluate`, each with its interval: a row for each score, and a column for each bundle of a run."""
     scores = [(number, one) for number, run in enumerate(runs) for one in run.tested if one.direction == direction]
     values = [{name: row["translated"] for name, row in one.distances.items()} | one.content for _, one in scores]
-    labels = [one.title.removeprefix(str(runs[number].folder)).strip("/ ") for number, one in scores]
-    rows = [["", *(f"{_key(number)}{html.escape(label)}" for (number, _), label in zip(scores, labels, strict=True))]]
-    for name in dict.fromkeys(name for each in values for name in each):
-        rows.append([html.escape(name), *(_interval(each[name]) if name in each else "-" for each in values)])
-    return _table(["", *(runs[number].name for number, _ in scores)], rows) if scores else ""
+    rows = [
+        [html.escape(name), *(_interval(each[name]) if name in each else "-" for each in values)]
+        for name in dict.fromkeys(name for each in values for name in each)
+    ]
+    bundles = [one.title.removeprefix(str(runs[number].folder)).strip("/ ") for number, one in scores]
+    names = _names(runs)
+    heads = [f"{names[n]}<small>{html.escape(one)}</small>" for (n, _), one in zip(scores, bundles, strict=True)]
+    return _table(["", *heads], rows)
 
 
 def _interval(score: Value) -> str:
@@ -180,8 +185,7 @@ def _grid(runs: Sequence[Run], rows: Sequence[Sequence[np.ndarray]]) -> str:
     """The inputs, and what each run makes of them, with the pictures inside of the page."""
     if not rows:
         return ""
-    names = (f"{_key(number)}{html.escape(run.name)}" for number, run in enumerate(runs))
-    cells = [f"<span>{label}</span>" for label in ("input", *names)]
+    cells = [f"<span>{label}</span>" for label in ("input", *_names(runs))]
     for row in rows:
         for picture in row:
             buffer = io.BytesIO()
