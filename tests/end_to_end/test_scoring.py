@@ -54,6 +54,15 @@ def start(folder, run, *options):
     )
 
 
+def start_two(folder, run, *options):
+    """Two processes that train together."""
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    addresses = ",".join(f"127.0.0.1:{server.getsockname()[1]}" for server in servers)
+    for server in servers:
+        server.close()
+    return [start(folder, run, *options, "--workers", addresses, "--worker-index", str(rank)) for rank in range(2)]
+
+
 def finish(process, returncode=0):
     output, _ = process.communicate(timeout=300)
     assert process.returncode == returncode, output
@@ -97,12 +106,7 @@ def test_a_run_that_is_killed_scores_and_decides_the_same(folder, whole, step):
 
 
 def test_two_processes_score_and_decide_as_two_replicas_of_one(folder):
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    addresses = ",".join(f"127.0.0.1:{server.getsockname()[1]}" for server in servers)
-    for server in servers:
-        server.close()
-    workers = [start(folder, "two", "--workers", addresses, "--worker-index", str(rank)) for rank in range(2)]
-    for worker in workers:
+    for worker in start_two(folder, "two"):
         finish(worker)
     finish(start(folder, "replicas", "--devices", "cpu:2"))
     assert results_of(folder / "two") == results_of(folder / "replicas")
@@ -127,8 +131,15 @@ def test_a_run_ends_early_when_its_scores_do_not_gain(folder):
     assert "so the run ends here" in again and "Done: early, step 12." in again
 
 
-def test_an_ill_run_goes_back_to_a_healthy_checkpoint_and_ends_after_three_times(folder):
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_an_ill_run_goes_back_to_a_healthy_checkpoint_and_ends_after_three_times(folder, num_processes):
     """A rate of 0.05 spoils the networks each time."""
+    run = f"ill-{num_processes}"
+
+    def train(*options, returncode=0):
+        processes = start_two(folder, run, *options) if num_processes == 2 else [start(folder, run, *options)]
+        return [finish(process, returncode) for process in processes][0]
+
     keys = {
         "training.steps": 200,
         "training.checkpoint_every_steps": 20,
@@ -139,17 +150,16 @@ def test_an_ill_run_goes_back_to_a_healthy_checkpoint_and_ends_after_three_times
         "evaluation.every_steps": 500,
     }
     options = [f"--set={key}={value}" for key, value in keys.items()]
-    healthy = finish(start(folder, "ill", *options))
-    assert "ill" not in healthy.replace("Done: ill", "").replace("run ill:", "")
+    assert "To try:" not in train(*options)
     options += ["--set=training.steps=1000", "--set=optimizer.learning_rate=0.05"]
-    output = finish(start(folder, "ill", *options), returncode=1)
+    output = train(*options, returncode=1)
     for number in (1, 2, 3):
         assert f"This is rollback {number} of at most 3." in output
     assert (
         "Error: The run is ill, and has gone back 3 times before, so it ends here. To train on nevertheless" in output
     )
-    assert json.loads((folder / "ill" / "run.json").read_text())["rollbacks"] == 3
-    assert list((folder / "ill" / "checkpoints").glob("*.ill-2"))
+    assert json.loads((folder / run / "run.json").read_text())["rollbacks"] == 3
+    assert list((folder / run / "checkpoints").glob("*.ill-2"))
 
 
 def test_a_run_that_is_killed_before_its_last_score_gets_it_later(folder, whole):
