@@ -94,17 +94,16 @@ def _metrics(runs: Sequence[Run]) -> list[str]:
 
 def _run_rows(runs: Sequence[Run]) -> Iterable[Sequence[str]]:
     """The scores while training: a row for each, and a column for each run."""
-    scored = [run.best and (run.entries[-1], run.best, run.config.evaluation.metric) for run in runs]
-    yield "last scored step", *(str(one[0].step) if one else "not scored" for one in scored)
-    if not any(scored):
+    yield "last scored step", *(str(run.entries[-1].step) if run.best else "not scored" for run in runs)
+    if not any(run.best for run in runs):
         return
-    yield "best step", *(str(one[1].step) if one else "-" for one in scored)
-    yield "chosen by", *(one[2] if one else "-" for one in scored)
+    yield "best step", *(str(run.best.step) if run.best else "-" for run in runs)
+    yield "chosen by", *(run.config.evaluation.metric if run.best else "-" for run in runs)
     for name in _metrics(runs):
-        yield f"{name}, best / last", *(_pair(one[1], one[0], name) if one else "-" for one in scored)
+        yield f"{name}, best / last", *(_pair(name, run.best, run.entries[-1]) if run.best else "-" for run in runs)
 
 
-def _pair(best: Entry, last: Entry, name: str) -> str:
+def _pair(name: str, best: Entry, last: Entry) -> str:
     return " / ".join(f"{entry.values[name]:.3f}" if name in entry.values else "-" for entry in (best, last))
 
 

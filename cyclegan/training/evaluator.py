@@ -64,7 +64,8 @@ class Evaluator(Hook):
                 f"There are no scores of the run up to step {history.first_step} in {HISTORY_FILE}, so the learning"
                 " rate begins at its full value."
             )
-        if lost := describe_lost_best(plan.folder, history, plan.config.evaluation.metric):
+        # Only the chief has bundles: the machines of the other processes need not share its disk.
+        if validator and (lost := describe_lost_best(plan.folder, history, plan.config.evaluation.metric)):
             progress.line(f"{lost} The best one from here on is kept.")
         self._agree()
 

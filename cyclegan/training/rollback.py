@@ -44,12 +44,13 @@ def find_way_back(folder: pathlib.Path, healthy_step: int, num_rollbacks: int) -
     )
 
 
-def set_aside(folder: pathlib.Path, step: int) -> None:
-    """Renames the checkpoints of a run that are newer than a step, and its best bundle if that is newer.
+def set_aside(folder: pathlib.Path, step: int, healthy_step: int) -> None:
+    """Renames the checkpoints of a run that are newer than a step, and its best bundle if the run was ill by then.
 
     Args:
         folder: the run directory.
         step: the step that the run goes back to.
+        healthy_step: the last step that was examined before the first sign of the illness.
 
     Raises:
         CycleganError: if one of them cannot be renamed.
@@ -57,8 +58,9 @@ def set_aside(folder: pathlib.Path, step: int) -> None:
     paths = [path for number, path in list_checkpoints(folder / CHECKPOINTS) if number > step]
     best = folder / "bundle" / "best"
     with contextlib.suppress(UsageError):
-        if load_bundle(best).info.provenance.step > step:
-            paths.append(best)
+        if load_bundle(best).info.provenance.step > healthy_step:
+            # The first one: killed after the checkpoints, the run would go on, and keep the ill bundle as its best.
+            paths.insert(0, best)
     for path in paths:
         try:
             path.rename(first_free(path.with_name(f"{path.name}.ill")))

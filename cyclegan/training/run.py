@@ -172,7 +172,7 @@ def _after_illness(
         if step is not None:
             # Counted first: killed in between, the run meets the illness once more, and goes back for another order.
             write_run(plan.folder, plan.config, record)
-            set_aside(plan.folder, step)
+            set_aside(plan.folder, step, healthy_step)
     return plan._replace(record=record, changes={})
 
 

@@ -24,19 +24,19 @@ def test_the_way_leads_to_the_last_checkpoint_before_the_first_sign(run):
 
 
 def test_what_is_newer_is_set_aside(run):
-    set_aside(run, 20)
+    set_aside(run, 20, 25)
     assert [step for step, _ in list_checkpoints(run / "checkpoints")] == [10, 20]
     assert (run / "checkpoints" / f"{checkpoint_name(30)}.ill").exists()
     (run / "checkpoints" / checkpoint_name(30)).write_bytes(b"")
-    set_aside(run, 20)
+    set_aside(run, 20, 25)
     assert (run / "checkpoints" / f"{checkpoint_name(30)}.ill-2").exists()
 
 
-@pytest.mark.parametrize(("step", "kept"), [(20, True), (30, False)])
-def test_a_best_bundle_of_a_later_step_is_set_aside(run, step, kept):
+@pytest.mark.parametrize(("step", "kept"), [(20, True), (25, True), (30, False)])
+def test_a_best_bundle_is_kept_up_to_the_last_healthy_step(run, step, kept):
     config = load_config("smoke")
     save_bundle(run / "bundle" / "best", {"ab": build_generator(config.generator)}, bundle_info(config, step))
-    set_aside(run, 20)
+    set_aside(run, 20, 25)
     assert (run / "bundle" / "best").exists() is kept
     assert (run / "bundle" / "best.ill").exists() is not kept
 
