@@ -41,12 +41,18 @@ def read_views(
         yield image[top : top + size, left : left + size]
 
 
-def load_views(paths: Sequence[pathlib.Path], count: int, channels: int, config: DataConfig) -> np.ndarray:
+def load_views(
+    paths: Sequence[pathlib.Path],
+    count: int,
+    channels: int,
+    config: DataConfig,
+    report: Callable[[str], None] = lambda line: None,
+) -> np.ndarray:
     """The views of the first `count` images that can be read: float32 [at most count, crop_size, crop_size, channels].
 
-    The arguments are those of `read_views`. Nothing is reported of the other images: a training does that.
+    The arguments are those of `read_views`.
     """
-    views = list(itertools.islice(read_views(paths, channels, config), count))
+    views = list(itertools.islice(read_views(paths, channels, config, report), count))
     return np.stack(views) if views else np.zeros((0, config.crop_size, config.crop_size, channels), np.float32)
 
 

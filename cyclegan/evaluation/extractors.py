@@ -8,13 +8,16 @@ import numpy as np
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import Source
 from cyclegan.data.views import read_batches
-from cyclegan.errors import UsageError
+from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.evaluation.classifier import SIZE, Domains, domain_classifier
 from cyclegan.evaluation.features import INCEPTION, Extractor, load_network
 from cyclegan.evaluation.inception import load_inception
 from cyclegan.evaluation.reading import drawn
 
 CLASSIFIER = "classifier"
+
+TRIED_SIZE = (64, 64)
+"""An extractor is tried on an image of this size."""
 
 MIN_CLASSIFIED = 4
 """It learns nothing from fewer images of a domain."""
@@ -33,7 +36,19 @@ def load_extractor(request: str) -> Extractor:
         UsageError: if it does not exist or cannot be used.
         CycleganError: if its weights cannot be had.
     """
-    return load_inception() if request == INCEPTION else load_network(request)
+    try:
+        extractor = load_inception() if request == INCEPTION else load_network(request)
+        found = extractor.compute(np.zeros((1, *TRIED_SIZE, 3), np.float32))
+        if found.values.ndim != 2:
+            raise ValueError(f"its output has the shape {found.values.shape}")
+    except CycleganError:
+        raise
+    except Exception as error:  # a network of something other than images can raise anything
+        raise UsageError(
+            f"The features must be those of a network that takes RGB images. {request} cannot be used so:"
+            f" {first_line(error)}"
+        ) from error
+    return extractor
 
 
 def choose_extractor(

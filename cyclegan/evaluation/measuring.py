@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.errors import UsageError
+from cyclegan.errors import CycleganError, UsageError
 from cyclegan.evaluation.features import Extractor
 from cyclegan.evaluation.patches import draw_patches, pyramid
 from cyclegan.evaluation.scores import CONTENT, ImageSet
@@ -30,12 +30,17 @@ def look_at(batches: Iterable[np.ndarray], extractor: Extractor | None, seed: in
 
     Raises:
         UsageError: if there are fewer than two images.
+        CycleganError: if an image or its features are not finite.
     """
     features, classes, patches, channels, num = [], [], [], 0, 0
     for batch in batches:
         channels, num = batch.shape[-1], num + len(batch)
+        if not np.isfinite(batch).all():
+            raise CycleganError("An image has values that are not finite, as those of a model that has diverged.")
         if extractor:
             found = extractor.compute(np.repeat(batch, 3, axis=-1) if channels == 1 else batch)
+            if not np.isfinite(found.values).all():
+                raise CycleganError(f"The features of {extractor.name} have values that are not finite.")
             features.append(found.values)
             classes.append(found.classes)
         if num <= MAX_PATCHED:

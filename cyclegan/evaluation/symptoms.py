@@ -36,6 +36,7 @@ class Probe(NamedTuple):
 def measure(probe: Probe) -> dict[str, float]:
     """The symptoms of one direction, by their names.
 
+    spoiled: the part of the translations, and of the ways back, that is not finite. It is then the only symptom.
     correlation: of the luminance of input and output; below 0 where bright and dark are exchanged.
     change: the mean absolute difference of these luminances.
     contrast: the median over the outputs of the standard deviation of their luminance.
@@ -44,8 +45,12 @@ def measure(probe: Probe) -> dict[str, float]:
     sensitivity: how many times larger a little noise on the outputs becomes on the way back.
     grid: the strength of a regular pattern, see `grid`; not of images below 32 pixels a side, which have too few cells.
     """
+    spoiled = float(np.mean([np.mean(~np.isfinite(images)) for images in (probe.outputs, probe.cycled)]))
+    if spoiled:
+        return {"spoiled": spoiled}
     inputs, targets, outputs = luminance(probe.inputs), luminance(probe.targets), luminance(probe.outputs)
     found = {
+        "spoiled": spoiled,
         "correlation": correlation(inputs, outputs),
         "change": float(np.abs(outputs - inputs).mean()),
         "contrast": float(np.median(outputs.std(axis=(1, 2)))),

@@ -122,10 +122,10 @@ class Validator:
     ) -> _Direction:
         target = look_at(_batches(targets), self._extractor, self._seed)
         untranslated = look_at(_batches(as_targets), self._extractor, self._seed)
-        # An unbiased distance of domains that are nearly alike can be 0 or below, but not the width of its interval.
+        # An unbiased distance of domains that are nearly alike can be 0 or below; the width of its interval hardly can.
         compared = self._compare(target, untranslated, with_interval=True)
         scale = {
-            name: max(one.value, SMALLEST if one.spread is None else one.high - one.value)
+            name: max(one.value, SMALLEST, 0.0 if one.spread is None else one.high - one.value)
             for name, one in compared.items()
         }
         if target.classes is not None:

@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Callable, Sequence
 
-import tensorflow as tf
+import numpy as np
 
 from cyclegan.bundle import load_bundle
 from cyclegan.config.config import Config
@@ -11,11 +11,12 @@ from cyclegan.data.sources import Source
 from cyclegan.data.views import load_views
 from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.evaluation.extractors import choose_extractor
+from cyclegan.evaluation.features import Extractor
 from cyclegan.evaluation.measuring import MIN_IMAGES
 from cyclegan.evaluation.reading import drawn
 from cyclegan.evaluation.validation import METRICS, Images, Interrupted, Validator
 from cyclegan.runtime.cluster import Cluster
-from cyclegan.training.history import HISTORY_FILE, Entry, History, count_plateaus, count_without_gain
+from cyclegan.training.history import HISTORY_FILE, Entry, History, best_of, count_plateaus, count_without_gain, finite
 from cyclegan.training.hooks import Call, Hook
 from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.reporting.summaries import Summaries
@@ -58,14 +59,14 @@ class Evaluator(Hook):
     ):
         self._state, self._plan, self._cluster, self._progress = state, plan, cluster, progress
         self._history, self._validator, self._summaries = history, validator, summaries
-        self._keep, self._received = keep, received
+        self._keep, self._received, self._metric = keep, received, plan.config.evaluation.metric
         if validator and state.rate_factor is not None and history.first_step and not self._comparable():
             progress.line(
                 f"There are no scores of the run up to step {history.first_step} in {HISTORY_FILE}, so the learning"
                 " rate begins at its full value."
             )
         # Only the chief has bundles: the machines of the other processes need not share its disk.
-        if validator and (lost := describe_lost_best(plan.folder, history, plan.config.evaluation.metric)):
+        if validator and not self._keep_again() and (lost := describe_lost_best(plan.folder, history, self._metric)):
             progress.line(f"{lost} The best one from here on is kept.")
         self._agree()
 
@@ -73,10 +74,12 @@ class Evaluator(Hook):
         """Scores the run, unless it was scored at this step before it was killed."""
         if self._validator and all(entry.step != call.step for entry in self._comparable()):
             try:
-                scores = self._validator.scores(lambda: self._received() != 0)
+                scores = finite(self._validator.scores(lambda: self._received() != 0))
+                if self._metric not in scores:
+                    raise CycleganError(f"The {self._metric} is not a finite number.")
             except Interrupted:
                 pass
-            except (tf.errors.OpError, MemoryError, CycleganError) as error:
+            except Exception as error:  # whatever it is, it must not cost the training
                 self._progress.line(f"The run cannot be scored at step {call.step}: {first_line(error)} It goes on.")
             else:
                 self._note(Entry(call.step, scores, self._validator.protocol))
@@ -87,29 +90,46 @@ class Evaluator(Hook):
         return self._history.scored_by(self._validator.protocol) if self._validator else ()
 
     def _note(self, entry: Entry) -> None:
-        """Writes the scores wherever they go, and the bundle if it is the best so far."""
-        metric = self._plan.config.evaluation.metric
-        value, before = entry.values[metric], best_value(self._plan.folder, metric, entry.protocol)
-        is_best = before is None or value < before
+        """Writes the bundle if it is the best so far, and the scores wherever they go."""
+        before = best_value(self._plan.folder, self._metric, entry.protocol)
+        verdict = f"the best so far is {before:.3f}" if before is not None else ""
+        if is_unkept(self._plan.folder, entry, self._metric):
+            verdict = "it is kept as the best so far" + (f", which was {before:.3f}" if before is not None else "")
+            # The bundle comes first: killed in between, the run is scored once more.
+            if failure := self._failure_to_keep(entry):
+                verdict = f"it is the best so far, but it is not kept: {failure.rstrip('.')}"
         self._history.add(entry)
-        self._progress.line(f"{_describe(entry, metric)}; {_verdict(is_best, before)}.")
+        self._progress.line(f"{_describe(entry, self._metric)}; {verdict}.")
         if self._summaries:
             self._summaries.scalars(entry.step, {f"validation/{name}": each for name, each in entry.values.items()})
             self._summaries.flush()
-        if is_best:
-            try:
-                self._keep(entry)
-            except Displaced:
-                raise
-            except CycleganError as error:
-                self._progress.line(f"{error} Training goes on.")
+
+    def _keep_again(self) -> bool:
+        """Writes the best bundle if this step scored best, but it could not be written then."""
+        entry = best_of(self._comparable(), self._metric)
+        is_now = entry is not None and entry.step == self._history.first_step
+        if entry is None or not is_now or not is_unkept(self._plan.folder, entry, self._metric):
+            return False
+        failure = self._failure_to_keep(entry)
+        text = f"is still not kept: {failure}" if failure else "is kept now."
+        self._progress.line(f"Step {entry.step}, with {self._metric} {entry.values[self._metric]:.3f} the best, {text}")
+        return True
+
+    def _failure_to_keep(self, entry: Entry) -> str:
+        """Writes the bundle of this moment as the best one, or says why it cannot be written."""
+        try:
+            self._keep(entry)
+        except Displaced:
+            raise
+        except CycleganError as error:
+            return str(error)
+        return ""
 
     def _agree(self) -> None:
         """Tells all processes what follows from the scores."""
-        config, comparable = self._plan.config, self._comparable()
-        metric, patience = config.evaluation.metric, config.evaluation.patience
-        plateaus = count_plateaus(comparable, metric, config.optimizer.plateau_patience)
-        is_over = patience is not None and count_without_gain(comparable, metric) >= patience
+        config, comparable, patience = self._plan.config, self._comparable(), self._plan.config.evaluation.patience
+        plateaus = count_plateaus(comparable, self._metric, config.optimizer.plateau_patience)
+        is_over = patience is not None and count_without_gain(comparable, self._metric) >= patience
         plateaus, over = self._cluster.sum([plateaus, int(is_over)] if self._cluster.is_chief else [0, 0])
         self.is_over = bool(over)
         if self.is_over:
@@ -126,7 +146,12 @@ class Evaluator(Hook):
 
 
 def build_validator(
-    state: State, source: Source, config: Config, progress: Progress, cache_dir: pathlib.Path | None
+    state: State,
+    source: Source,
+    config: Config,
+    progress: Progress,
+    cache_dir: pathlib.Path | None,
+    extractor: Extractor | None = None,
 ) -> Validator:
     """Reads the validation images, and prepares what scores their translations.
 
@@ -136,6 +161,7 @@ def build_validator(
         config: the sections `data` and `evaluation`.
         progress: told what takes long.
         cache_dir: the folder in which the classifier is kept; None keeps nothing.
+        extractor: the network of `evaluation.features`, if it has been loaded.
 
     Raises:
         UsageError: if the images or the features cannot be used.
@@ -143,8 +169,9 @@ def build_validator(
     """
     data, evaluation = config.data, config.evaluation
 
-    def load(paths: Sequence[pathlib.Path], channels: int) -> tf.Tensor:
-        images = load_views(drawn(paths, evaluation.max_images, SEED), evaluation.max_images, channels, data)
+    def load(paths: Sequence[pathlib.Path], channels: int) -> np.ndarray:
+        number = evaluation.max_images
+        images = load_views(drawn(paths, number, SEED), number, channels, data, progress.line)
         if len(images) < MIN_IMAGES:
             raise UsageError(
                 f"A score needs at least {MIN_IMAGES} validation images of each domain that can be read. Received:"
@@ -157,10 +184,9 @@ def build_validator(
         images = Images(a, b, a, b)
     else:
         images = Images(a, b, load(source.validation_a, data.channels_b), load(source.validation_b, data.channels_a))
-    extractor = evaluation.features and choose_extractor(
-        evaluation.features, source, data, progress.line, SEED, cache_dir
-    )
-    validator = Validator(images, *state.translators, extractor or None, SEED)
+    if extractor is None and evaluation.features:
+        extractor = choose_extractor(evaluation.features, source, data, progress.line, SEED, cache_dir)
+    validator = Validator(images, *state.translators, extractor, SEED)
     if evaluation.metric not in validator.metrics:
         raise UsageError(
             f"`evaluation.metric` must be one of {', '.join(validator.metrics)} with these features. Received:"
@@ -178,13 +204,26 @@ def best_value(folder: pathlib.Path, metric: str, protocol: str) -> float | None
     return provenance.validation.get(metric) if provenance.validation_protocol == protocol else None
 
 
+def is_unkept(folder: pathlib.Path, entry: Entry, metric: str) -> bool:
+    """Whether scores are better than those of the best bundle, or there is none."""
+    before = best_value(folder, metric, entry.protocol)
+    return metric in entry.values and (before is None or entry.values[metric] < before)
+
+
+def is_settled(folder: pathlib.Path, history: History, step: int, metric: str) -> bool:
+    """Whether a run was scored after `step` steps, and the bundle was kept if it was the best."""
+    entry = next((each for each in history.entries if each.step == step and each.protocol), None)
+    if entry is None:
+        return False
+    return entry != best_of(history.scored_by(entry.protocol), metric) or not is_unkept(folder, entry, metric)
+
+
 def describe_lost_best(folder: pathlib.Path, history: History, metric: str) -> str | None:
     """A line for a run that was scored, but has no best bundle; None for any other."""
-    scored = [entry for entry in history.entries if entry.protocol and metric in entry.values]
+    best = best_of((entry for entry in history.entries if entry.protocol), metric)
     path = folder / "bundle" / "best"
-    if not scored or path.exists():
+    if best is None or path.exists():
         return None
-    best = min(scored, key=lambda entry: entry.values[metric])
     return f"{path} is missing. Step {best.step} was the best, with {metric} {best.values[metric]:.3f}."
 
 
@@ -192,9 +231,3 @@ def _describe(entry: Entry, metric: str) -> str:
     parts = [f"{name} {entry.values[name]:.3f}" for name in METRICS if name in entry.values and name != metric]
     others = f" ({', '.join(parts)})" if parts else ""
     return f"Step {entry.step} scores {metric} {entry.values[metric]:.3f} on the validation images{others}"
-
-
-def _verdict(is_best: bool, before: float | None) -> str:
-    if not is_best:
-        return f"the best so far is {before:.3f}"
-    return "it is kept as the best so far" + (f", which was {before:.3f}" if before is not None else "")

@@ -90,10 +90,9 @@ class Health(Hook):
         return self._examinations()[number - 1].step if number else 0
 
     def _note(self, step: int, found: Findings) -> None:
-        entry = Entry(step, {f"{PREFIX}{name}": value for name, value in found.items()})
-        self._history.add(entry)
+        self._history.add(Entry(step, {f"{PREFIX}{name}": value for name, value in found.items()}))
         if self._summaries:
-            self._summaries.scalars(step, entry.values)
+            self._summaries.scalars(step, self._history.entries[-1].values)
 
     def _act(self, ill: Mapping[str, Illness]) -> None:
         """Ends the run on all processes if it is ill and should then not go on as it is."""

@@ -7,7 +7,8 @@ decides the same as one that was not.
 import json
 import math
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cyclegan.runtime.atomic_files import write_atomically
@@ -44,7 +45,7 @@ def read_history(folder: pathlib.Path, last_step: int) -> tuple[Entry, ...]:
         try:
             content = json.loads(line)
             step, protocol = int(content.pop("step")), str(content.pop("protocol", ""))
-            values = {str(name): float(value) for name, value in content.items()}
+            values = finite({str(name): float(value) for name, value in content.items()})
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             continue
         if step <= last_step:
@@ -55,7 +56,7 @@ def read_history(folder: pathlib.Path, last_step: int) -> tuple[Entry, ...]:
 class History:
     """What a run has found out about itself so far. Each new entry is written at once.
 
-    `first_step` is the step that the run continues from.
+    `first_step` is the step that the run continues from. JSON has no numbers that are not finite: these are left out.
 
     Args:
         folder: the run directory.
@@ -69,7 +70,15 @@ class History:
 
     def add(self, entry: Entry) -> None:
         """Adds an entry. The file is replaced as a whole, so that it never has half of a line."""
-        self.entries = (*self.entries, entry)
+        self.entries = (*self.entries, entry._replace(values=finite(entry.values)))
+        self._write()
+
+    def forget_later(self) -> None:
+        """Removes what was found after the step that the run continues from: the run takes another way from there."""
+        if len(read_history(self._folder, sys.maxsize)) > len(self.entries):
+            self._write()
+
+    def _write(self) -> None:
         lines = [
             json.dumps({"step": step, **({"protocol": protocol} if protocol else {}), **values}) + "\n"
             for step, values, protocol in self.entries
@@ -84,9 +93,15 @@ class History:
         return tuple(entry for entry in self.entries if entry.protocol == protocol)
 
 
-def is_scored_at(history: History, step: int) -> bool:
-    """Whether a run was scored after so many steps."""
-    return any(entry.step == step and entry.protocol for entry in history.entries)
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """The values that are finite numbers."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def best_of(entries: Iterable[Entry], metric: str) -> Entry | None:
+    """The first entry with the smallest value of the metric; None if no entry has it."""
+    known = [entry for entry in entries if metric in entry.values]
+    return min(known, key=lambda entry: entry.values[metric], default=None)
 
 
 def count_without_gain(history: Sequence[Entry], metric: str) -> int:

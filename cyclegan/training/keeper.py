@@ -158,6 +158,11 @@ class Keeper(Hook):
 
 def find_shortage(variables: Mapping[str, tf.Variable], folder: pathlib.Path) -> str | None:
     """A line to print if the disk of a run directory has no room for a checkpoint and a bundle."""
+    shortage = _shortage(variables, folder)
+    return f"{shortage}. The training begins, but it can be saved only where there is room." if shortage else None
+
+
+def _shortage(variables: Mapping[str, tf.Variable], folder: pathlib.Path) -> str | None:
     sizes = {name: math.prod(variable.shape) * variable.dtype.size for name, variable in variables.items()}
     needed = sum(sizes.values()) + sum(size for name, size in sizes.items() if name.startswith("generator_"))
     try:
@@ -166,10 +171,7 @@ def find_shortage(variables: Mapping[str, tf.Variable], folder: pathlib.Path) ->
         return None
     if free >= needed:
         return None
-    return (
-        f"The disk of {folder} has {decimal(free)} left, but a checkpoint and a bundle take {decimal(needed)}."
-        " The training begins, but it can be saved only where there is room."
-    )
+    return f"The disk of {folder} has {decimal(free)} left, but a checkpoint and a bundle take {decimal(needed)}"
 
 
 def renew_bundle(variables: Mapping[str, tf.Variable], plan: Plan, step: int, fingerprint: str) -> bool:
@@ -216,9 +218,11 @@ def keep_best(
         entry: the number of completed steps, and what the validation images say of them.
 
     Raises:
-        CycleganError: if it cannot be written.
+        CycleganError: if it cannot be written, or would take the room of the next checkpoint.
     """
     secure()
+    if shortage := _shortage(variables, plan.folder):
+        raise CycleganError(f"{shortage}.")
     generators = {name: variable for name, variable in variables.items() if name.startswith(("generator_", "average_"))}
     _write_bundle(plan, Snapshot(entry.step, snapshot(generators), {}), fingerprint, entry)
 

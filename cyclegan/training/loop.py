@@ -87,12 +87,15 @@ def iterate(
     def agree(step: int) -> Due:
         """What is due after `step` steps, for all processes."""
         decided = [pacing.is_checkpoint(step), pacing.is_evaluation(step), pacing.next_length(step)]
-        number = received()
-        num_stopping, num_terminated, is_checkpoint, is_evaluation, length = cluster.sum(
-            [number != 0, number == signal.SIGTERM, *(decided if cluster.is_chief else [0, 0, 0])]
+        *signals, is_checkpoint, is_evaluation, length = cluster.sum(
+            [*_stopping(received()), *(decided if cluster.is_chief else [0, 0, 0])]
         )
-        agreed = signal.SIGTERM if num_terminated else signal.SIGINT if num_stopping else 0
-        return Due(agreed, bool(is_checkpoint), bool(is_evaluation), length)
+        return Due(_agreed(*signals), bool(is_checkpoint), bool(is_evaluation), length)
+
+    def evaluate(call: Call) -> int:
+        """Scores the run. Returns the signal that has made a hook give this up, which ends the session at this step."""
+        _evaluate(call, hooks, pacing)
+        return _agreed(*cluster.sum(_stopping(received())))
 
     call = Call(session.first_step, {}, 0.0, False)
     with contextlib.ExitStack() as closing:
@@ -100,7 +103,7 @@ def iterate(
             closing.callback(hook.close)
         due = agree(call.step)
         if due.is_evaluation and call.step:  # the session before was killed between saving and scoring
-            _evaluate(call, hooks, pacing)
+            due = due._replace(signal=evaluate(call))
         is_early = any(hook.is_over for hook in hooks)
         while call.step < session.last_step and not due.signal and not is_early:
             try:
@@ -122,7 +125,10 @@ def iterate(
                 for hook in hooks:
                     hook.at_checkpoint(call)
             if due.is_evaluation and not due.signal:
-                _evaluate(call, hooks, pacing)
+                due = due._replace(signal=evaluate(call))
+                if due.signal and not is_end:
+                    is_end = True
+                    _save(call, hooks)
             for hook in hooks:
                 hook.after_call(call)
             is_early = not is_end and any(hook.is_over for hook in hooks)
@@ -131,6 +137,16 @@ def iterate(
             if call.num_steps and not due.is_evaluation:
                 _evaluate(call, hooks, pacing)
     return Ending(call.step, due.signal, is_early)
+
+
+def _stopping(number: int) -> list[int]:
+    """The signal that a process has received, 0 for none, as numbers whose sums over all processes `_agreed` takes."""
+    return [int(number != 0), int(number == signal.SIGTERM)]
+
+
+def _agreed(num_stopping: int, num_terminated: int) -> int:
+    """The signal of all processes, as in `Ending`."""
+    return signal.SIGTERM if num_terminated else signal.SIGINT if num_stopping else 0
 
 
 def _save(call: Call, hooks: Sequence[Hook]) -> None:

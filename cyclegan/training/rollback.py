@@ -33,8 +33,8 @@ def find_way_back(folder: pathlib.Path, healthy_step: int, num_rollbacks: int) -
         return None, f"The run is ill, and has gone back {num_rollbacks} times before, so it ends here."
     if not healthy_step:
         return None, (
-            "The run was ill when it was first examined, so there is nothing to go back to, and it ends here. Start a"
-            " new run with another training.seed."
+            "The run is ill, and none of its examinations is from before the first sign, so there is nothing to go back"
+            " to, and it ends here. Start a new run with another training.seed."
         )
     if not healthy:
         return None, f"The run is ill, and no checkpoint is left of step {healthy_step} or before, so it ends here."

@@ -15,9 +15,11 @@ from cyclegan.data.batches import build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError
+from cyclegan.evaluation.features import Extractor
+from cyclegan.evaluation.validation import Validator
 from cyclegan.runtime.cluster import Cluster
-from cyclegan.training.evaluator import Evaluator, build_validator, describe_lost_best
-from cyclegan.training.history import History, is_scored_at
+from cyclegan.training.evaluator import Evaluator, build_validator, describe_lost_best, is_settled
+from cyclegan.training.history import History
 from cyclegan.training.hooks import Call, Hook
 from cyclegan.training.interrupts import StopSignals
 from cyclegan.training.keeper import keep_best, renew_bundle
@@ -64,6 +66,7 @@ def run_training(
     devices: str,
     progress: Progress,
     cache_dir: pathlib.Path | None = None,
+    extractor: Extractor | None = None,
     *,
     renew_claim: Callable[[str], bool] = lambda run_id: False,
     init_from: Bundle | None = None,
@@ -80,6 +83,7 @@ def run_training(
         devices: the value of `--devices` that led to the strategy, for the record.
         progress: says what happens.
         cache_dir: the folder in which the images are cached; None caches none.
+        extractor: the network of the scores, see `build_validator`.
         renew_claim: holds the run directory again if it has been deleted or moved, see `Claim.renew`.
         init_from: the bundle that the generators of a new run start from, as `load_start` returns it.
         fresh: whether a run starts over of whose checkpoints none can be used.
@@ -110,7 +114,8 @@ def run_training(
         _open_run(plan, record, None if plan.record else inventory, cluster, progress)
         progress.line(_describe_start(plan, session, length, fresh))
         if not session.num_steps:
-            _finish_complete_run(state, variables, plan, session, length, record, source, cluster, progress, cache_dir)
+            build = functools.partial(build_validator, state, source, config, progress, cache_dir, extractor)
+            _finish_complete_run(state, variables, plan, session, length, record, cluster, progress, build)
             return TrainingResult(folder, session.last_step, True)
 
         seed = data_seed(config.training.seed, record.rollbacks)
@@ -118,7 +123,7 @@ def run_training(
         with naming_failures(readers), cluster.naming_the_lost():
             with cluster.together():
                 here = config.is_scored and cluster.is_chief
-                validator = build_validator(state, source, config, progress, cache_dir) if here else None
+                validator = build_validator(state, source, config, progress, cache_dir, extractor) if here else None
             make_steps, record = build_step_maker(state, plan, record, cluster, readers, session, progress)
             pacing = Pacing(config, session.last_step, max(1, length.samples_per_epoch // session.global_batch))
             hooks: list[Hook] = []
@@ -193,10 +198,9 @@ def _finish_complete_run(
     session: Session,
     length: Length,
     record: RunRecord,
-    source: Source,
     cluster: Cluster,
     progress: Progress,
-    cache_dir: pathlib.Path | None,
+    build: Callable[[], Validator],
 ) -> None:
     """Gives a run that is complete its bundle back, if it has none of its last step, and its last score."""
     text = f"All {session.last_step} steps are done. Give more with --epochs or --steps."
@@ -208,15 +212,15 @@ def _finish_complete_run(
         if cluster.is_chief and renew_bundle(variables, plan, session.last_step, record.fingerprint):
             progress.line("The bundle was missing or older than the last step, and has been written again.")
         history = History(plan.folder, session.last_step, progress.line)
-        if cluster.is_chief and (lost := describe_lost_best(plan.folder, history, plan.config.evaluation.metric)):
-            progress.line(f"{lost} Translations take bundle/last.")
-        if cluster.is_chief and plan.config.is_scored and not is_scored_at(history, session.last_step):
-            # It was killed after its last step had been saved.
-            validator = build_validator(state, source, plan.config, progress, cache_dir)
+        metric, is_scored = plan.config.evaluation.metric, plan.config.is_scored
+        if cluster.is_chief and is_scored and not is_settled(plan.folder, history, session.last_step, metric):
+            # It was killed after its last step had been saved, or the disk was full.
             alone = Cluster(tf.distribute.get_strategy())
             keep = functools.partial(keep_best, variables, plan, record.fingerprint, lambda: None)
-            evaluator = Evaluator(state, plan, alone, progress, history, validator, None, keep)
+            evaluator = Evaluator(state, plan, alone, progress, history, build(), None, keep)
             evaluator.at_evaluation(Call(session.last_step, {}, 0.0, False))
+        elif cluster.is_chief and (lost := describe_lost_best(plan.folder, history, metric)):
+            progress.line(f"{lost} Translations take bundle/last.")
 
 
 def _remedy(plan: Plan) -> str:

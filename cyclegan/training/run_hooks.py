@@ -60,6 +60,8 @@ def build_hooks(
     if cluster.is_chief and (shortage := find_shortage(variables, folder)):
         progress.line(shortage)
     history = History(folder, session.first_step, progress.line)
+    if cluster.is_chief:
+        history.forget_later()
     summaries = Summaries(folder, session.first_step, progress.line) if cluster.is_chief else None
     if summaries:
         watchers.append(BadSteps(session, readers, progress))

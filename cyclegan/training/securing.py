@@ -1,5 +1,6 @@
 """The run directory while it is in use: people delete or move it, and what was trained should not be lost by that."""
 
+import threading
 from collections.abc import Callable
 
 from cyclegan.data.inventory import Inventory
@@ -42,7 +43,13 @@ def securing(
         except CycleganError:  # another process trains there
             return True
 
+    lock = threading.Lock()  # the thread that saves asks too
+
     def secure() -> None:
+        with lock:
+            _secure()
+
+    def _secure() -> None:
         try:
             if is_taken():
                 progress.log_file = None

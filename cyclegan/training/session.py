@@ -30,6 +30,7 @@ from cyclegan.training.reporting.progress import Progress
 from cyclegan.training.run_directory import PLACES_OF_DATA, Plan, Request, plan_run, refuse_unwritable
 
 if TYPE_CHECKING:
+    from cyclegan.evaluation.features import Extractor
     from cyclegan.runtime.cluster import Cluster
     from cyclegan.training.run import TrainingResult
 
@@ -129,7 +130,7 @@ def _describe(
     with cluster.together():
         if cluster.is_chief:
             source, _ = _find_images(plan, data_folder, progress)
-            _refuse_unusable(plan.config)
+            _load_extractor(plan.config)
             if init_from:
                 load_start(plan.config, init_from)
             for line in describe_run(plan.config, source, cluster.strategy):
@@ -153,12 +154,12 @@ def _train_run(
     from cyclegan.training.run import run_training
     from cyclegan.training.warm_start import load_start
 
-    source, inventory = None, Inventory()
+    source, inventory, extractor = None, Inventory(), None
     with cluster.together():
         start = load_start(plan.config, init_from) if init_from else None
         if cluster.is_chief:
             source, inventory = _find_images(plan, data_folder, progress)
-            _refuse_unusable(plan.config)
+            extractor = _load_extractor(plan.config)
     with contextlib.ExitStack() as claims:
         claim = None
         with cluster.together():
@@ -178,6 +179,7 @@ def _train_run(
                 devices=devices,
                 progress=progress,
                 cache_dir=data_folder / CACHE,
+                extractor=extractor,
                 renew_claim=claim.renew if claim else lambda run_id: False,
             )
             result = train_once(plan, init_from=start, fresh=fresh, profile=profile)
@@ -239,13 +241,12 @@ def _configure(deterministic: bool) -> None:
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
-def _refuse_unusable(config: Config) -> None:
-    """Raises what is wrong with the features of the scores before anything is written."""
+def _load_extractor(config: Config) -> "Extractor | None":
+    """The extractor of the scores, if there is one that needs no training. What is wrong with it is said here."""
     from cyclegan.evaluation.extractors import CLASSIFIER, load_extractor
 
     features = config.evaluation.features
-    if config.is_scored and features and features != CLASSIFIER:
-        load_extractor(features)
+    return load_extractor(features) if config.is_scored and features and features != CLASSIFIER else None
 
 
 def _find_images(

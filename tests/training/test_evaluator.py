@@ -1,4 +1,5 @@
 import io
+import math
 import shutil
 
 import keras
@@ -12,9 +13,9 @@ from cyclegan.bundle import load_bundle
 from cyclegan.config.files import load_config
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.evaluation.validation import Interrupted
+from cyclegan.evaluation.validation import Images, Interrupted, Validator
 from cyclegan.runtime.cluster import Cluster
-from cyclegan.training.evaluator import Evaluator, best_value, build_validator
+from cyclegan.training.evaluator import Evaluator, best_value, build_validator, is_settled
 from cyclegan.training.history import History, read_history
 from cyclegan.training.hooks import Call
 from cyclegan.training.keeper import keep_best
@@ -47,12 +48,13 @@ def evaluate(state, tmp_path):
     """Scores a run with given values of the metric, ten steps apart, and returns the evaluator and what it prints."""
     folder, output = tmp_path / "run", io.StringIO()
     folder.mkdir()
+    state.rate_factor.assign(1.0)
     plan = Plan(folder, CONFIG, None, {})
 
     def keep(entry):
         keep_best(state.named(STRATEGY), plan, "fingerprint", lambda: None, entry)
 
-    def run(*values, first_step=0, keep=keep, protocol="one", received=lambda: 0):
+    def run(*values, first_step=0, keep=keep, protocol="one", received=lambda: 0, others=None):
         progress = Progress(rich.console.Console(file=output, width=500))
         given = iter(values)
         summaries = Summaries(folder, first_step, progress.line)
@@ -66,7 +68,7 @@ def evaluate(state, tmp_path):
                 value = next(given)
                 if isinstance(value, Exception):
                     raise value
-                return {"swd": float(value), "ab/SWD": 100.0 * value}
+                return {"swd": float(value), "ab/SWD": 100.0 * value} | (others or {})
 
         validator = Given()
         validator.protocol = protocol
@@ -135,13 +137,34 @@ def test_a_step_is_scored_once(evaluate):
 
 
 @pytest.mark.parametrize(
-    "failure", [CycleganError("no room."), tf.errors.ResourceExhaustedError(None, None, "no room.")], ids=["own", "tf"]
+    "failure",
+    [
+        CycleganError("no room."),
+        tf.errors.ResourceExhaustedError(None, None, "no room."),
+        np.linalg.LinAlgError("no room."),
+    ],
+    ids=["own", "tf", "numpy"],
 )
 def test_a_failure_costs_one_evaluation(evaluate, failure):
     run, folder = evaluate
     _, printed = run(0.9, failure, 0.8)
     assert "The run cannot be scored at step 20: no room. It goes on." in printed
     assert [entry.step for entry in read_history(folder, 100)] == [10, 30]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_not_one(evaluate, value):
+    run, folder = evaluate
+    _, printed = run(value, 0.8)
+    assert "The run cannot be scored at step 10: The swd is not a finite number. It goes on." in printed
+    assert [entry.step for entry in read_history(folder, 100)] == [20]
+    assert load_bundle(folder, "best").info.provenance.step == 20
+
+
+def test_other_scores_that_are_not_finite_are_left_out(evaluate):
+    run, folder = evaluate
+    run(0.5, others={"frechet": math.inf})
+    assert load_bundle(folder, "best").info.provenance.validation == {"swd": 0.5, "ab/SWD": 50.0}
 
 
 def test_scores_of_another_protocol_begin_anew(evaluate, state):
@@ -160,8 +183,59 @@ def test_a_bundle_that_cannot_be_written_costs_no_score(evaluate):
         raise CycleganError("The bundle cannot be written.")
 
     _, printed = run(0.9, 0.8, keep=keep)
-    assert printed.count("The bundle cannot be written. Training goes on.") == 2
+    assert printed.count("; it is the best so far, but it is not kept: The bundle cannot be written.") == 2
     assert len(read_history(folder, 100)) == 2
+
+
+def refuse(entry):
+    raise CycleganError("The bundle cannot be written.")
+
+
+def test_a_best_bundle_that_could_not_be_written_is_written_by_the_next_session(evaluate):
+    run, folder = evaluate
+    run(0.9, 0.5, keep=refuse)
+    history = History(folder, 20, pytest.fail)
+    assert not is_settled(folder, history, 20, "swd")
+    _, printed = run(first_step=20)
+    assert "Step 20, with swd 0.500 the best, is kept now." in printed
+    assert load_bundle(folder, "best").info.provenance.validation == {"swd": 0.5, "ab/SWD": 50.0}
+    assert is_settled(folder, history, 20, "swd") and not is_settled(folder, history, 30, "swd")
+    run(first_step=20)
+    assert printed.count("is kept now") == 1
+
+
+def test_a_step_that_is_not_the_best_is_not_kept_by_the_next_session(evaluate):
+    run, folder = evaluate
+    run(0.5, 0.9, keep=refuse)
+    _, printed = run(first_step=20)
+    assert "best is missing. Step 10 was the best" in printed and not (folder / "bundle" / "best").exists()
+    assert is_settled(folder, History(folder, 20, pytest.fail), 20, "swd")
+
+
+def test_the_best_bundle_is_written_before_its_scores(evaluate):
+    """Killed in between, the run is scored once more, and the bundle is not lost."""
+    run, folder = evaluate
+
+    def kill(entry):
+        keep_best(*kept[:3], lambda: None, entry)
+        raise KeyboardInterrupt
+
+    kept = [build_state(CONFIG, STRATEGY, run_length(CONFIG.training, 10, 1)).named(STRATEGY)]
+    kept += [Plan(folder, CONFIG, None, {}), "fingerprint"]
+    with pytest.raises(KeyboardInterrupt):
+        run(0.5, keep=kill)
+    assert read_history(folder, 100) == () and load_bundle(folder, "best").info.provenance.step == 10
+    run(0.5)
+    assert [entry.step for entry in read_history(folder, 100)] == [10]
+
+
+def test_the_best_bundle_does_not_take_the_room_of_a_checkpoint(evaluate, monkeypatch):
+    run, folder = evaluate
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    _, printed = run(0.5)
+    assert f"but it is not kept: The disk of {folder} has 1.0 kB left, but a checkpoint and a bundle take" in printed
+    assert not (folder / "bundle").exists()
 
 
 def test_a_directory_that_is_taken_ends_the_run(evaluate):
@@ -174,11 +248,11 @@ def test_a_directory_that_is_taken_ends_the_run(evaluate):
 
 def test_a_best_bundle_that_is_gone_is_named(evaluate):
     run, folder = evaluate
-    run(0.9, 0.5)
+    run(0.5, 0.9)
     shutil.rmtree(folder / "bundle" / "best")
     _, printed = run(0.7, first_step=20)
     lost, kept = printed.splitlines()[-2:]
-    assert lost.endswith("best is missing. Step 20 was the best, with swd 0.500. The best one from here on is kept.")
+    assert lost.endswith("best is missing. Step 10 was the best, with swd 0.500. The best one from here on is kept.")
     assert kept == "Step 30 scores swd 0.700 on the validation images; it is kept as the best so far."
 
 
@@ -224,7 +298,44 @@ def test_a_metric_that_the_features_cannot_have_is_refused(tmp_path):
     network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D()])
     network.save(tmp_path / "mean.keras")
     keys = {"evaluation__features": str(tmp_path / "mean.keras"), "evaluation__metric": "share"}
-    with pytest.raises(
-        UsageError, match="`evaluation.metric` must be one of swd, kid, frechet with these features|kid"
-    ):
+    expected = "`evaluation.metric` must be one of kid, frechet, swd with these features. Received: metric=share"
+    with pytest.raises(UsageError, match=expected):
         build(tmp_path, 3, **keys)
+
+
+def test_a_validation_image_that_cannot_be_read_is_named(tmp_path):
+    lines, a, b = io.StringIO(), grey(tmp_path / "a", "a", 3), grey(tmp_path / "b", "b", 2)
+    a[1].write_bytes(b"not an image")
+    state = build_state(CONFIG, STRATEGY, run_length(CONFIG.training, 10, 1))
+    progress = Progress(rich.console.Console(file=lines, width=500))
+    build_validator(state, Source("noise", a, b, (), (), None, a, b), CONFIG, progress, None)
+    assert f"Left out: {a[1]}" in lines.getvalue()
+
+
+def features_file(tmp_path, *layers):
+    network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(), *layers])
+    network.save(tmp_path / "made.keras")
+    return {"evaluation__features": str(tmp_path / "made.keras"), "evaluation__metric": "kid"}
+
+
+def test_features_that_are_always_the_same_can_be_scored(tmp_path):
+    constant = keras.layers.Rescaling(0.0, offset=1.0)
+    scores = build(tmp_path, 3, **features_file(tmp_path, constant)).scores()
+    assert scores["kid"] == scores["frechet"] == 0
+
+
+def test_features_that_are_not_finite_are_refused(tmp_path):
+    spoiled = keras.layers.Rescaling(1e30), keras.layers.Rescaling(1e30)  # beyond what float32 can hold
+    with pytest.raises(CycleganError, match="The features of made have values that are not finite."):
+        build(tmp_path, 3, **features_file(tmp_path, *spoiled))
+
+
+def test_a_model_that_has_diverged_has_no_scores(tmp_path):
+    class Spoiled:
+        def __call__(self, images, training):
+            return images * math.nan
+
+    a, b = np.random.default_rng(0).uniform(-1, 1, (2, 3, 32, 32, 3)).astype(np.float32)
+    validator = Validator(Images(a, b, a, b), Spoiled(), Spoiled(), None, 0)
+    with pytest.raises(CycleganError, match="values that are not finite, as those of a model that has diverged"):
+        validator.scores()

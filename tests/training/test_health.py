@@ -23,6 +23,7 @@ SYMPTOMS = {
     f"{direction}/{name}": value
     for direction in ("ab", "ba")
     for name, value in {
+        "spoiled": 0.0,
         "correlation": 0.6,
         "change": 0.2,
         "contrast": 0.3,
@@ -80,8 +81,8 @@ def test_a_run_is_examined_every_so_many_steps(watch, tmp_path):
 def test_an_illness_is_said_once_and_its_end_too(watch, tmp_path):
     _, printed = watch(SYMPTOMS, *[ILL] * 5, SYMPTOMS)
     assert printed.splitlines() == [
-        "Step 40, inverted colours ab: bright and dark are exchanged in the translations A to B. To try: raise"
-        " losses.identity_weight, or start again with another training.seed.",
+        "Step 40, inverted colours ab: bright and dark are exchanged in the translations A to B. To try: start a"
+        " new run with another training.seed, or with a higher losses.identity_weight.",
         "Step 70: inverted colours ab is no longer seen.",
     ]
     (path,) = tmp_path.glob("events.*")
@@ -123,6 +124,19 @@ def test_losses_of_a_part_of_the_interval_say_nothing(watch, tmp_path):
     watch(SYMPTOMS, first_step=5)  # which ends at step 15, and is examined at step 10
     (entry,) = read_history(tmp_path, 100)
     assert "health/ab/grid" in entry.values and "health/ab/cycle" not in entry.values
+
+
+def test_a_session_that_was_short_does_not_hide_a_discriminator_that_has_won(watch):
+    watch(*[SYMPTOMS] * 3, discriminator=0.001)
+    watch(SYMPTOMS, first_step=35, discriminator=0.001)  # its examination knows nothing of the losses
+    _, printed = watch(SYMPTOMS, SYMPTOMS, first_step=40, discriminator=0.001)
+    assert "Step 60, discriminator won ab" in printed
+
+
+def test_translations_that_are_not_finite_are_seen_at_once(watch, tmp_path):
+    health, printed = watch(SYMPTOMS, {"ab/spoiled": 1.0, "ba/spoiled": 0.0}, action="rollback")
+    assert printed.startswith("Step 20, spoiled output ab: a part of the translations A to B, or of the way back, is")
+    assert health.is_over and health.healthy_step == 10
 
 
 def test_an_examination_that_fails_costs_no_training(watch, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -6,9 +7,9 @@ from cyclegan.training.history import (
     HISTORY_FILE,
     Entry,
     History,
+    best_of,
     count_plateaus,
     count_without_gain,
-    is_scored_at,
     read_history,
 )
 
@@ -35,7 +36,8 @@ def test_scores_of_another_protocol_are_not_compared(tmp_path):
     write_history(tmp_path, entries)
     again = History(tmp_path, 20, pytest.fail)
     assert again.scored_by("two") == entries[1:2]
-    assert is_scored_at(again, 20) and not is_scored_at(again, 30)
+    assert best_of(again.entries, "kid") == entries[0] and best_of(again.scored_by("two"), "kid") == entries[1]
+    assert best_of(again.entries, "swd") is None
 
 
 def test_scores_of_later_steps_are_left_out(tmp_path):
@@ -49,6 +51,23 @@ def test_a_session_goes_on_where_the_one_before_was_saved(tmp_path):
     assert again.entries == history(3, 2)
     again.add(Entry(30, {"kid": 5}))
     assert read_history(tmp_path, 100) == again.entries == history(3, 2, 5)
+
+
+def test_numbers_that_json_does_not_have_are_left_out(tmp_path):
+    write_history(tmp_path, [Entry(10, {"kid": 0.5, "swd": math.nan, "frechet": math.inf})])
+    assert read_history(tmp_path, 100) == (Entry(10, {"kid": 0.5}),)
+    (tmp_path / HISTORY_FILE).write_text('{"step": 10, "kid": NaN, "swd": 2}\n')  # as an earlier version wrote them
+    assert read_history(tmp_path, 100) == (Entry(10, {"swd": 2}),)
+
+
+def test_what_was_found_on_a_way_that_was_given_up_does_not_come_back(tmp_path):
+    write_history(tmp_path, history(3, 2, 1))
+    again = History(tmp_path, 20, pytest.fail)
+    again.forget_later()
+    assert History(tmp_path, 100, pytest.fail).entries == history(3, 2)
+    before = (tmp_path / HISTORY_FILE).stat().st_ino
+    History(tmp_path, 20, pytest.fail).forget_later()
+    assert (tmp_path / HISTORY_FILE).stat().st_ino == before  # there was nothing to forget
 
 
 def test_what_cannot_be_written_is_reported_and_still_known(tmp_path):

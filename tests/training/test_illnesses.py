@@ -3,6 +3,7 @@ import pytest
 from cyclegan.training.illnesses import ILLNESSES, count_healthy, count_unsuspected, diagnose
 
 HEALTHY = {
+    "spoiled": 0.0,
     "correlation": 0.6,
     "change": 0.2,
     "contrast": 0.3,
@@ -14,6 +15,7 @@ HEALTHY = {
     "discriminator": 0.7,
 }
 ILL = {
+    "spoiled output": {"spoiled": 0.1},
     "inverted colours": {"correlation": -0.3},
     "copies": {"change": 0.005},
     "constant output": {"contrast": 0.01},
@@ -60,12 +62,35 @@ def test_a_diagnosis_names_the_direction_and_the_domain():
     found = diagnose([findings(ab=ILL["mode collapse"])] * 3)
     (illness,) = found.values()
     assert illness.text == "the translations A to B of different images are alike"
-    assert illness.remedy.startswith("raise the cycle weight of domain A")
+    assert illness.remedy.startswith(
+        "lower optimizer.learning_rate, or start a new run with a higher cycle weight of domain A"
+    )
 
 
 def test_losses_that_are_not_known_show_nothing():
     unknown = {name: value for name, value in findings().items() if "discriminator" not in name and "cycle" not in name}
     assert diagnose([unknown] * 10) == {}
+
+
+def without(found, *names):
+    return {name: value for name, value in found.items() if name.split("/")[1] not in names}
+
+
+def test_an_examination_that_says_nothing_of_an_illness_does_not_interrupt_it():
+    won = findings(ab=ILL["discriminator won"])
+    unknown = without(won, "discriminator")
+    assert diagnose([won, won, unknown, won, won]) == {}
+    found = [won, won, unknown, won, unknown, won, won]
+    assert list(diagnose(found)) == list(diagnose([*found, unknown])) == ["discriminator won ab"]
+
+
+def test_only_an_examination_that_says_something_of_an_illness_shows_that_it_is_not_there():
+    won, healthy = findings(ab=ILL["discriminator won"]), findings()
+    unknown = without(healthy, "discriminator")
+    assert count_healthy([healthy, unknown, *[won] * 3, unknown, *[won] * 2]) == 1
+    assert count_unsuspected([healthy, unknown]) == 1
+    assert count_unsuspected([unknown, unknown]) == 2  # as with an adversarial loss for which guessing costs nothing
+    assert count_healthy([unknown, *[won] * 5]) == 0
 
 
 def test_the_examinations_before_the_first_sign_are_counted():

@@ -90,8 +90,38 @@ def test_a_run_is_scored_after_it_is_saved_and_at_its_end():
 
 def test_a_run_that_is_stopped_is_not_scored():
     diary = Diary()
-    train([diary], stop=lambda: signal.SIGTERM if diary.entries else 0, config=SCORED)
-    assert ", ".join(diary.entries[-3:]) == "end 4, after 4, close"
+    train([diary], stop=lambda: signal.SIGTERM if len(diary.entries) > 1 else 0, config=SCORED)
+    assert diary.entries == ["evaluation 2", "after 2", "end 4", "after 4", "close"]
+
+
+class Interrupted(Diary):
+    """Receives a signal while it scores the run."""
+
+    def at_evaluation(self, call):
+        super().at_evaluation(call)
+        self.received = signal.SIGTERM
+
+    received = 0
+
+
+def test_a_signal_while_a_run_is_scored_ends_the_session_at_this_step():
+    """So that the step is still due when the run goes on, and is scored then."""
+    hook = Interrupted()
+    result = ending([hook], stop=lambda: hook.received, config=SCORED)
+    assert (result.step, result.signal, result.is_early) == (2, signal.SIGTERM, False)
+    assert hook.entries == ["evaluation 2", "end 2", "after 2", "close"]
+
+
+def test_a_signal_while_a_run_is_scored_at_its_start_makes_no_step():
+    hook = Interrupted()
+    result = ending([hook], first=4, stop=lambda: hook.received, config=SCORED)
+    assert (result.step, hook.entries) == (4, ["evaluation 4", "close"])
+
+
+def test_a_signal_while_a_run_is_scored_at_its_end_saves_it_once():
+    hook = Interrupted()
+    ending([hook], first=5, stop=lambda: hook.received, config=SCORED)
+    assert hook.entries == ["end 6", "evaluation 6", "after 6", "close"]
 
 
 def test_a_run_that_was_killed_before_it_was_scored_is_scored_first():
