@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cyclegan.cli.options import WholeNumber, data_dir_option
-from cyclegan.errors import CycleganError, printable
+from cyclegan.errors import CycleganError, UsageError, printable
 from cyclegan.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -55,9 +55,13 @@ def _say(line: str) -> None:
 
 
 def _pictures(runs: list["Run"], number: int, data_dir: Path | None) -> "Pictures":
-    """Translations of the test images of the first run. A run without a bundle has grey pictures."""
+    """Translations of the test images of the first run. A run without a bundle has black pictures."""
     from cyclegan.comparison.translations import translate_views
     from cyclegan.data.sources import default_data_dir, resolve_source
 
-    source = resolve_source(runs[0].config.data, data_dir or default_data_dir(), _say)
+    try:
+        source = resolve_source(runs[0].config.data, data_dir or default_data_dir(), _say)
+    except UsageError as error:
+        _say(f"The page shows no translations, because the test images of {runs[0].folder} are not found: {error}")
+        return {}
     return translate_views([(run.folder, run.config.data) for run in runs], source, number, _say)

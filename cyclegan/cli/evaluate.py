@@ -1,12 +1,16 @@
 """`cyclegan evaluate`: score translations, or images that any program made."""
 
+import contextlib
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 import rich.console
 import rich.table
+from click.core import ParameterSource
 
 from cyclegan.cli.options import WholeNumber, data_dir_option, devices_option, which_option
 from cyclegan.errors import UsageError, printable
@@ -16,6 +20,12 @@ if TYPE_CHECKING:
     from cyclegan.bundle import Bundle
     from cyclegan.evaluation.protocol import Scores
     from cyclegan.evaluation.scores import Value
+
+
+SMALLEST_SIZE = 32
+
+ENOUGH_IMAGES = 100
+"""A score of fewer images is rough."""
 
 
 @click.command("evaluate")
@@ -38,7 +48,9 @@ if TYPE_CHECKING:
     metavar="WHICH",
     help="For KID and FID: inception, keras:NAME, a .tflite or .keras file, a SavedModel, or classifier. [none]",
 )
-@click.option("--size", type=WholeNumber(32), metavar="N", help="Size of the images in pixels. [that of the training]")
+@click.option(
+    "--size", type=WholeNumber(SMALLEST_SIZE), metavar="N", help="Size of the images in pixels. [that of the training]"
+)
 @click.option("--seed", type=WholeNumber(0), metavar="N", default=0, help="Seed of subsets, patches and intervals. [0]")
 @click.option(
     "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Also write the scores here."
@@ -77,16 +89,18 @@ def command(
     """
     if bool(model) == bool(images_only):
         raise UsageError("Give either `--model` or `--images-only REAL FAKE`.")
-    if json_file and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"`--json` must be a file in a folder that exists. Received: {json_file}.")
-    if images and images_only:
-        raise UsageError("`--images` is for `--model`. With `--images-only` the images are files already.")
+    if images_only:
+        _refuse_options_of_models()
     if images and images.exists() and any(images.iterdir()):
         raise UsageError(f"`--images` must be a new or empty folder. Received: {images}.")
     if images_only and features == "classifier":
         raise UsageError("`--features classifier` needs `--model`, whose data set it is trained on.")
     import_tensorflow()
+    from cyclegan.evaluation.scores_file import refuse_foreign_scores, write_scores
     from cyclegan.runtime.devices import device_names
+
+    if json_file:
+        refuse_foreign_scores(json_file)
 
     device_names(devices or "auto")
     if images_only:
@@ -94,18 +108,40 @@ def command(
     else:
         assert model
         places = (dataset, domain_a, domain_b)
-        found = _score(_bundles(model, which), places, data_dir, direction, features, size, seed, images)
-    if json_file:
-        _write(json_file, found)
+        with _removed_if_stopped(images):
+            found = _score(_bundles(model, which), places, data_dir, direction, features, size, seed, images)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
     for scores in found:
         _show(scores, console)
     if not features:
         click.echo("KID and the Frechet distance need --features; see docs/evaluation.md.")
+    if any(number < ENOUGH_IMAGES for scores in found for number in _numbers(scores).values()):
+        click.echo(f"A set of fewer than {ENOUGH_IMAGES} images makes rough scores; see docs/evaluation.md.")
+    if json_file:
+        write_scores(json_file, found)
 
 
 def _say(line: str) -> None:
     click.echo(printable(line), err=True)
+
+
+def _refuse_options_of_models() -> None:
+    """Refuses the options that have no meaning for two folders of images."""
+    context = click.get_current_context()
+    for name in ("which", "dataset", "domain_a", "domain_b", "data_dir", "direction", "images"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"`--{name.replace('_', '-')}` is for `--model`, and has no meaning for `--images-only`.")
+
+
+@contextlib.contextmanager
+def _removed_if_stopped(folder: Path | None) -> Iterator[None]:
+    """Removes what was written to a folder, which was new or empty, if the work does not come to its end."""
+    try:
+        yield
+    except BaseException:
+        for path in sorted(folder.iterdir()) if folder and folder.is_dir() else []:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 def _compare(real: Path, fake: Path, features: str | None, size: int | None, seed: int) -> "Scores":
@@ -123,6 +159,11 @@ def _compare(real: Path, fake: Path, features: str | None, size: int | None, see
     if size is None:
         header = read_header(paths[0], max_pixels=sys.maxsize)
         size = min(header.width, header.height)
+        if size < SMALLEST_SIZE:
+            raise UsageError(
+                f"All images are read at the size of the first one, which must be at least {SMALLEST_SIZE} pixels."
+                f" {paths[0]} has {header.width} x {header.height}. Give another size with --size."
+            )
     extractor = load_extractor(features) if features else None
     return evaluate_images(paths, others, extractor, _say, size=size, seed=seed)
 
@@ -134,7 +175,11 @@ def _bundles(model: Path, which: Literal["best", "last"] | None) -> list["Bundle
     bundle = load_bundle(model, which)
     if which or bundle.folder == model or bundle.folder.name != "best":
         return [bundle]
-    return [bundle, load_bundle(model, "last")]
+    try:
+        return [bundle, load_bundle(model, "last")]
+    except UsageError as error:
+        _say(f"Only the best bundle is scored: {error}")
+        return [bundle]
 
 
 def _score(
@@ -172,6 +217,16 @@ def _score(
     config = DataConfig(dataset=dataset or "two folders", domain_a=domain_a, domain_b=domain_b, test_fraction=fraction)
     data_folder = data_dir or default_data_dir()
     source = resolve_source(config, data_folder, _say)
+    if domain_a:
+        (all_a, test_a), (all_b, test_b) = (
+            (len(train) + len(test), len(test))
+            for train, test in ((source.train_a, source.test_a), (source.train_b, source.test_b))
+        )
+        _say(
+            f"Scored are {test_a} of {all_a} images of A and {test_b} of {all_b} of B: those that a training with these"
+            f" folders leaves out, as data.test_fraction={fraction} says. To score all, put them into the folders testA"
+            " and testB of a --dataset."
+        )
     extractor = None
     if features:
         reading = reading_config(bundle.info, bundle.info.crop_size)
@@ -196,28 +251,24 @@ def _places_of(bundle: Path) -> tuple[str | None, str | None, str | None]:
     return (None, data.domain_a, data.domain_b) if data.domain_a else (data.dataset, None, None)
 
 
-def _write(path: Path, found: list["Scores"]) -> None:
-    import json
-
-    from cyclegan.errors import CycleganError
-    from cyclegan.runtime.atomic_files import write_atomically
-
-    content = json.dumps([scores.model_dump(mode="json") for scores in found], indent=2)
-    try:
-        write_atomically(path, content.encode() + b"\n")
-    except OSError as error:
-        raise CycleganError(f"The scores {path} cannot be written: {error.strerror}.") from error
-
-
 def _show(scores: "Scores", console: rich.console.Console) -> None:
     labels = list(dict.fromkeys(label for row in scores.distances.values() for label in row))
-    console.print(printable(scores.title), markup=False, highlight=False, soft_wrap=True)  # paths are not broken
+    target = scores.protocol.images["real test images"].partition(",")[0]
+    title = f"{scores.title}, beside {target} of the target domain"
+    console.print(printable(title), markup=False, highlight=False, soft_wrap=True)  # paths are not broken
     table = rich.table.Table("", *labels)
+    numbers = _numbers(scores)
+    table.add_row("images", *(str(numbers[label]) for label in labels))
     for name, row in scores.distances.items():
         table.add_row(printable(name), *(_text(row[label]) if label in row else "" for label in labels))
     for name, value in scores.content.items():
         table.add_row(name, _text(value))
     console.print(table)
+
+
+def _numbers(scores: "Scores") -> dict[str, int]:
+    """The number of images of each set."""
+    return {label: int(images.partition(" ")[0]) for label, images in scores.protocol.images.items()}
 
 
 def _text(value: "Value") -> str:

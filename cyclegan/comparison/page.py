@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import PIL.Image
 
-from cyclegan.comparison.runs import Run, as_yaml, differences, spreads, warnings
+from cyclegan.comparison.runs import Run, differences, spreads, warnings
+from cyclegan.config.files import as_yaml
 from cyclegan.errors import UsageError
 from cyclegan.evaluation.scores import Value
 from cyclegan.evaluation.validation import METRICS
@@ -184,7 +185,9 @@ def _grid(runs: Sequence[Run], rows: Sequence[Sequence[np.ndarray]]) -> str:
     """The inputs, and what each run makes of them, with the pictures inside of the page."""
     if not rows:
         return ""
-    cells = [f"<span>{label}</span>" for label in ("input", *_names(runs))]
+    used = [next((f"bundle/{which}, step {step}" for which, step in run.bundles.items()), "") for run in runs]
+    labels = [f"{name}<small>{bundle}</small>" for name, bundle in zip(_names(runs), used, strict=True)]
+    cells = [f"<span>{label}</span>" for label in ("input", *labels)]
     for row in rows:
         for picture in row:
             buffer = io.BytesIO()

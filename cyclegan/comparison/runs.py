@@ -1,20 +1,23 @@
 """Runs side by side: what they differ in, their scores, and whether these may be compared at all."""
 
-import json
+import contextlib
 import os
 import pathlib
 import statistics
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import pydantic
-
+from cyclegan.bundle import WHICH, Which, load_bundle
+from cyclegan.bundle_info import BundleInfo
 from cyclegan.config.config import Config, changed_keys
+from cyclegan.config.files import as_yaml
 from cyclegan.data.inventory import fingerprint
-from cyclegan.errors import CycleganError, UsageError, first_line
+from cyclegan.errors import CycleganError, UsageError
 from cyclegan.evaluation.protocol import Protocol, Scores
-from cyclegan.training.history import Entry, read_history
-from cyclegan.training.record import read_config, read_inventory, read_record
+from cyclegan.evaluation.scores_file import read_scores
+from cyclegan.training.history import Entry, best_of, read_history
+from cyclegan.training.record import RECORD_FILE, read_config, read_inventory, read_record
 
 SCORES_FILE = "scores.json"
 """What `cyclegan evaluate --json RUN/scores.json` has written."""
@@ -30,24 +33,29 @@ class Run(NamedTuple):
         name: the name of its directory, made longer where two runs have the same.
         folder: the run directory.
         config: its configuration.
-        entries: its scores while it trained, in their order; symptoms are left out.
+        entries: its scores while it trained that were made in the way of the last one, in their order.
+        best: the step of its best bundle and its scores, or else the entry with the smallest metric; None for a run
+            that was not scored.
+        bundles: the steps of its bundles, by "best" and "last".
         validation: what these scores depend on, by names: the images, their size, the extractor, and the seed.
         tested: its scores on test images, as `evaluate` has written them; none if it has not.
+        notes: what a reader should know of it, a sentence for each.
     """
 
     name: str
     folder: pathlib.Path
     config: Config
     entries: tuple[Entry, ...]
+    best: Entry | None
+    bundles: Mapping[Which, int]
     validation: Mapping[str, object]
     tested: tuple[Scores, ...]
+    notes: tuple[str, ...]
 
     @property
-    def best(self) -> Entry | None:
-        """The entry with the smallest metric of the run."""
-        metric = self.config.evaluation.metric
-        known = [entry for entry in self.entries if metric in entry.values]
-        return min(known, key=lambda entry: entry.values[metric], default=None)
+    def protocol(self) -> str:
+        """The fingerprint of how its scores were made; empty if it was not scored."""
+        return self.entries[-1].protocol if self.entries else ""
 
 
 def read_runs(folders: Sequence[pathlib.Path]) -> list[Run]:
@@ -69,8 +77,8 @@ def read_runs(folders: Sequence[pathlib.Path]) -> list[Run]:
 
 
 def _read_run(name: str, folder: pathlib.Path) -> Run:
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not the directory of a run.")
+    if not (folder / RECORD_FILE).is_file():
+        raise UsageError(f"{folder} is not the directory of a run: it has no {RECORD_FILE}.")
     record, config = read_record(folder), read_config(folder)
     inventory = read_inventory(folder, record)
     held = [image._replace(use="training") for image in inventory if image.use == "validation"]
@@ -81,26 +89,68 @@ def _read_run(name: str, folder: pathlib.Path) -> Run:
         "features": config.evaluation.features,
         "number of images": config.evaluation.max_images,
     }
-    entries = tuple(
-        entry for entry in read_history(folder, 2**62) if any(not name.startswith("health/") for name in entry.values)
-    )
-    return Run(name, folder, config, entries, validation, _read_scores(folder / SCORES_FILE))
+    scored = [
+        entry
+        for entry in read_history(folder, sys.maxsize)
+        if any(not name.startswith("health/") for name in entry.values)
+    ]
+    entries = tuple(entry for entry in scored if entry.protocol == scored[-1].protocol)
+    notes = []
+    if len(entries) < len(scored):
+        notes.append(
+            f"{name} was scored in several ways, with other images or other features. Shown are the scores from step"
+            f" {entries[0].step} on, which were made like the last one."
+        )
+    infos = _read_bundles(folder)
+    best, note = _best(name, entries, infos.get("best"), config.evaluation.metric)
+    tested, others = _read_tested(folder, infos.values())
+    steps = {which: info.provenance.step for which, info in infos.items()}
+    return Run(name, folder, config, entries, best, steps, validation, tested, (*notes, *note, *others))
 
 
-def _read_scores(path: pathlib.Path) -> tuple[Scores, ...]:
+def _read_bundles(folder: pathlib.Path) -> dict[Which, BundleInfo]:
+    found = {}
+    for which in WHICH:
+        with contextlib.suppress(UsageError):
+            found[which] = load_bundle(folder, which).info
+    return found
+
+
+def _best(
+    name: str, entries: Sequence[Entry], bundle: BundleInfo | None, metric: str
+) -> tuple[Entry | None, Sequence[str]]:
+    """The best step of a run, and what is to be said of it."""
+    best = best_of(entries, metric)
+    if best is None:
+        return None, ()
+    if bundle is None:
+        return best, (f"{name} has no best bundle. Step {best.step} scored best.",)
+    made = bundle.provenance
+    if made.validation_protocol != best.protocol:
+        return best, (f"The best bundle of {name}, of step {made.step}, was chosen by other scores than those shown.",)
+    if made.step != best.step and made.validation.get(metric) != best.values[metric]:
+        text = f"The best bundle of {name} is of step {made.step}, but step {best.step} scored best."
+        return Entry(made.step, made.validation, best.protocol), (text,)
+    return Entry(made.step, made.validation, best.protocol), ()
+
+
+def _read_tested(folder: pathlib.Path, bundles: Iterable[BundleInfo]) -> tuple[tuple[Scores, ...], Sequence[str]]:
+    """The scores on test images, and what is to be said of them."""
+    path = folder / SCORES_FILE
+    again = f"`cyclegan evaluate --model {folder} --json {path}` writes it again."
     if not path.is_file():
-        return ()
+        return (), ()
     try:
-        return tuple(Scores.model_validate(content) for content in json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, pydantic.ValidationError) as error:
-        raise CycleganError(
-            f"{path} cannot be read: {first_line(error)} `cyclegan evaluate --json {path}` writes it again."
-        ) from error
-
-
-def as_yaml(value: object) -> str:
-    """A value as a configuration file has it."""
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        found = read_scores(path)
+    except CycleganError as error:
+        return (), (f"{error} {again}",)
+    tested, notes = tuple(one for one in found if one.direction), []
+    if len(tested) < len(found):
+        notes.append(f"{path} has scores of images that are not of a model. They are left out. {again}")
+    known = {weights.sha256 for info in bundles for weights in info.weights.values()}
+    if any(one.weights_sha256 not in known for one in tested):
+        notes.append(f"{path} has scores of another model than those that the bundles hold now. {again}")
+    return tested, notes
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[object]]:
@@ -114,15 +164,20 @@ def differences(runs: Sequence[Run]) -> dict[str, list[object]]:
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
-    """Why the scores of the runs must not be compared, a sentence for each reason; none if they may be."""
-    found = []
+    """What a reader should know of each run, and why their scores must not be compared, a sentence for each."""
+    found = [note for run in runs for note in run.notes]
     scored = [run for run in runs if run.entries]
-    for key in scored[0].validation if scored else ():
+    is_same = len({run.protocol for run in scored}) < 2
+    keys = () if is_same else tuple(scored[0].validation)
+    num_notes = len(found)
+    for key in keys:
         values = {run.name: run.validation[key] for run in scored}
         if len(set(values.values())) > 1:
             listed = ", ".join(f"{name}: {as_yaml(value)}" for name, value in values.items())
             what = "other validation images" if key == IMAGES else f"{key} ({listed})"
             found.append(f"The scores while training were made in different ways: {what}.")
+    if keys and len(found) == num_notes:
+        found.append("The scores while training were made in different ways: another network, or files that changed.")
     protocols = {run.name: _common(run.tested) for run in runs if run.tested}
     first, *others = protocols.items() if protocols else [("", {})]
     for name, protocol in others:
@@ -162,7 +217,8 @@ def spreads(runs: Sequence[Run], name: str) -> list[Spread]:
     for run in runs:
         if run.best and name in run.best.values:
             training = run.config.training.model_copy(update={"seed": 0})
-            groups.setdefault(run.config.model_copy(update={"training": training}).model_dump_json(), []).append(run)
+            key = run.protocol + run.config.model_copy(update={"training": training}).model_dump_json()
+            groups.setdefault(key, []).append(run)
     found = []
     for group in groups.values():
         if len(group) > 1:

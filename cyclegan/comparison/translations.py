@@ -9,7 +9,7 @@ from cyclegan.bundle import load_bundle
 from cyclegan.bundle_info import Direction
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import Source
-from cyclegan.data.views import load_views
+from cyclegan.data.views import read_views
 from cyclegan.errors import CycleganError
 
 
@@ -24,7 +24,7 @@ def translate_views(
         runs: the directories of the runs, each with its section `data`.
         source: the data set. Training images are taken of a domain without test images.
         number: how many images of each domain are translated.
-        say: called with a line for each run that cannot translate, whose pictures are grey.
+        say: called with a line for each run that cannot translate, whose pictures are black.
 
     Returns:
         For each direction rows of pictures, uint8 [height, width, channels]: an input, then its translations.
@@ -35,21 +35,46 @@ def translate_views(
         ("ba", source.test_b or source.train_b),
     )
     for direction, paths in sides:
-        columns: list[np.ndarray] = []
-        for folder, data in runs:
-            channels = data.channels_a if direction == "ab" else data.channels_b
-            inputs = load_views(paths, number, channels, data)
-            if not columns:
-                columns.append(inputs)
-            try:
-                generator = load_bundle(folder).generator(direction)
-            except CycleganError as error:
-                say(f"Nothing is translated by {folder}: {error}")
-                columns.append(np.zeros_like(inputs))
-                continue
-            columns.append(np.concatenate([generator(image[None], training=False) for image in inputs]))
-        found[direction] = [[_picture(column[index]) for column in columns] for index in range(len(columns[0]))]
+        columns = _readable_views([data for _, data in runs], paths, number, direction, say)
+        columns.insert(0, columns[0])
+        for index, (folder, _) in enumerate(runs, start=1):
+            columns[index] = _translated(folder, direction, columns[index], say)
+        found[direction] = [[_picture(image) for image in row] for row in zip(*columns, strict=True)]
     return found
+
+
+def _readable_views(
+    sections: Sequence[DataConfig],
+    paths: Sequence[pathlib.Path],
+    number: int,
+    direction: Direction,
+    say: Callable[[str], None],
+) -> list[list[np.ndarray]]:
+    """The same images as each run reads them. An image that one of them cannot read is left out."""
+    columns: list[list[np.ndarray]] = [[] for _ in sections]
+    for path in paths:
+        if len(columns[0]) == number:
+            break
+        views = [
+            list(read_views([path], data.channels_a if direction == "ab" else data.channels_b, data, say))
+            for data in sections
+        ]
+        if all(views):
+            for column, (view,) in zip(columns, views, strict=True):
+                column.append(view)
+    return columns
+
+
+def _translated(
+    folder: pathlib.Path, direction: Direction, images: list[np.ndarray], say: Callable[[str], None]
+) -> list[np.ndarray]:
+    """What a run makes of images, which is black if it has no bundle."""
+    try:
+        generator = load_bundle(folder).generator(direction)
+    except CycleganError as error:
+        say(f"Nothing is translated by {folder}: {error}")
+        return [np.full_like(image, -1) for image in images]
+    return [np.asarray(generator(image[None], training=False))[0] for image in images]
 
 
 def _picture(image: np.ndarray) -> np.ndarray:

@@ -233,3 +233,8 @@ def _short(value: object) -> str:
 
 def _refusal(*problems: str) -> UsageError:
     return UsageError(one_line(problems))
+
+
+def as_yaml(value: object) -> str:
+    """A value as a configuration file has it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -24,6 +24,7 @@ from cyclegan.evaluation.scores import (
     ImageSet,
     Value,
     mean_value,
+    share_value,
 )
 
 Say = Callable[[str], None]
@@ -67,6 +68,11 @@ def evaluate_bundle(
         CycleganError: if an image cannot be written.
     """
     info = bundle.info
+    if size and (size % info.size_multiple or size < info.min_size):
+        raise UsageError(
+            f"`size` must be a multiple of {info.size_multiple}, at least {info.min_size}, for this generator."
+            f" Received: {size}."
+        )
     config = reading_config(info, size or info.crop_size)
     domains = ((source.test_a, source.train_a), (source.test_b, source.train_b))
     (inputs, _), (targets, training) = domains if direction == "ab" else domains[::-1]
@@ -85,8 +91,11 @@ def evaluate_bundle(
     def read(paths: Sequence[pathlib.Path], channels: int) -> Iterator[np.ndarray]:
         return read_batches(paths, channels, config, say)
 
-    truth = truth_files(inputs, source)
-    known = [read(truth[0], channels_out), read(truth[1], 1)] if truth else []
+    known = []
+    if truth_files(inputs, source):  # each image must stand beside its own truth
+        inputs = tuple(path for path in inputs if any(True for _ in read([path], channels_in)))
+        truth, masks = truth_files(inputs, source) or ([], [])
+        known = [read(truth, channels_out), read(masks, 1)]
 
     def look(name: str, batches: Iterable[np.ndarray], paths: Sequence[pathlib.Path]) -> _Found:
         return _look_at(_written(batches, images / name) if images else batches, extractor, paths, seed)
@@ -99,9 +108,12 @@ def evaluate_bundle(
     target = look("real_test", passage.real(read(targets, channels_out)), targets)
     how = f"{config.resize} to {config.crop_size} pixels, antialiased bicubic"
     title = f"{bundle.folder}, step {info.provenance.step}, {direction}"
-    content = {name: mean_value(numbers, seed) for name, numbers in passage.numbers().items()}
+    numbers = passage.numbers()
+    content = {name: mean_value(each, seed) for name, each in numbers.items() if np.isfinite(each).all()}
+    for name in numbers.keys() - content.keys():
+        say(f"Left out: the {name}, which is not a finite number for each image.")
     scores = _scores(title, sets, target, content, extractor, how, seed)
-    return scores.model_copy(update={"direction": direction})
+    return scores.model_copy(update={"direction": direction, "weights_sha256": info.weights[direction].sha256})
 
 
 def reading_config(info: BundleInfo, size: int) -> DataConfig:
@@ -183,7 +195,7 @@ def _scores(
     if extractor and target.images.classes is not None:
         common = int(np.bincount(target.images.classes).argmax())
         distances[f"called {extractor.label(common)} by {extractor.name}"] = {
-            label: mean_value(np.equal(np.asarray(found.images.classes), common).astype(float), seed)
+            label: share_value(np.equal(np.asarray(found.images.classes), common))
             for label, found in (sets | {"real test images": target}).items()
         }
     protocol = Protocol(

@@ -147,7 +147,7 @@ def _feature_tensor(
     if not name and pooled:
         return vectors[pooled[-1]]
     known = ", ".join(vectors) or "none"
-    raise UsageError(f"`--features` must name a tensor of features, as {path.name}:TENSOR. Its vectors are: {known}.")
+    raise UsageError(f"The features must name a tensor, as {path.name}:TENSOR. Its vectors are: {known}.")
 
 
 def _as_input(images: np.ndarray, dtype: type) -> np.ndarray:
@@ -162,7 +162,7 @@ def _keras_application(name: str) -> Extractor:
     builder = getattr(keras.applications, name, None)
     if not callable(builder) or not name[:1].isupper():
         known = ", ".join(key for key in dir(keras.applications) if key[:1].isupper())
-        raise UsageError(f"`--features keras:NAME` must be one of {known}. Received: {name}.")
+        raise UsageError(f"The NAME in keras:NAME must be one of {known}. Received: {name}.")
     module = next(one for one in vars(keras.applications).values() if inspect.ismodule(one) and hasattr(one, name))
     size = builder(include_top=True, weights=None).input_shape[1:3]
     try:
@@ -170,7 +170,7 @@ def _keras_application(name: str) -> Extractor:
     except Exception as error:  # whatever the download raises
         raise CycleganError(
             f"The weights of {name} cannot be had: {first_line(error)}. Without a network, put the file that Keras"
-            " downloads into ~/.keras/models, or use a file for --features."
+            " downloads into ~/.keras/models, or use the file of a network."
         ) from error
 
     def compute(images: np.ndarray) -> Features:

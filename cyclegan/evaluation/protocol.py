@@ -25,6 +25,7 @@ class Scores(pydantic.BaseModel):
     Attributes:
         title: what was scored.
         direction: "ab" or "ba"; empty for images that any program made.
+        weights_sha256: of the weights of the generator that was scored; empty for images that any program made.
         distances: for each distance to the real test images of the target domain those of the translations, and of
             what stands beside them as a reference.
         content: scores of the translations alone.
@@ -33,6 +34,7 @@ class Scores(pydantic.BaseModel):
 
     title: str
     direction: str = ""
+    weights_sha256: str = ""
     distances: dict[str, dict[str, Value]]
     content: dict[str, Value]
     protocol: Protocol

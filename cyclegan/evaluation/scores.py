@@ -1,6 +1,7 @@
 """The table of scores: distances between sets of images, and what each image keeps of itself."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -24,6 +25,12 @@ RESAMPLES = 200
 FEW_RESAMPLES = 20
 """The same for distances that take long."""
 
+FEW_DEVIATIONS = 2.093
+"""So many standard deviations of 20 numbers are on each side of 95 %: Student's t with 19 degrees of freedom."""
+
+NORMAL_DEVIATIONS = 1.960
+"""The same for the normal distribution."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Value:
@@ -31,7 +38,7 @@ class Value:
 
     Attributes:
         value: the score.
-        low: the lower end of the interval in which 95 % of the scores of resampled images lie.
+        low: the lower end of the interval of 95 % for other images of the same kind.
         high: its upper end.
         spread: the standard deviation over random subsets; None for scores that do not use subsets.
     """
@@ -75,16 +82,18 @@ def _kernel_distance(x: ImageSet, y: ImageSet, seed: int, with_interval: bool = 
     def resampled(i: np.ndarray, j: np.ndarray) -> float:
         return squared_mmd(xx[np.ix_(i, i)], yy[np.ix_(j, j)], xy[np.ix_(i, j)])
 
-    return Value(mean, *_interval(mean, resampled, xy.shape, RESAMPLES * with_interval, seed), spread)
+    interval = _interval(mean, _resampled(resampled, xy.shape, RESAMPLES, seed)) if with_interval else (mean, mean)
+    return Value(mean, *interval, spread)
 
 
 def _frechet_distance(x: ImageSet, y: ImageSet, seed: int, with_interval: bool = True) -> Value:
     first, second = x.features, y.features
     assert first is not None and second is not None
     value = frechet_distance(first, second)
+    if not with_interval:
+        return Value(value, value, value)
     sizes = (len(first), len(second))
-    resamples = FEW_RESAMPLES * with_interval
-    return Value(value, *_interval(value, lambda i, j: frechet_distance(first[i], second[j]), sizes, resamples, seed))
+    return _with_few_resamples(value, lambda i, j: frechet_distance(first[i], second[j]), sizes, seed)
 
 
 def _patch_distance(x: ImageSet, y: ImageSet, seed: int, with_interval: bool = True) -> Value:
@@ -103,7 +112,7 @@ def _patch_distance(x: ImageSet, y: ImageSet, seed: int, with_interval: bool = T
 
     sizes = (len(x.patches[0]), len(y.patches[0]))
     value = distance(np.arange(sizes[0]), np.arange(sizes[1]))
-    return Value(value, *_interval(value, distance, sizes, FEW_RESAMPLES * with_interval, seed))
+    return _with_few_resamples(value, distance, sizes, seed) if with_interval else Value(value, value, value)
 
 
 FEATURE_DISTANCES: dict[str, Distance] = {"KID": _kernel_distance, "Frechet": _frechet_distance}
@@ -150,25 +159,46 @@ def mean_value(numbers: np.ndarray, seed: int) -> Value:
         seed: draws the resampled images.
     """
     mean = float(numbers.mean())
-    return Value(mean, *_interval(mean, lambda i, _: float(numbers[i].mean()), (len(numbers), 1), RESAMPLES, seed))
+    found = _resampled(lambda i, _: float(numbers[i].mean()), (len(numbers), 1), RESAMPLES, seed)
+    return Value(mean, *_interval(mean, found))
 
 
-def _interval(
-    value: float,
-    score: Callable[[np.ndarray, np.ndarray], float],
-    sizes: tuple[int, ...],
-    resamples: int,
-    seed: int,
-) -> tuple[float, float]:
-    """Where 95 % of the scores lie when the images are drawn again with replacement, moved to the score itself.
+def share_value(hits: np.ndarray) -> Value:
+    """The share of images of which something is true, with its interval, which is not empty for a share of 0 or 1.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+
+    Args:
+        hits: bool [n].
+    """
+    num, share, z = len(hits), float(hits.mean()), NORMAL_DEVIATIONS
+    middle, half = share + z**2 / (2 * num), z * math.sqrt(share * (1 - share) / num + (z / (2 * num)) ** 2)
+    low, high = ((middle + sign * half) / (1 + z**2 / num) for sign in (-1, 1))
+    return Value(share, max(low, 0.0), min(high, 1.0))
+
+
+def _with_few_resamples(
+    value: float, score: Callable[[np.ndarray, np.ndarray], float], sizes: tuple[int, ...], seed: int
+) -> Value:
+    """A distance that cannot be below 0, with its interval from the standard deviation of a few resampled ones."""
+    half = FEW_DEVIATIONS * float(np.std(_resampled(score, sizes, FEW_RESAMPLES, seed), ddof=1))
+    return Value(value, max(value - half, 0.0), value + half)
+
+
+def _interval(value: float, found: np.ndarray) -> tuple[float, float]:
+    """Where 95 % of the resampled scores lie, moved to the score itself.
 
     They have to be moved because a set in which images occur twice has larger distances.
 
     Source: Efron and Tibshirani 1993, chapter 13; the shift is that of chapter 10.
     """
-    if not resamples:
-        return value, value
-    draw = np.random.default_rng([seed, 1])
-    found = np.array([score(*(draw.integers(size, size=size) for size in sizes)) for _ in range(resamples)])
     low, high = np.percentile(found - found.mean(), [2.5, 97.5]) + value
     return float(low), float(high)
+
+
+def _resampled(
+    score: Callable[[np.ndarray, np.ndarray], float], sizes: tuple[int, ...], number: int, seed: int
+) -> np.ndarray:
+    """So many scores of images that are drawn again with replacement."""
+    draw = np.random.default_rng([seed, 1])
+    return np.array([score(*(draw.integers(size, size=size) for size in sizes)) for _ in range(number)])

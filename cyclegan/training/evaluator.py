@@ -131,8 +131,8 @@ class Evaluator(Hook):
         plateaus = count_plateaus(comparable, self._metric, config.optimizer.plateau_patience)
         is_over = patience is not None and count_without_gain(comparable, self._metric) >= patience
         plateaus, over = self._cluster.sum([plateaus, int(is_over)] if self._cluster.is_chief else [0, 0])
-        self.is_over = bool(over)
-        if self.is_over:
+        was_over, self.is_over = self.is_over, bool(over)
+        if self.is_over and not was_over:
             last = "last evaluation was" if patience == 1 else f"last {patience} evaluations were"
             self._progress.line(
                 f"The {last} not better than the best one before, so the run ends here, as evaluation.patience asks. It"
@@ -140,7 +140,7 @@ class Evaluator(Hook):
             )
         if self._state.rate_factor is not None:
             factor = config.optimizer.plateau_factor**plateaus
-            if factor != float(self._state.rate_factor.numpy()):
+            if factor != float(self._state.rate_factor.numpy()) and not self.is_over:
                 self._progress.line(f"The learning rate is {config.optimizer.learning_rate * factor:.3g} from here on.")
             self._state.rate_factor.assign(factor)
 

@@ -137,7 +137,10 @@ class Keeper(Hook):
         """What is left of a run whose last steps cannot be saved, and how it goes on."""
         checkpoints = list_checkpoints(self._plan.folder / CHECKPOINTS)
         left = f"The newest checkpoint is of step {checkpoints[-1][0]}." if checkpoints else "There is no checkpoint."
-        return f"{left} Remove the cause, then continue with: cyclegan train --run-dir {self._plan.folder}"
+        # Without --fresh, a run that has a bundle but no checkpoint is not continued: somebody may have moved it.
+        fresh = "" if checkpoints or not (self._plan.folder / "bundle").exists() else " --fresh"
+        verb = "continue" if checkpoints else "start over"
+        return f"{left} Remove the cause, then {verb} with: cyclegan train --run-dir {self._plan.folder}{fresh}"
 
     def _snapshot(self, call: Call) -> Snapshot:
         # A run may end after it has been shown a call, as where the input of the next one fails.

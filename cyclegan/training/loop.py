@@ -111,10 +111,7 @@ def iterate(
             except CycleganError as error:  # as for too many bad images: what was trained before is good
                 if cluster.num_processes > 1:
                     raise  # the image pools of a process that is lost are missing
-                try:
-                    _save(call, hooks)
-                except CycleganError as another:
-                    raise CycleganError(f"{error} {another}") from error
+                _save_after(error, call, hooks)
                 raise
             _end_if_diverged(call, bad_streak, session, hooks, patience)
             due = agree(call.step)
@@ -152,6 +149,14 @@ def _agreed(num_stopping: int, num_terminated: int) -> int:
 def _save(call: Call, hooks: Sequence[Hook]) -> None:
     for hook in hooks if call.num_steps else ():
         hook.at_end(call)
+
+
+def _save_after(error: CycleganError, call: Call, hooks: Sequence[Hook]) -> None:
+    """Saves what was trained before an error. If that fails too, both are said."""
+    try:
+        _save(call, hooks)
+    except CycleganError as another:
+        raise CycleganError(f"{error} {another}") from error
 
 
 def _evaluate(call: Call, hooks: Sequence[Hook], pacing: Pacing) -> None:

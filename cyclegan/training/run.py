@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import cyclegan
 from cyclegan.bundle import Bundle
+from cyclegan.config.files import as_yaml
 from cyclegan.data.batches import build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
 from cyclegan.data.sources import Source
@@ -113,8 +114,8 @@ def run_training(
         refuse_shorter(folder, session, length)
         _open_run(plan, record, None if plan.record else inventory, cluster, progress)
         progress.line(_describe_start(plan, session, length, fresh))
+        build = functools.partial(build_validator, state, source, config, progress, cache_dir, extractor)
         if not session.num_steps:
-            build = functools.partial(build_validator, state, source, config, progress, cache_dir, extractor)
             _finish_complete_run(state, variables, plan, session, length, record, cluster, progress, build)
             return TrainingResult(folder, session.last_step, True)
 
@@ -122,8 +123,7 @@ def run_training(
         readers = build_readers(source, config.data, seed, progress.line, cache_dir)
         with naming_failures(readers), cluster.naming_the_lost():
             with cluster.together():
-                here = config.is_scored and cluster.is_chief
-                validator = build_validator(state, source, config, progress, cache_dir, extractor) if here else None
+                validator = build() if config.is_scored and cluster.is_chief else None
             make_steps, record = build_step_maker(state, plan, record, cluster, readers, session, progress)
             pacing = Pacing(config, session.last_step, max(1, length.samples_per_epoch // session.global_batch))
             hooks: list[Hook] = []
@@ -237,5 +237,5 @@ def _describe_start(plan: Plan, session: Session, length: Length, fresh: bool) -
     text = f"{kind} {plan.folder}: steps {session.first_step} to {session.last_step}"
     text += f", {length.steps_per_epoch} steps per epoch; {describe_rate(plan.config.optimizer, length)}"
     for key, (old, new) in plan.changes.items():
-        text += f"; {key} changed from {old} to {new}"
+        text += f"; {key} changed from {as_yaml(old)} to {as_yaml(new)}"
     return text + "."

@@ -13,7 +13,7 @@ import re
 from typing import NamedTuple
 
 from cyclegan.config.config import SAFE_TO_CHANGE, Config, changed_keys
-from cyclegan.config.files import default_preset, load_config
+from cyclegan.config.files import as_yaml, default_preset, load_config
 from cyclegan.data.named import NAMED
 from cyclegan.errors import UsageError
 from cyclegan.training.checkpoints import checkpoint_name
@@ -94,7 +94,9 @@ def plan_run(request: Request) -> Plan:
     fixed = SCORED_BY if config.optimizer.schedule == "plateau" else set()
     unsafe = {key: pair for key, pair in changes.items() if key not in SAFE_TO_CHANGE or key in fixed}
     if unsafe:
-        listed = ", ".join(f"{key} (stored: {old}, received: {new})" for key, (old, new) in unsafe.items())
+        listed = ", ".join(
+            f"{key} (stored: {as_yaml(old)}, received: {as_yaml(new)})" for key, (old, new) in unsafe.items()
+        )
         raise UsageError(
             f"{folder} can only be continued with its own configuration. These keys differ: {listed}."
             " Leave these out, or start a new run with another --run-dir."

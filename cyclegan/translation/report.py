@@ -3,8 +3,9 @@
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cyclegan.bundle import Bundle
 from cyclegan.errors import CycleganError, UsageError
@@ -13,6 +14,9 @@ from cyclegan.translation.naming import Job, Naming
 from cyclegan.translation.settings import Outcome, Settings
 
 REPORT_FILE = "report.json"
+
+MAKER = ("bundle", "dataset", "step", "weights_sha256", "direction")
+"""What the report says of a model that made files of the folder."""
 
 
 @dataclasses.dataclass
@@ -77,23 +81,41 @@ def refuse_foreign_report(folder: Path) -> None:
         )
 
 
-def describe_other_maker(folder: Path, bundle: Bundle, settings: Settings) -> str | None:
-    """A line for a folder whose files were last written by another model or in the other direction; None if not.
+def describe_other_makers(folder: Path, bundle: Bundle, settings: Settings) -> str | None:
+    """A line for a folder with files by other models, or of the other direction; None if there are none.
 
     Args:
         folder: the output folder, which may have a report.
         bundle: the model that is about to write into it.
         settings: its direction counts.
     """
+    others = [one for one in _makers(folder) if not _is_same(one, _maker(bundle, settings))]
+    if not others:
+        return None
+    made_by = "; ".join(f"{one['bundle']}, step {one['step']}, direction {one['direction']}" for one in others)
+    return f"Files in {folder} were made by another model ({made_by}), and are kept. --overwrite makes them anew."
+
+
+def _makers(folder: Path) -> list[dict[str, Any]]:
+    """The models that made the files of a folder, from the last one on; none if its report does not say."""
     try:
         content = json.loads((folder / REPORT_FILE).read_text("utf-8", "replace"))
-        model, direction = content["model"], content["settings"]["direction"]
-        made_by, same = f"{model['bundle']}, step {model['step']}, direction {direction}", model["weights_sha256"]
-    except (OSError, ValueError, TypeError, KeyError):  # there is none, or it is of an earlier version
-        return None
-    if same == _digests(bundle) and direction == settings.direction:
-        return None
-    return f"Files in {folder} were made by another model ({made_by}), and are kept. --overwrite makes them anew."
+        makers = [content["model"], *content.get("earlier_models", [])]
+        direction = content["settings"]["direction"]
+        found = [{"direction": direction} | {key: one[key] for key in MAKER if key in one} for one in makers]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # there is none, or it is of an earlier version
+        return []
+    return [one for one in found if len(one) == len(MAKER)]
+
+
+def _maker(bundle: Bundle, settings: Settings) -> dict[str, Any]:
+    provenance = bundle.info.provenance
+    values = (str(bundle.folder), provenance.dataset, provenance.step, _digests(bundle), settings.direction)
+    return dict(zip(MAKER, values, strict=True))
+
+
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one[key] == other[key] for key in ("weights_sha256", "direction"))
 
 
 def write_report(report: Report, naming: Naming, bundle: Bundle, settings: Settings) -> None:
@@ -110,16 +132,14 @@ def write_report(report: Report, naming: Naming, bundle: Bundle, settings: Setti
     order = {job.name: number for number, job in enumerate(naming.jobs)}
     report.translated.sort(key=order.__getitem__)
     report.failed.sort(key=lambda entry: order.get(entry["path"], -1))
-    provenance = bundle.info.provenance
+    makers, maker = _makers(naming.folder) if report.skipped else [], _maker(bundle, settings)
+    if report.translated or not makers:
+        makers = [maker, *(one for one in makers if not _is_same(one, maker))]
     content = {
         **dataclasses.asdict(report),
         "settings": dataclasses.asdict(settings),
-        "model": {
-            "bundle": str(bundle.folder),
-            "dataset": provenance.dataset,
-            "step": provenance.step,
-            "weights_sha256": _digests(bundle),
-        },
+        "model": makers[0],
+        "earlier_models": makers[1:],
     }
     # Bytes of names that are not valid UTF-8 become escapes of JSON.
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"

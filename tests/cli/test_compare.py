@@ -28,6 +28,14 @@ def test_runs_are_shown_side_by_side_with_their_translations(runs):
     assert "Spread over seeds" in page and "Translations, ba" in page
 
 
+def test_data_that_has_moved_costs_the_pictures_alone(runs):
+    (runs / "photos").rename(runs / "elsewhere")
+    result = CliRunner().invoke(main, ["compare", "run-1", "--output", "page.html"])
+    assert result.exit_code == 0, result.output
+    assert "The page shows no translations, because the test images of run-1 are not found:" in result.stderr
+    assert "Translations" not in (runs / "page.html").read_text()
+
+
 def test_a_foreign_file_is_kept(runs):
     (runs / "page.html").write_text("mine")
     result = CliRunner().invoke(main, ["compare", "run-1", "--output", "page.html"])

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from cyclegan.cli.main import main
 from cyclegan.data.stripes import write_stripes
@@ -14,6 +15,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluate")
     write_stripes(folder / "photos", num_train=6, num_test=4)
     (folder / "empty").mkdir()
+    (folder / "small").mkdir()
+    Image.new("RGB", (5, 40)).save(folder / "small" / "a.png")
+    (folder / "mine.json").write_text('{"mine": 1}')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("CYCLEGAN_XLA_CACHE", "off")
@@ -38,6 +42,40 @@ def test_a_run_is_scored_in_both_directions_without_a_network(evaluate, tmp_path
     assert [scores["distances"].keys() == {"SWD"} for scores in written] == [True, True]
     assert {"cycle L1", "structure kept"} <= written[0]["content"].keys()
     assert written[0]["content"]["cycle L1"].keys() == {"value", "low", "high", "spread"}
+
+
+def test_the_tables_say_how_many_images_they_are_of(evaluate):
+    result = evaluate("--model", "run", "--direction", "ab")
+    assert "step 2, ab, beside 4 images of the target domain" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if "images " in line and "│" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["images", "4", "4", "4"]
+    assert "A set of fewer than 100 images makes rough scores" in result.stdout
+
+
+def test_scores_that_cannot_be_written_are_printed_first(evaluate, monkeypatch, tmp_path):
+    def refuse(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cyclegan.evaluation.scores_file.write_atomically", refuse)
+    result = evaluate("--model", "run", "--direction", "ab", "--json", tmp_path / "scores.json")
+    assert result.exit_code == 1 and "cycle L1" in result.stdout
+    assert result.stderr.endswith("scores.json cannot be written: No space left on device.\n")
+
+
+def test_an_evaluation_that_is_stopped_leaves_no_images(evaluate, monkeypatch, tmp_path):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cyclegan.evaluation.evaluate._scores", stop)
+    options = ["--model", "run", "--dataset", "photos", "--images", tmp_path / "images"]
+    assert evaluate(*options).exit_code != 0
+    assert list((tmp_path / "images").iterdir()) == []
+    monkeypatch.undo()
+
+
+def test_two_folders_of_a_training_say_which_of_their_images_are_scored(evaluate):
+    result = evaluate("--model", "run", "--domain-a", "photos/trainA", "--domain-b", "photos/trainB")
+    assert "Scored are 1 of 6 images of A and 1 of 6 of B: those that a training with these folders" in result.stderr
 
 
 def test_the_images_of_a_run_are_found_and_those_of_a_bundle_are_asked_for(evaluate, folder):
@@ -91,6 +129,12 @@ def test_two_folders_of_images_are_compared(evaluate):
         (["--model", "run", "--images-only", "photos/testA", "photos/testB"], "Give either `--model` or"),
         (["--images-only", "photos/testA", "photos/testB", "--features", "classifier"], "needs `--model`"),
         (["--images-only", "photos/testA", "photos/testB", "--images", "x"], "`--images` is for `--model`"),
+        (["--images-only", "photos/testA", "photos/testB", "--direction", "ab"], "`--direction` is for `--model`"),
+        (["--images-only", "photos/testA", "photos/testB", "--dataset", "photos"], "`--dataset` is for `--model`"),
+        (["--images-only", "small", "photos/testB"], "small/a.png has 5 x 40. Give another size with --size."),
+        (["--model", "run", "--dataset", "photos", "--size", "33"], "must be a multiple of 4, at least 8"),
+        (["--model", "run", "--dataset", "photos", "--json", "photos"], "in a folder that exists"),
+        (["--model", "run", "--dataset", "photos", "--json", "mine.json"], "mine.json exists and is not a file of"),
         (["--model", "run", "--domain-a", "photos/testA"], "`--domain-a` and `--domain-b` must be given together"),
         (["--model", "nowhere", "--dataset", "photos"], "nowhere is neither a run with a trained model nor a bundle"),
         (["--model", "run", "--dataset", "photos", "--features", "keras:Nothing"], "must be one of ConvNeXtBase"),

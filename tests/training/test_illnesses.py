@@ -84,7 +84,7 @@ def test_an_examination_that_says_nothing_of_an_illness_does_not_interrupt_it():
     assert list(diagnose(found)) == list(diagnose([*found, unknown])) == ["discriminator won ab"]
 
 
-def test_only_an_examination_that_says_something_of_an_illness_shows_that_it_is_not_there():
+def test_only_an_examination_that_knows_shows_that_an_illness_is_not_there():
     won, healthy = findings(ab=ILL["discriminator won"]), findings()
     unknown = without(healthy, "discriminator")
     assert count_healthy([healthy, unknown, *[won] * 3, unknown, *[won] * 2]) == 1

@@ -120,11 +120,18 @@ def test_files_of_another_model_or_direction_are_kept_with_a_line(
         f"Files in {out} were made by another model ({tmp_path / 'other'}, step 0, direction ab), and are kept."
         " --overwrite makes them anew."
     ]
-    translate(bundle, photos, out, direction="ba", say=lines.append)
-    translate(bundle, photos, out, direction="ba", say=lines.append)
+    both = f"({bundle.folder}, step 0, direction ab; {tmp_path / 'other'}, step 0, direction ab)"
+    for _ in range(2):  # a call that skips everything makes nothing
+        translate(bundle, photos, out, direction="ba", say=lines.append)
+        assert both in lines.pop()
+    content = json.loads((out / "report.json").read_text())
+    assert [content["model"]["bundle"], *(one["bundle"] for one in content["earlier_models"])] == [
+        str(bundle.folder),
+        str(tmp_path / "other"),
+    ]
     translate(bundle, photos, out, direction="ab", overwrite=True, say=lines.append)
-    (line,) = lines[1:]
-    assert f"({bundle.folder}, step 0, direction ab)" in line
+    translate(bundle, photos, out, direction="ab", say=lines.append)
+    assert len(lines) == 1
 
 
 def test_progress_tells_translated_from_failed_images(bundle, photos, tmp_path, images, translate):
