@@ -100,6 +100,11 @@ def ill_networks(generators: tuple[Examined, Examined], target: np.ndarray) -> M
     def both(change: Callable[[Examined], Examined]) -> tuple[Examined, Examined]:
         return change(ab), change(ba)
 
+    def spoil(outputs: Any) -> Any:
+        spot = np.zeros(outputs.shape[1:], np.float32)
+        spot[0, 0, 0] = np.nan
+        return outputs + spot
+
     def hide(images: Any, training: bool) -> Any:
         return 0.9 * target[None] + 0.02 * images
 
@@ -108,6 +113,7 @@ def ill_networks(generators: tuple[Examined, Examined], target: np.ndarray) -> M
 
     return {
         "healthy": generators,
+        "one value of the outputs is not a number": both(lambda own: lambda images, training: spoil(own(images))),
         "outputs negated": both(lambda own: lambda images, training: -own(images, training=training)),
         "output = input": both(lambda own: lambda images, training: images + 0),
         "outputs times 0.02": both(lambda own: lambda images, training: 0.02 * own(images, training=training)),

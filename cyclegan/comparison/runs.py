@@ -148,7 +148,7 @@ def _read_tested(folder: pathlib.Path, bundles: Iterable[BundleInfo]) -> tuple[t
     if len(tested) < len(found):
         notes.append(f"{path} has scores of images that are not of a model. They are left out. {again}")
     known = {weights.sha256 for info in bundles for weights in info.weights.values()}
-    if any(one.weights_sha256 not in known for one in tested):
+    if any(one.weights_sha256 and one.weights_sha256 not in known for one in tested):
         notes.append(f"{path} has scores of another model than those that the bundles hold now. {again}")
     return tested, notes
 

@@ -41,11 +41,30 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(folder, run, *options):
+INTERRUPTED = """
+import os, runpy, signal
+from cyclegan.evaluation.validation import Validator
+
+number, scores = 0, Validator.scores
+
+def interrupted(self, *arguments):
+    global number
+    number += 1
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return scores(self, *arguments)
+
+Validator.scores = interrupted
+runpy.run_module("cyclegan", run_name="__main__")
+"""
+"""A program whose third evaluation, of step 12, receives a signal."""
+
+
+def start(folder, run, *options, program=("-m", "cyclegan")):
     arguments = ["--dataset", "images", "--config", "smoke", "--run-dir", run]
     arguments += [*(f"--set={key}={value}" for key, value in KEYS.items()), *options]
     return subprocess.Popen(
-        [sys.executable, "-m", "cyclegan", "train", *arguments],
+        [sys.executable, *program, "train", *arguments],
         cwd=folder,
         env=os.environ | {"CYCLEGAN_XLA_CACHE": "off", "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -103,6 +122,13 @@ def test_a_run_that_is_killed_scores_and_decides_the_same(folder, whole, step):
     process.communicate()
     finish(start(folder, f"killed-{step}"))
     assert results_of(folder / f"killed-{step}") == whole[1]
+
+
+def test_a_signal_while_a_run_is_scored_costs_no_score(folder, whole):
+    output = finish(start(folder, "interrupted", program=("-c", INTERRUPTED)), returncode=75)
+    assert "Step 8 scores" in output and "Step 12 scores" not in output
+    assert "Step 12 scores" in finish(start(folder, "interrupted"))
+    assert results_of(folder / "interrupted") == whole[1]
 
 
 def test_two_processes_score_and_decide_as_two_replicas_of_one(folder):
