@@ -88,7 +88,8 @@ def main() -> None:
     parser.add_argument("--features", nargs="*", default=[], help="more extractors, as for `cyclegan evaluate`")
     parser.add_argument("--json", type=pathlib.Path, help="also write the scores of all checkpoints here")
     options = parser.parse_args()
-    extractors = [load_extractor(request) for request in options.features]
+    size = read_config(options.runs[0]).data.crop_size
+    extractors = [load_extractor(request, size) for request in options.features]
     runs = {str(folder): score_run(folder, extractors) for folder in options.runs}
     if options.json:
         options.json.write_text(json.dumps(runs, indent=1))

@@ -64,7 +64,7 @@ def _prepare(
     gradients, update = build_gradients(state, config, strategy, False), build_update(state, config, False)
     steps = build_steps(build_step(state, strategy, gradients, update), state, "float32", 10)
     a, b = np.random.default_rng(0).uniform(-1, 1, (2, images, size, size, 3)).astype(np.float32)
-    extractor = load_extractor(features) if features else None
+    extractor = load_extractor(features, size) if features else None
     validator = Validator(Images(a, b, a, b), *state.translators, extractor, seed=0)
 
     def step() -> object:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cyclegan.cli.options import WholeNumber, data_dir_option
-from cyclegan.errors import CycleganError, UsageError, printable
+from cyclegan.errors import CycleganError, printable
 from cyclegan.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _pictures(runs: list["Run"], number: int, data_dir: Path | None) -> "Picture
 
     try:
         source = resolve_source(runs[0].config.data, data_dir or default_data_dir(), _say)
-    except UsageError as error:
+    except CycleganError as error:
         _say(f"The page shows no translations, because the test images of {runs[0].folder} are not found: {error}")
         return {}
     return translate_views([(run.folder, run.config.data) for run in runs], source, number, _say)

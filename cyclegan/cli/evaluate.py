@@ -1,6 +1,7 @@
 """`cyclegan evaluate`: score translations, or images that any program made."""
 
 import contextlib
+import itertools
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,20 +10,18 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 import rich.console
-import rich.table
 from click.core import ParameterSource
 
 from cyclegan.cli.options import WholeNumber, data_dir_option, devices_option, which_option
-from cyclegan.errors import UsageError, printable
+from cyclegan.cli.score_tables import num_images, show_scores
+from cyclegan.errors import CycleganError, UsageError, printable
 from cyclegan.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from cyclegan.bundle import Bundle
+    from cyclegan.data.sources import Source
     from cyclegan.evaluation.protocol import Scores
-    from cyclegan.evaluation.scores import Value
 
-
-SMALLEST_SIZE = 32
 
 ENOUGH_IMAGES = 100
 """A score of fewer images is rough."""
@@ -48,9 +47,7 @@ ENOUGH_IMAGES = 100
     metavar="WHICH",
     help="For KID and FID: inception, keras:NAME, a .tflite or .keras file, a SavedModel, or classifier. [none]",
 )
-@click.option(
-    "--size", type=WholeNumber(SMALLEST_SIZE), metavar="N", help="Size of the images in pixels. [that of the training]"
-)
+@click.option("--size", type=WholeNumber(1), metavar="N", help="Size of the images in pixels. [that of the training]")
 @click.option("--seed", type=WholeNumber(0), metavar="N", default=0, help="Seed of subsets, patches and intervals. [0]")
 @click.option(
     "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Also write the scores here."
@@ -103,22 +100,27 @@ def command(
         refuse_foreign_scores(json_file)
 
     device_names(devices or "auto")
+    failures: list[str] = []
     if images_only:
         found = [_compare(*images_only, features, size, seed)]
     else:
         assert model
-        places = (dataset, domain_a, domain_b)
-        with _removed_if_stopped(images):
-            found = _score(_bundles(model, which), places, data_dir, direction, features, size, seed, images)
+        places, bundles = (dataset, domain_a, domain_b), _bundles(model, which)
+        found = _score(bundles, places, data_dir, direction, features, size, seed, images, failures)
+    if json_file and found:
+        try:  # first, because what is printed may have no reader; but it must not cost what is printed
+            write_scores(json_file, found)
+        except CycleganError as error:
+            failures.append(str(error))
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
     for scores in found:
-        _show(scores, console)
+        show_scores(scores, console)
     if not features:
         click.echo("KID and the Frechet distance need --features; see docs/evaluation.md.")
-    if any(number < ENOUGH_IMAGES for scores in found for number in _numbers(scores).values()):
+    if any(number < ENOUGH_IMAGES for scores in found for number in num_images(scores).values()):
         click.echo(f"A set of fewer than {ENOUGH_IMAGES} images makes rough scores; see docs/evaluation.md.")
-    if json_file:
-        write_scores(json_file, found)
+    if failures:
+        raise CycleganError(" ".join(failures))
 
 
 def _say(line: str) -> None:
@@ -134,12 +136,13 @@ def _refuse_options_of_models() -> None:
 
 
 @contextlib.contextmanager
-def _removed_if_stopped(folder: Path | None) -> Iterator[None]:
-    """Removes what was written to a folder, which was new or empty, if the work does not come to its end."""
+def _removed_if_stopped() -> Iterator[list[Path]]:
+    """A list of folders that are removed if the work does not come to its end."""
+    made: list[Path] = []
     try:
-        yield
+        yield made
     except BaseException:
-        for path in sorted(folder.iterdir()) if folder and folder.is_dir() else []:
+        for path in made:
             shutil.rmtree(path, ignore_errors=True)
         raise
 
@@ -147,7 +150,7 @@ def _removed_if_stopped(folder: Path | None) -> Iterator[None]:
 def _compare(real: Path, fake: Path, features: str | None, size: int | None, seed: int) -> "Scores":
     from cyclegan.data.headers import read_header
     from cyclegan.data.listing import list_images
-    from cyclegan.evaluation.evaluate import evaluate_images
+    from cyclegan.evaluation.evaluate import SMALLEST_SIZE, evaluate_images
     from cyclegan.evaluation.extractors import load_extractor
 
     for folder in (real, fake):
@@ -164,7 +167,9 @@ def _compare(real: Path, fake: Path, features: str | None, size: int | None, see
                 f"All images are read at the size of the first one, which must be at least {SMALLEST_SIZE} pixels."
                 f" {paths[0]} has {header.width} x {header.height}. Give another size with --size."
             )
-    extractor = load_extractor(features) if features else None
+    if size < SMALLEST_SIZE:
+        raise UsageError(f"`--size` must be at least {SMALLEST_SIZE}. Received: {size}.")
+    extractor = load_extractor(features, size) if features else None
     return evaluate_images(paths, others, extractor, _say, size=size, seed=seed)
 
 
@@ -191,16 +196,47 @@ def _score(
     size: int | None,
     seed: int,
     images: Path | None,
+    failures: list[str],
 ) -> list["Scores"]:
+    """The scores of each bundle and direction. What cannot be scored costs no other scores, but is noted."""
     from cyclegan.bundle_info import Direction
-    from cyclegan.config.sections import DataConfig
-    from cyclegan.data.named import NAMED
-    from cyclegan.data.sources import CACHE, default_data_dir, resolve_source
-    from cyclegan.evaluation.evaluate import evaluate_bundle, reading_config
+    from cyclegan.data.sources import CACHE, default_data_dir
+    from cyclegan.evaluation.evaluate import evaluate_bundle, reading_config, refuse_size
     from cyclegan.evaluation.extractors import choose_extractor
 
-    bundle = bundles[0]
-    dataset, domain_a, domain_b = places
+    info, data_folder = bundles[0].info, data_dir or default_data_dir()
+    refuse_size(info, size)
+    source = _find_images(bundles[0], *places, data_folder)
+    extractor = None
+    if features:
+        reading = reading_config(info, size or info.crop_size)
+        extractor = choose_extractor(features, source, reading, _say, seed, data_folder / CACHE)
+    directions: tuple[Direction, ...] = ("ab", "ba") if direction == "both" else (direction,)
+
+    found = []
+    with _removed_if_stopped() as made:
+        for way, bundle in itertools.product(directions, bundles):
+            place = images and images / (f"{bundle.folder.name}-{way}" if len(bundles) > 1 else way)
+            made += [place] if place else []
+            try:
+                scores = evaluate_bundle(bundle, source, way, extractor, _say, size=size, seed=seed, images=place)
+            except UsageError:
+                raise
+            except CycleganError as error:
+                failures.append(f"{bundle.folder}, {way}, cannot be scored: {error}")
+            else:
+                found.append(scores)
+    return found
+
+
+def _find_images(
+    bundle: "Bundle", dataset: str | None, domain_a: str | None, domain_b: str | None, data_folder: Path
+) -> "Source":
+    """The images that were asked for, or else those of the run to which a bundle belongs."""
+    from cyclegan.config.sections import DataConfig
+    from cyclegan.data.named import NAMED
+    from cyclegan.data.sources import resolve_source
+
     if bool(domain_a) != bool(domain_b):
         raise UsageError("`--domain-a` and `--domain-b` must be given together.")
     if not dataset and not domain_a:
@@ -215,29 +251,16 @@ def _score(
     trained = bundle.info.provenance.config.get("data", {})
     fraction = trained.get("test_fraction", DataConfig().test_fraction)
     config = DataConfig(dataset=dataset or "two folders", domain_a=domain_a, domain_b=domain_b, test_fraction=fraction)
-    data_folder = data_dir or default_data_dir()
     source = resolve_source(config, data_folder, _say)
     if domain_a:
-        (all_a, test_a), (all_b, test_b) = (
-            (len(train) + len(test), len(test))
-            for train, test in ((source.train_a, source.test_a), (source.train_b, source.test_b))
-        )
+        test_a, test_b = len(source.test_a), len(source.test_b)
         _say(
-            f"Scored are {test_a} of {all_a} images of A and {test_b} of {all_b} of B: those that a training with these"
-            f" folders leaves out, as data.test_fraction={fraction} says. To score all, put them into the folders testA"
-            " and testB of a --dataset."
+            f"Scored are {test_a} of {len(source.train_a) + test_a} images of A and {test_b} of"
+            f" {len(source.train_b) + test_b} of B: those that a training with these folders leaves out, as"
+            f" data.test_fraction={fraction} says. To score all, put them into the folders testA and testB of a"
+            " --dataset."
         )
-    extractor = None
-    if features:
-        reading = reading_config(bundle.info, bundle.info.crop_size)
-        extractor = choose_extractor(features, source, reading, _say, seed, data_folder / CACHE)
-    directions: tuple[Direction, ...] = ("ab", "ba") if direction == "both" else (direction,)
-
-    def score(bundle: "Bundle", way: Direction) -> "Scores":
-        place = images and images / (f"{bundle.folder.name}-{way}" if len(bundles) > 1 else way)
-        return evaluate_bundle(bundle, source, way, extractor, _say, size=size, seed=seed, images=place)
-
-    return [score(bundle, way) for way in directions for bundle in bundles]
+    return source
 
 
 def _places_of(bundle: Path) -> tuple[str | None, str | None, str | None]:
@@ -249,29 +272,3 @@ def _places_of(bundle: Path) -> tuple[str | None, str | None, str | None]:
         return None, None, None
     data = read_config(folder).data
     return (None, data.domain_a, data.domain_b) if data.domain_a else (data.dataset, None, None)
-
-
-def _show(scores: "Scores", console: rich.console.Console) -> None:
-    labels = list(dict.fromkeys(label for row in scores.distances.values() for label in row))
-    target = scores.protocol.images["real test images"].partition(",")[0]
-    title = f"{scores.title}, beside {target} of the target domain"
-    console.print(printable(title), markup=False, highlight=False, soft_wrap=True)  # paths are not broken
-    table = rich.table.Table("", *labels)
-    numbers = _numbers(scores)
-    table.add_row("images", *(str(numbers[label]) for label in labels))
-    for name, row in scores.distances.items():
-        table.add_row(printable(name), *(_text(row[label]) if label in row else "" for label in labels))
-    for name, value in scores.content.items():
-        table.add_row(name, _text(value))
-    console.print(table)
-
-
-def _numbers(scores: "Scores") -> dict[str, int]:
-    """The number of images of each set."""
-    return {label: int(images.partition(" ")[0]) for label, images in scores.protocol.images.items()}
-
-
-def _text(value: "Value") -> str:
-    """A score and, below it, its interval."""
-    digits = 1 if abs(value.value) >= 10 else 3
-    return f"{value.value:.{digits}f}\n{value.low:.{digits}f} to {value.high:.{digits}f}"

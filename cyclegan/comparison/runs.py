@@ -14,7 +14,7 @@ from cyclegan.config.config import Config, changed_keys
 from cyclegan.config.files import as_yaml
 from cyclegan.data.inventory import fingerprint
 from cyclegan.errors import CycleganError, UsageError
-from cyclegan.evaluation.protocol import Protocol, Scores
+from cyclegan.evaluation.protocol import Scores
 from cyclegan.evaluation.scores_file import read_scores
 from cyclegan.training.history import Entry, best_of, read_history
 from cyclegan.training.record import RECORD_FILE, read_config, read_inventory, read_record
@@ -89,17 +89,13 @@ def _read_run(name: str, folder: pathlib.Path) -> Run:
         "features": config.evaluation.features,
         "number of images": config.evaluation.max_images,
     }
-    scored = [
-        entry
-        for entry in read_history(folder, sys.maxsize)
-        if any(not name.startswith("health/") for name in entry.values)
-    ]
+    scored = [entry for entry in read_history(folder, sys.maxsize) if entry.protocol]
     entries = tuple(entry for entry in scored if entry.protocol == scored[-1].protocol)
     notes = []
     if len(entries) < len(scored):
         notes.append(
-            f"{name} was scored in several ways, with other images or other features. Shown are the scores from step"
-            f" {entries[0].step} on, which were made like the last one."
+            f"{name} was scored in several ways, with other images or other features. Shown are the scores that were"
+            f" made like the last one, of which the first is that of step {entries[0].step}."
         )
     infos = _read_bundles(folder)
     best, note = _best(name, entries, infos.get("best"), config.evaluation.metric)
@@ -128,22 +124,22 @@ def _best(
     made = bundle.provenance
     if made.validation_protocol != best.protocol:
         return best, (f"The best bundle of {name}, of step {made.step}, was chosen by other scores than those shown.",)
-    if made.step != best.step and made.validation.get(metric) != best.values[metric]:
-        text = f"The best bundle of {name} is of step {made.step}, but step {best.step} scored best."
-        return Entry(made.step, made.validation, best.protocol), (text,)
-    return Entry(made.step, made.validation, best.protocol), ()
+    value, notes = made.validation.get(metric), []
+    if value is None or value > best.values[metric]:
+        notes.append(f"The best bundle of {name} is of step {made.step}, but step {best.step} scored better.")
+    return Entry(made.step, made.validation, best.protocol), notes
 
 
 def _read_tested(folder: pathlib.Path, bundles: Iterable[BundleInfo]) -> tuple[tuple[Scores, ...], Sequence[str]]:
     """The scores on test images, and what is to be said of them."""
     path = folder / SCORES_FILE
-    again = f"`cyclegan evaluate --model {folder} --json {path}` writes it again."
+    again = f"`cyclegan evaluate --model {folder} --json {path}` writes it anew."
     if not path.is_file():
         return (), ()
     try:
         found = read_scores(path)
     except CycleganError as error:
-        return (), (f"{error} {again}",)
+        return (), (f"{error} Remove it; {again}",)
     tested, notes = tuple(one for one in found if one.direction), []
     if len(tested) < len(found):
         notes.append(f"{path} has scores of images that are not of a model. They are left out. {again}")
@@ -178,29 +174,27 @@ def warnings(runs: Sequence[Run]) -> list[str]:
             found.append(f"The scores while training were made in different ways: {what}.")
     if keys and len(found) == num_notes:
         found.append("The scores while training were made in different ways: another network, or files that changed.")
-    protocols = {run.name: _common(run.tested) for run in runs if run.tested}
-    first, *others = protocols.items() if protocols else [("", {})]
-    for name, protocol in others:
-        different = [key for key, value in protocol.items() if first[1].get(key) != value]
-        if different:
+    tested = [run for run in runs if run.tested]
+    for run in tested[1:]:
+        if different := _different(tested[0].tested, run.tested):
             found.append(
-                f"The scores on test images of {first[0]} and {name} were made by different protocols: they differ in"
-                f" {', '.join(different)}."
+                f"The scores on test images of {tested[0].name} and {run.name} were made by different protocols: they"
+                f" differ in {', '.join(different)}."
             )
     return found
 
 
-def _common(scores: Sequence[Scores]) -> dict[str, Any]:
-    """What the scores of a run have in common, without what belongs to the model alone."""
-    protocol: Protocol = scores[0].protocol
-    content = protocol.model_dump()
-    content["images"] = {
-        f"{one.direction} {label}": images
-        for one in scores
-        for label, images in one.protocol.images.items()
-        if label == "real test images"
-    }
-    return content
+def _different(some: Sequence[Scores], others: Sequence[Scores]) -> list[str]:
+    """In what the protocols of two runs differ, without what belongs to the models, in the directions of both."""
+    found = [key for key, value in _common(others[0]).items() if _common(some[0])[key] != value]
+    images = [{one.direction: one.protocol.images.get("real test images") for one in each} for each in (some, others)]
+    if any(images[0][direction] != images[1][direction] for direction in images[0].keys() & images[1].keys()):
+        found.insert(0, "images")
+    return found
+
+
+def _common(scores: Scores) -> dict[str, Any]:
+    return scores.protocol.model_dump(exclude={"images"})
 
 
 class Spread(NamedTuple):

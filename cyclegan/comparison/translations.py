@@ -30,15 +30,22 @@ def translate_views(
         For each direction rows of pictures, uint8 [height, width, channels]: an input, then its translations.
     """
     found: dict[str, list[list[np.ndarray]]] = {}
+    said: set[str] = set()
+
+    def say_once(line: str) -> None:
+        if line not in said:
+            say(line)
+        said.add(line)
+
     sides: tuple[tuple[Direction, Sequence[pathlib.Path]], ...] = (
         ("ab", source.test_a or source.train_a),
         ("ba", source.test_b or source.train_b),
     )
     for direction, paths in sides:
-        columns = _readable_views([data for _, data in runs], paths, number, direction, say)
+        columns = _readable_views([data for _, data in runs], paths, number, direction, say_once)
         columns.insert(0, columns[0])
         for index, (folder, _) in enumerate(runs, start=1):
-            columns[index] = _translated(folder, direction, columns[index], say)
+            columns[index] = _translated(folder, direction, columns[index], say_once)
         found[direction] = [[_picture(image) for image in row] for row in zip(*columns, strict=True)]
     return found
 

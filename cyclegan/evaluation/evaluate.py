@@ -27,6 +27,9 @@ from cyclegan.evaluation.scores import (
     share_value,
 )
 
+SMALLEST_SIZE = 32
+"""Images are compared with sides of at least so many pixels."""
+
 Say = Callable[[str], None]
 
 
@@ -68,11 +71,7 @@ def evaluate_bundle(
         CycleganError: if an image cannot be written.
     """
     info = bundle.info
-    if size and (size % info.size_multiple or size < info.min_size):
-        raise UsageError(
-            f"`size` must be a multiple of {info.size_multiple}, at least {info.min_size}, for this generator."
-            f" Received: {size}."
-        )
+    refuse_size(info, size)
     config = reading_config(info, size or info.crop_size)
     domains = ((source.test_a, source.train_a), (source.test_b, source.train_b))
     (inputs, _), (targets, training) = domains if direction == "ab" else domains[::-1]
@@ -92,10 +91,15 @@ def evaluate_bundle(
         return read_batches(paths, channels, config, say)
 
     known = []
-    if truth_files(inputs, source):  # each image must stand beside its own truth
-        inputs = tuple(path for path in inputs if any(True for _ in read([path], channels_in)))
-        truth, masks = truth_files(inputs, source) or ([], [])
-        known = [read(truth, channels_out), read(masks, 1)]
+    if truth := truth_files(inputs, source):  # each image must stand beside its own truth
+        channels = (channels_in, channels_out, 1)
+        rows = [
+            row
+            for row in zip(inputs, *truth, strict=True)
+            if all(any(True for _ in read([path], number)) for path, number in zip(row, channels, strict=True))
+        ]
+        inputs, *columns = zip(*rows, strict=True) if rows else ((), (), ())
+        known = [read(paths, number) for paths, number in zip(columns, channels[1:], strict=True)]
 
     def look(name: str, batches: Iterable[np.ndarray], paths: Sequence[pathlib.Path]) -> _Found:
         return _look_at(_written(batches, images / name) if images else batches, extractor, paths, seed)
@@ -114,6 +118,20 @@ def evaluate_bundle(
         say(f"Left out: the {name}, which is not a finite number for each image.")
     scores = _scores(title, sets, target, content, extractor, how, seed)
     return scores.model_copy(update={"direction": direction, "weights_sha256": info.weights[direction].sha256})
+
+
+def refuse_size(info: BundleInfo, size: int | None) -> None:
+    """Makes sure that a model can translate images of a size; None is that of its training.
+
+    Raises:
+        UsageError: if it cannot.
+    """
+    smallest = max(info.min_size, SMALLEST_SIZE)
+    if size and (size % info.size_multiple or size < smallest):
+        raise UsageError(
+            f"`--size` must be a multiple of {info.size_multiple}, at least {smallest}, for this generator. Received:"
+            f" {size}."
+        )
 
 
 def reading_config(info: BundleInfo, size: int) -> DataConfig:

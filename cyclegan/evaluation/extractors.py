@@ -16,9 +16,6 @@ from cyclegan.evaluation.reading import drawn
 
 CLASSIFIER = "classifier"
 
-TRIED_SIZE = (64, 64)
-"""An extractor is tried on an image of this size."""
-
 MIN_CLASSIFIED = 4
 """It learns nothing from fewer images of a domain."""
 
@@ -26,11 +23,12 @@ MAX_CLASSIFIED = 2000
 """The classifier is trained on at most so many images of each domain."""
 
 
-def load_extractor(request: str) -> Extractor:
+def load_extractor(request: str, size: int) -> Extractor:
     """An extractor that needs no training.
 
     Args:
         request: "inception" for the network of published scores, or as `load_network` takes it.
+        size: it is tried on an image with sides of so many pixels.
 
     Raises:
         UsageError: if it does not exist or cannot be used.
@@ -38,7 +36,7 @@ def load_extractor(request: str) -> Extractor:
     """
     try:
         extractor = load_inception() if request == INCEPTION else load_network(request)
-        found = extractor.compute(np.zeros((1, *TRIED_SIZE, 3), np.float32))
+        found = extractor.compute(np.zeros((1, size, size, 3), np.float32))
         if found.values.ndim != 2:
             raise ValueError(f"its output has the shape {found.values.shape}")
     except CycleganError:
@@ -74,7 +72,7 @@ def choose_extractor(
         CycleganError: if its weights cannot be had.
     """
     if request != CLASSIFIER:
-        return load_extractor(request)
+        return load_extractor(request, config.crop_size)
     if config.channels_a != config.channels_b or config.channels_a == 4:
         raise UsageError("The classifier needs domains with the same number of channels, 1 or 3.")
     small, sets = config.model_copy(update={"crop_size": SIZE}), []

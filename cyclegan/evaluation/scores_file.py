@@ -23,7 +23,7 @@ def refuse_foreign_scores(path: pathlib.Path) -> None:
         raise UsageError(f"`--json` must be a file in a folder that exists. Received: {path}.")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"`--json` must be a file in a folder that can be written to. Received: {path}.")
-    if path.exists():
+    if path.exists() and path.stat().st_size:
         try:
             read_scores(path)
         except CycleganError as error:

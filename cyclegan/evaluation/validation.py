@@ -122,19 +122,17 @@ class Validator:
     ) -> _Direction:
         target = look_at(_batches(targets), self._extractor, self._seed)
         untranslated = look_at(_batches(as_targets), self._extractor, self._seed)
-        # An unbiased distance of domains that are nearly alike can be 0 or below; the width of its interval hardly can.
+        # KID of domains that are nearly alike can be 0 or below; the width of its interval hardly can.
         compared = self._compare(target, untranslated, with_interval=True)
-        scale = {
-            name: max(one.value, SMALLEST, 0.0 if one.spread is None else one.high - one.value)
-            for name, one in compared.items()
-        }
+        scale = {name: max(one.value, one.high - one.value, SMALLEST) for name, one in compared.items()}
         if target.classes is not None:
             scale["share"] = _share(target, target)
         return _Direction(forward, back, inputs, targets, target, scale)
 
     def _compare(self, target: ImageSet, images: ImageSet, with_interval: bool = False) -> dict[str, Value]:
         found = {
-            name: distance(target, images, self._seed, with_interval) for name, distance in self._distances.items()
+            name: distance(target, images, self._seed, with_interval and name == "KID")
+            for name, distance in self._distances.items()
         }
         if target.classes is not None:
             share = _share(target, images)

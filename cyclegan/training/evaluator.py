@@ -92,12 +92,16 @@ class Evaluator(Hook):
     def _note(self, entry: Entry) -> None:
         """Writes the bundle if it is the best so far, and the scores wherever they go."""
         before = best_value(self._plan.folder, self._metric, entry.protocol)
+        best = best_of((*self._comparable(), entry), self._metric)
         verdict = f"the best so far is {before:.3f}" if before is not None else ""
-        if is_unkept(self._plan.folder, entry, self._metric):
+        if before is None or entry.values[self._metric] < before:
             verdict = "it is kept as the best so far" + (f", which was {before:.3f}" if before is not None else "")
             # The bundle comes first: killed in between, the run is scored once more.
             if failure := self._failure_to_keep(entry):
-                verdict = f"it is the best so far, but it is not kept: {failure.rstrip('.')}"
+                which = (
+                    "it" if best is entry else f"{best.values[self._metric]:.3f} of step {best.step}" if best else ""
+                )
+                verdict = f"{which} is the best so far, but it is not kept: {failure.rstrip('.')}"
         self._history.add(entry)
         self._progress.line(f"{_describe(entry, self._metric)}; {verdict}.")
         if self._summaries:
@@ -121,8 +125,8 @@ class Evaluator(Hook):
             self._keep(entry)
         except Displaced:
             raise
-        except CycleganError as error:
-            return str(error)
+        except Exception as error:  # whatever it is, it must not cost the training
+            return str(error) if isinstance(error, CycleganError) else first_line(error)
         return ""
 
     def _agree(self) -> None:
@@ -169,9 +173,9 @@ def build_validator(
     """
     data, evaluation = config.data, config.evaluation
 
-    def load(paths: Sequence[pathlib.Path], channels: int) -> np.ndarray:
-        number = evaluation.max_images
-        images = load_views(drawn(paths, number, SEED), number, channels, data, progress.line)
+    def load(paths: Sequence[pathlib.Path], channels: int, is_said: bool = True) -> np.ndarray:
+        number, report = evaluation.max_images, progress.line if is_said else lambda line: None
+        images = load_views(drawn(paths, number, SEED), number, channels, data, report)
         if len(images) < MIN_IMAGES:
             raise UsageError(
                 f"A score needs at least {MIN_IMAGES} validation images of each domain that can be read. Received:"
@@ -183,7 +187,8 @@ def build_validator(
     if data.channels_a == data.channels_b:
         images = Images(a, b, a, b)
     else:
-        images = Images(a, b, load(source.validation_a, data.channels_b), load(source.validation_b, data.channels_a))
+        a_as_b = load(source.validation_a, data.channels_b, is_said=False)
+        images = Images(a, b, a_as_b, load(source.validation_b, data.channels_a, is_said=False))
     if extractor is None and evaluation.features:
         extractor = choose_extractor(evaluation.features, source, data, progress.line, SEED, cache_dir)
     validator = Validator(images, *state.translators, extractor, SEED)
@@ -212,15 +217,17 @@ def is_unkept(folder: pathlib.Path, entry: Entry, metric: str) -> bool:
 
 def is_settled(folder: pathlib.Path, history: History, step: int, metric: str) -> bool:
     """Whether a run was scored after `step` steps, and the bundle was kept if it was the best."""
-    entry = next((each for each in history.entries if each.step == step and each.protocol), None)
-    if entry is None:
+    entries = [each for each in history.entries if each.step == step and each.protocol]
+    if not entries:
         return False
+    entry = entries[-1]  # the others were made in other ways
     return entry != best_of(history.scored_by(entry.protocol), metric) or not is_unkept(folder, entry, metric)
 
 
 def describe_lost_best(folder: pathlib.Path, history: History, metric: str) -> str | None:
     """A line for a run that was scored, but has no best bundle; None for any other."""
-    best = best_of((entry for entry in history.entries if entry.protocol), metric)
+    protocols = [entry.protocol for entry in history.entries if entry.protocol]
+    best = best_of(history.scored_by(protocols[-1]), metric) if protocols else None
     path = folder / "bundle" / "best"
     if best is None or path.exists():
         return None

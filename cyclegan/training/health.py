@@ -28,6 +28,9 @@ NOISE = 0.02
 PREFIX = "health/"
 """The names of what was found begin with this, in `metrics.jsonl` and in TensorBoard."""
 
+INTERVAL = "interval/"
+"""In `metrics.jsonl` the sums since the last examination begin with this, where the run was saved in between."""
+
 Examined = Callable[..., tf.Tensor]
 """A generator, called as a Keras network: with images and `training`."""
 
@@ -36,7 +39,11 @@ class Health(Hook):
     """Examines the generators every so many steps. All processes know whether the run is over.
 
     `healthy_step` is the last step that was examined before the first sign of the illness that ended the run, 0 if
-    there is none, and None if no illness has ended it.
+    there is none, and None if no illness has ended it. `illnesses` has the names of those that the chief sees.
+
+    A run that was killed finds out the same as one that was not: the sums of an interval are noted where it is saved,
+    and an examination that was due then is made first. A run that continues although it is ill is examined once more
+    before it ends, so that what was changed can help.
 
     Args:
         config: how often, and what to do.
@@ -59,28 +66,50 @@ class Health(Hook):
         self._config, self._cluster, self._progress, self._history = config, cluster, progress, history
         self._examine, self._summaries = examine, summaries
         self.healthy_step: int | None = None
-        self._losses = _Sums(self._config.losses.adversarial)
-        ill = diagnose(self._findings())
-        self._known = set(ill)
-        self._act(ill)
+        self.illnesses = set(diagnose(self._findings()))
+        self._last_call: Call | None = None
+        step = history.first_step
+        is_examined = any(entry.step == step for entry in self._examinations())
+        self._losses = _Sums(config.losses.adversarial, {} if is_examined else _interval_at(history, step))
+        if step and step % config.health.every_steps == 0:  # the session before was killed, or never came to it
+            self._look(step, is_due=not is_examined)
+
+    def at_checkpoint(self, call: Call) -> None:
+        """Notes the sums of the interval up to `call`, which `after_call` is told of later."""
+        if self._examine:
+            self._add(call)
+            sums = {f"{INTERVAL}{name}": value for name, value in self._losses.content().items()}
+            self._history.add(Entry(call.step, sums))
+
+    def at_end(self, call: Call) -> None:
+        """Does the same: the run may be continued."""
+        self.at_checkpoint(call)
 
     def after_call(self, call: Call) -> None:
         """Examines the run where it is due."""
-        every = self._config.health.every_steps
-        self._losses.add(call)
-        if call.step % every:
-            return
+        self._add(call)
+        if call.step % self._config.health.every_steps == 0:
+            self._look(call.step)
+
+    def _add(self, call: Call) -> None:
+        if call is not self._last_call:
+            self._losses.add(call)
+            self._last_call = call
+
+    def _look(self, step: int, is_due: bool = True) -> None:
+        """Examines the run on the chief, and acts on all processes."""
         ill: dict[str, Illness] = {}
-        if self._examine:
+        if self._examine and is_due:
             try:
-                # The first interval of a session can be too short to say anything of the losses.
-                found = self._examine() | (self._losses.means() if self._losses.num_steps >= every else {})
-            except (tf.errors.OpError, MemoryError) as error:
-                self._progress.line(f"The run cannot be examined at step {call.step}: {first_line(error)} It goes on.")
+                # A run of an earlier version can come without the sums of the interval.
+                is_whole = self._losses.num_steps >= self._config.health.every_steps
+                found = self._examine() | (self._losses.means() if is_whole else {})
+            except Exception as error:  # whatever it is, it must not cost the training
+                self._progress.line(f"The run cannot be examined at step {step}: {first_line(error)} It goes on.")
             else:
-                self._note(call.step, found)
+                self._note(step, found)
             ill = diagnose(self._findings())
-            self._warn(call.step, ill)
+            self._warn(step, ill)
         self._losses = _Sums(self._config.losses.adversarial)
         self._act(ill)
 
@@ -116,14 +145,14 @@ class Health(Hook):
 
     def _warn(self, step: int, ill: dict[str, Illness]) -> None:
         """Says what is new. What was said before and is still so is not said again."""
-        for name in [name for name in ill if name not in self._known]:
+        for name in [name for name in ill if name not in self.illnesses]:
             illness = ill[name]
             self._progress.line(f"Step {step}, {name}: {illness.text}. To try: {illness.remedy}.")
             if self._summaries:
                 self._summaries.note(step, f"health/{name}", f"{illness.text}. To try: {illness.remedy}.")
-        for name in sorted(self._known - ill.keys()):
+        for name in sorted(self.illnesses - ill.keys()):
             self._progress.line(f"Step {step}: {name} is no longer seen.")
-        self._known = set(ill)
+        self.illnesses = set(ill)
 
 
 class _Sums:
@@ -131,14 +160,17 @@ class _Sums:
 
     Args:
         adversarial: the form of the adversarial loss, which says what guessing costs a discriminator.
+        start: the content that the sums begin with; those that it lacks begin at 0.
     """
 
-    def __init__(self, adversarial: str):
+    def __init__(self, adversarial: str, start: Mapping[str, float] | None = None):
         guess = ADVERSARIAL[adversarial].guess
         self._tags = {f"{way}/cycle": (f"loss/generator_{way}/cycle", 1.0) for way in ("ab", "ba")}
         if guess:
             self._tags |= {f"{way}/discriminator": (f"loss/discriminator_{way[1]}", guess) for way in ("ab", "ba")}
-        self._sums, self._num_taken, self.num_steps = dict.fromkeys(self._tags, 0.0), 0, 0
+        start = start or {}
+        self._sums = {name: start.get(name, 0.0) for name in self._tags}
+        self._num_taken, self.num_steps = int(start.get("taken", 0)), int(start.get("steps", 0))
 
     def add(self, call: Call) -> None:
         """Adds the steps of a call."""
@@ -148,9 +180,20 @@ class _Sums:
         for name, (tag, unit) in self._tags.items():
             self._sums[name] += float(call.metrics[tag][is_taken].sum()) / unit
 
+    def content(self) -> dict[str, float]:
+        """What another object of this kind can begin with."""
+        return self._sums | {"taken": self._num_taken, "steps": self.num_steps}
+
     def means(self) -> dict[str, float]:
         """The means, none if no step was taken. Those of discriminators are parts of what guessing costs."""
         return {name: total / self._num_taken for name, total in self._sums.items()} if self._num_taken else {}
+
+
+def _interval_at(history: History, step: int) -> dict[str, float]:
+    """The sums since the last examination that were noted at a step; none if there are none."""
+    values = [entry.values for entry in history.entries if entry.step == step]
+    found = {name: value for each in values for name, value in each.items() if name.startswith(INTERVAL)}
+    return {name.removeprefix(INTERVAL): value for name, value in found.items()}
 
 
 def build_examination(

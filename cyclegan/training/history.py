@@ -4,14 +4,16 @@ A session reads what the sessions before it have found up to the step that it co
 decides the same as one that was not.
 """
 
+import contextlib
 import json
 import math
 import pathlib
-import sys
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cyclegan.runtime.atomic_files import write_atomically
+from cyclegan.training.checkpoints import first_free
 
 HISTORY_FILE = "metrics.jsonl"
 
@@ -36,21 +38,26 @@ def read_history(folder: pathlib.Path, last_step: int) -> tuple[Entry, ...]:
         folder: the run directory.
         last_step: the step that the run continues from.
     """
+    return tuple(entry for entry in _read(folder) if entry and entry.step <= last_step)
+
+
+def _read(folder: pathlib.Path) -> list[Entry | None]:
+    """All entries of a run, None for each line that is damaged."""
     try:
         lines = (folder / HISTORY_FILE).read_text("utf-8", errors="replace").splitlines()
     except OSError:
-        return ()
-    entries = []
+        return []
+    entries: list[Entry | None] = []
     for line in lines:
         try:
             content = json.loads(line)
             step, protocol = int(content.pop("step")), str(content.pop("protocol", ""))
             values = finite({str(name): float(value) for name, value in content.items()})
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-            continue
-        if step <= last_step:
+            entries.append(None)
+        else:
             entries.append(Entry(step, values, protocol))
-    return tuple(entries)
+    return entries
 
 
 class History:
@@ -67,15 +74,29 @@ class History:
     def __init__(self, folder: pathlib.Path, last_step: int, report: Callable[[str], None]):
         self._folder, self._report, self.first_step = folder, report, last_step
         self.entries = read_history(folder, last_step)
+        self._is_writable = True
 
     def add(self, entry: Entry) -> None:
         """Adds an entry. The file is replaced as a whole, so that it never has half of a line."""
         self.entries = (*self.entries, entry._replace(values=finite(entry.values)))
         self._write()
 
-    def forget_later(self) -> None:
-        """Removes what was found after the step that the run continues from: the run takes another way from there."""
-        if len(read_history(self._folder, sys.maxsize)) > len(self.entries):
+    def settle(self) -> None:
+        """Makes the file that of this session.
+
+        It no longer has what was found after the step that the run continues from: the run takes another way from
+        there. If a part of it is damaged, a copy is kept.
+        """
+        entries, path = _read(self._folder), self._folder / HISTORY_FILE
+        if damaged := entries.count(None):
+            copy = first_free(path.with_name(f"{path.name}.damaged"))
+            with contextlib.suppress(OSError):
+                shutil.copyfile(path, copy)
+            self._report(
+                f"{path} is damaged: {damaged} of its {len(entries)} lines cannot be read. A copy is kept in {copy}."
+                " Scores and counts of evaluations that were in these lines are not known any more."
+            )
+        if len(entries) > len(self.entries):
             self._write()
 
     def _write(self) -> None:
@@ -85,8 +106,11 @@ class History:
         ]
         try:
             write_atomically(self._folder / HISTORY_FILE, "".join(lines).encode())
+            self._is_writable = True
         except OSError as error:
-            self._report(f"{self._folder / HISTORY_FILE} cannot be written: {error.strerror}. Training goes on.")
+            if self._is_writable:  # it is said once
+                self._report(f"{self._folder / HISTORY_FILE} cannot be written: {error.strerror}. Training goes on.")
+            self._is_writable = False
 
     def scored_by(self, protocol: str) -> tuple[Entry, ...]:
         """The scores that were made by a protocol."""

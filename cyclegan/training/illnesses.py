@@ -153,7 +153,14 @@ def count_healthy(history: Sequence[Findings]) -> int:
     for name in diagnose(history):
         kind, _, direction = name.rpartition(" ")
         signs = _signs(history, ILLNESSES[kind], direction)
-        healthy = min(healthy, next((number for number, is_seen in signs if not is_seen), 0))
+        first = healthy + 1
+        for number, is_seen in signs:
+            if not is_seen:
+                healthy = min(healthy, number)
+                break
+            first = number
+        else:  # what came before the first sign says nothing of it
+            healthy = min(healthy, first - 1)
     return healthy
 
 

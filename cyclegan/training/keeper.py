@@ -165,16 +165,19 @@ def find_shortage(variables: Mapping[str, tf.Variable], folder: pathlib.Path) ->
     return f"{shortage}. The training begins, but it can be saved only where there is room." if shortage else None
 
 
-def _shortage(variables: Mapping[str, tf.Variable], folder: pathlib.Path) -> str | None:
+def _shortage(variables: Mapping[str, tf.Variable], folder: pathlib.Path, num_bundles: int = 1) -> str | None:
+    """Half a sentence for a disk without room for a checkpoint and so many bundles."""
     sizes = {name: math.prod(variable.shape) * variable.dtype.size for name, variable in variables.items()}
-    needed = sum(sizes.values()) + sum(size for name, size in sizes.items() if name.startswith("generator_"))
+    bundle = sum(size for name, size in sizes.items() if name.startswith("generator_"))
+    needed = sum(sizes.values()) + num_bundles * bundle
     try:
         free = shutil.disk_usage(folder).free
     except OSError:  # the directory has been deleted, and will be created again
         return None
     if free >= needed:
         return None
-    return f"The disk of {folder} has {decimal(free)} left, but a checkpoint and a bundle take {decimal(needed)}"
+    what = "a bundle" if num_bundles == 1 else f"{num_bundles} bundles"
+    return f"The disk of {folder} has {decimal(free)} left, but a checkpoint and {what} take {decimal(needed)}"
 
 
 def renew_bundle(variables: Mapping[str, tf.Variable], plan: Plan, step: int, fingerprint: str) -> bool:
@@ -224,7 +227,10 @@ def keep_best(
         CycleganError: if it cannot be written, or would take the room of the next checkpoint.
     """
     secure()
-    if shortage := _shortage(variables, plan.folder):
+    checkpoints = list_checkpoints(plan.folder / CHECKPOINTS)
+    # A checkpoint of this step is there at the end of a run, after which no other one needs the room.
+    is_saved = bool(checkpoints) and checkpoints[-1][0] == entry.step
+    if not is_saved and (shortage := _shortage(variables, plan.folder, num_bundles=2)):
         raise CycleganError(f"{shortage}.")
     generators = {name: variable for name, variable in variables.items() if name.startswith(("generator_", "average_"))}
     _write_bundle(plan, Snapshot(entry.step, snapshot(generators), {}), fingerprint, entry)

@@ -131,8 +131,8 @@ def iterate(
             is_early = not is_end and any(hook.is_over for hook in hooks)
         if is_early and not any(hook.is_spoiled for hook in hooks):
             _save(call, hooks)
-            if call.num_steps and not due.is_evaluation:
-                _evaluate(call, hooks, pacing)
+            if not due.is_evaluation:
+                due = due._replace(signal=evaluate(call))
     return Ending(call.step, due.signal, is_early)
 
 

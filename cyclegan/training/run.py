@@ -20,6 +20,7 @@ from cyclegan.evaluation.features import Extractor
 from cyclegan.evaluation.validation import Validator
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.evaluator import Evaluator, build_validator, describe_lost_best, is_settled
+from cyclegan.training.health import Health
 from cyclegan.training.history import History
 from cyclegan.training.hooks import Call, Hook
 from cyclegan.training.interrupts import StopSignals
@@ -140,7 +141,7 @@ def run_training(
             ending = iterate(make_steps, session, pacing, hooks, lambda: stop.received, cluster, patience)
             cluster.barrier()  # a process that ends earlier would look to the others as if it had failed
     is_complete = ending.is_early or ending.step >= session.last_step
-    next_plan = _after_illness(plan, record, health.healthy_step, cluster, progress) if ending.is_early else None
+    next_plan = _after_illness(plan, record, health, cluster, progress) if ending.is_early else None
     return TrainingResult(folder, ending.step, is_complete, ending.signal == signal.SIGTERM, next_plan)
 
 
@@ -152,19 +153,19 @@ def _open_run(plan: Plan, record: RunRecord, inventory: Inventory | None, cluste
     progress.log_file = log_file(plan.folder, cluster.rank)
 
 
-def _after_illness(
-    plan: Plan, record: RunRecord, healthy_step: int | None, cluster: Cluster, progress: Progress
-) -> Plan | None:
+def _after_illness(plan: Plan, record: RunRecord, health: Health, cluster: Cluster, progress: Progress) -> Plan | None:
     """The plan to go on with, if the run was ended because it is ill, and can go back to when it was not.
 
     Raises:
         CycleganError: if it is ill and ends here.
     """
+    healthy_step = health.healthy_step
     if healthy_step is None:
         return None
     way_on = f"To train on nevertheless: cyclegan train --run-dir {plan.folder} --set health.action=warn"
     if plan.config.health.action == "stop":
-        raise CycleganError(f"The run is ill, so it ends here, as health.action asks. {way_on}")
+        names = f" ({', '.join(sorted(health.illnesses))})" if health.illnesses else ""
+        raise CycleganError(f"The run is ill{names}, so it ends here, as health.action asks. {way_on}")
     step = None
     with cluster.together():
         if cluster.is_chief:

@@ -61,7 +61,7 @@ def build_hooks(
         progress.line(shortage)
     history = History(folder, session.first_step, progress.line)
     if cluster.is_chief:
-        history.forget_later()
+        history.settle()
     summaries = Summaries(folder, session.first_step, progress.line) if cluster.is_chief else None
     if summaries:
         watchers.append(BadSteps(session, readers, progress))

@@ -130,7 +130,7 @@ def _describe(
     with cluster.together():
         if cluster.is_chief:
             source, _ = _find_images(plan, data_folder, progress)
-            _load_extractor(plan.config)
+            _load_extractor(plan)
             if init_from:
                 load_start(plan.config, init_from)
             for line in describe_run(plan.config, source, cluster.strategy):
@@ -159,7 +159,7 @@ def _train_run(
         start = load_start(plan.config, init_from) if init_from else None
         if cluster.is_chief:
             source, inventory = _find_images(plan, data_folder, progress)
-            extractor = _load_extractor(plan.config)
+            extractor = _load_extractor(plan)
     with contextlib.ExitStack() as claims:
         claim = None
         with cluster.together():
@@ -241,12 +241,18 @@ def _configure(deterministic: bool) -> None:
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
-def _load_extractor(config: Config) -> "Extractor | None":
+def _load_extractor(plan: Plan) -> "Extractor | None":
     """The extractor of the scores, if there is one that needs no training. What is wrong with it is said here."""
     from cyclegan.evaluation.extractors import CLASSIFIER, load_extractor
 
-    features = config.evaluation.features
-    return load_extractor(features) if config.is_scored and features and features != CLASSIFIER else None
+    config, features = plan.config, plan.config.evaluation.features
+    if not config.is_scored or not features or features == CLASSIFIER:
+        return None
+    try:
+        return load_extractor(features, config.data.crop_size)
+    except UsageError as error:
+        hint = " If the file has moved, say where it is now: --set evaluation.features=FILE." if plan.record else ""
+        raise UsageError(f"{error}{hint}") from error
 
 
 def _find_images(

@@ -82,7 +82,7 @@ def translate_images(
     _refuse_to_replace(naming, output, settings, gallery, grid)
     todo = [job for job in naming.jobs if settings.overwrite or not _is_done(job)]
     report = new_report(naming, todo)
-    if report.skipped and naming.folder and (note := describe_other_makers(naming.folder, bundle, settings)):
+    if note := describe_other_makers(naming, report.skipped, bundle, settings):
         say(note)
     failures = [f"{entry['path']}: {entry['reason']}" for entry in report.failed]
     for failure in failures:

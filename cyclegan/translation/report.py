@@ -81,31 +81,47 @@ def refuse_foreign_report(folder: Path) -> None:
         )
 
 
-def describe_other_makers(folder: Path, bundle: Bundle, settings: Settings) -> str | None:
-    """A line for a folder with files by other models, or of the other direction; None if there are none.
+def describe_other_makers(naming: Naming, skipped: Sequence[str], bundle: Bundle, settings: Settings) -> str | None:
+    """A line for images that are skipped because another model translated them, or the other direction; None if not.
 
     Args:
-        folder: the output folder, which may have a report.
-        bundle: the model that is about to write into it.
+        naming: all images; its output folder may have a report.
+        skipped: the images that are skipped.
+        bundle: the model that is about to write into the folder.
         settings: its direction counts.
     """
-    others = [one for one in _makers(folder) if not _is_same(one, _maker(bundle, settings))]
+    if not naming.folder:
+        return None
+    kept, maker = set(skipped), _maker(bundle, settings)
+    others = [one for one in _makers(naming.folder) if not kept.isdisjoint(one["images"]) and not _is_same(one, maker)]
     if not others:
         return None
     made_by = "; ".join(f"{one['bundle']}, step {one['step']}, direction {one['direction']}" for one in others)
-    return f"Files in {folder} were made by another model ({made_by}), and are kept. --overwrite makes them anew."
+    return (
+        f"Files in {naming.folder} were made by another model ({made_by}), and are kept. --overwrite makes them anew."
+    )
 
 
 def _makers(folder: Path) -> list[dict[str, Any]]:
-    """The models that made the files of a folder, from the last one on; none if its report does not say."""
+    """The models that made the files of a folder, from the last one on, each with its `images`, as a report says."""
     try:
         content = json.loads((folder / REPORT_FILE).read_text("utf-8", "replace"))
-        makers = [content["model"], *content.get("earlier_models", [])]
-        direction = content["settings"]["direction"]
-        found = [{"direction": direction} | {key: one[key] for key in MAKER if key in one} for one in makers]
+        earlier = [{key: one[key] for key in (*MAKER, "images")} for one in content.get("earlier_models", [])]
+        others = {name for one in earlier for name in one["images"]}
+        own = [name for name in [*content["translated"], *content["skipped"]] if name not in others]
+        last = {"direction": content["settings"]["direction"]} | content["model"]
+        return [{key: last[key] for key in MAKER} | {"images": own}, *earlier]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # there is none, or it is of an earlier version
         return []
-    return [one for one in found if len(one) == len(MAKER)]
+
+
+def _makers_after(report: Report, folder: Path, maker: dict[str, Any]) -> list[dict[str, Any]]:
+    """The models that made the files of a folder after a call. One that made nothing is not among them."""
+    before, now = _makers(folder), set(report.translated)
+    if before and not now:
+        return before
+    left = [one | {"images": [name for name in one["images"] if name not in now]} for one in before]
+    return [maker | {"images": []}, *(one for one in left if one["images"] and not _is_same(one, maker))]
 
 
 def _maker(bundle: Bundle, settings: Settings) -> dict[str, Any]:
@@ -132,14 +148,12 @@ def write_report(report: Report, naming: Naming, bundle: Bundle, settings: Setti
     order = {job.name: number for number, job in enumerate(naming.jobs)}
     report.translated.sort(key=order.__getitem__)
     report.failed.sort(key=lambda entry: order.get(entry["path"], -1))
-    makers, maker = _makers(naming.folder) if report.skipped else [], _maker(bundle, settings)
-    if report.translated or not makers:
-        makers = [maker, *(one for one in makers if not _is_same(one, maker))]
+    last, *earlier = _makers_after(report, naming.folder, _maker(bundle, settings))
     content = {
         **dataclasses.asdict(report),
         "settings": dataclasses.asdict(settings),
-        "model": makers[0],
-        "earlier_models": makers[1:],
+        "model": {key: last[key] for key in MAKER},
+        "earlier_models": earlier,
     }
     # Bytes of names that are not valid UTF-8 become escapes of JSON.
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -62,6 +62,50 @@ def test_scores_that_cannot_be_written_are_printed_first(evaluate, monkeypatch, 
     assert result.stderr.endswith("scores.json cannot be written: No space left on device.\n")
 
 
+def test_scores_that_nobody_reads_are_written(evaluate, monkeypatch, tmp_path):
+    def refuse(*arguments, **options):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("cyclegan.cli.evaluate.show_scores", refuse)
+    assert evaluate("--model", "run", "--direction", "ab", "--json", tmp_path / "scores.json").exit_code == 1
+    assert len(json.loads((tmp_path / "scores.json").read_text())) == 1
+
+
+@pytest.fixture
+def scored(folder, tmp_path):
+    """A copy of the run that also has a best bundle."""
+    shutil.copytree(folder / "run", tmp_path / "scored")
+    shutil.copytree(tmp_path / "scored" / "bundle" / "last", tmp_path / "scored" / "bundle" / "best")
+    return tmp_path / "scored"
+
+
+def test_a_bundle_that_is_damaged_costs_no_other_scores(evaluate, scored, tmp_path):
+    (weights,) = (scored / "bundle" / "last").glob("generator_ab-*.npz")
+    weights.write_bytes(weights.read_bytes()[:-100])
+    options = ["--dataset", "photos", "--json", tmp_path / "scores.json", "--images", tmp_path / "images"]
+    result = evaluate("--model", scored, "--direction", "ab", *options)
+    assert result.exit_code == 1 and "bundle/best, step 2, ab" in result.stdout
+    assert f"{scored}/bundle/last, ab, cannot be scored: The weights" in result.stderr
+    assert len(json.loads((tmp_path / "scores.json").read_text())) == 1
+    assert len(list((tmp_path / "images" / "best-ab" / "translated").iterdir())) == 4
+
+
+def test_a_run_without_its_last_bundle_is_scored_by_its_best_one(evaluate, scored):
+    shutil.rmtree(scored / "bundle" / "last")
+    result = evaluate("--model", scored, "--dataset", "photos", "--direction", "ab")
+    assert result.exit_code == 0 and "Only the best bundle is scored: " in result.stderr
+
+
+def test_an_empty_file_may_become_the_scores(evaluate, tmp_path):
+    (tmp_path / "scores.json").touch()
+    assert evaluate("--model", "run", "--direction", "ab", "--json", tmp_path / "scores.json").exit_code == 0
+
+
+def test_a_wrong_size_is_refused_before_the_classifier_is_trained(evaluate):
+    result = evaluate("--model", "run", "--dataset", "photos", "--features", "classifier", "--size", "33")
+    assert result.exit_code == 2 and "Training the classifier" not in result.output
+
+
 def test_an_evaluation_that_is_stopped_leaves_no_images(evaluate, monkeypatch, tmp_path):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
@@ -70,7 +114,6 @@ def test_an_evaluation_that_is_stopped_leaves_no_images(evaluate, monkeypatch, t
     options = ["--model", "run", "--dataset", "photos", "--images", tmp_path / "images"]
     assert evaluate(*options).exit_code != 0
     assert list((tmp_path / "images").iterdir()) == []
-    monkeypatch.undo()
 
 
 def test_two_folders_of_a_training_say_which_of_their_images_are_scored(evaluate):
@@ -132,7 +175,10 @@ def test_two_folders_of_images_are_compared(evaluate):
         (["--images-only", "photos/testA", "photos/testB", "--direction", "ab"], "`--direction` is for `--model`"),
         (["--images-only", "photos/testA", "photos/testB", "--dataset", "photos"], "`--dataset` is for `--model`"),
         (["--images-only", "small", "photos/testB"], "small/a.png has 5 x 40. Give another size with --size."),
-        (["--model", "run", "--dataset", "photos", "--size", "33"], "must be a multiple of 4, at least 8"),
+        (
+            ["--model", "run", "--dataset", "photos", "--size", "33"],
+            "`--size` must be a multiple of 4, at least 32, for",
+        ),
         (["--model", "run", "--dataset", "photos", "--json", "photos"], "in a folder that exists"),
         (["--model", "run", "--dataset", "photos", "--json", "mine.json"], "mine.json exists and is not a file of"),
         (["--model", "run", "--domain-a", "photos/testA"], "`--domain-a` and `--domain-b` must be given together"),
@@ -141,7 +187,10 @@ def test_two_folders_of_images_are_compared(evaluate):
         (["--model", "run", "--dataset", "photos", "--json", "nowhere/scores.json"], "in a folder that exists"),
         (["--images-only", "photos/testA", "nowhere"], "must be two folders of images. Received: nowhere."),
         (["--images-only", "photos/testA", "empty"], "empty holds no images."),
-        (["--images-only", "photos/testA", "photos/testB", "--size", "8"], "8 is not in the range x>=32"),
+        (
+            ["--images-only", "photos/testA", "photos/testB", "--size", "8"],
+            "`--size` must be at least 32. Received: 8.",
+        ),
     ],
 )
 def test_wrong_requests_are_refused_in_one_line(evaluate, arguments, message):

@@ -112,6 +112,9 @@ def test_scores_at_another_size_are_warned_of(make_run):
 def test_test_scores_with_other_protocols_are_warned_of(make_run):
     same = [make_run("one", scores=evaluated(5)), make_run("two", scores=evaluated(6))]
     assert not any("different protocols" in each for each in warnings(read_runs(same)))
+    back = evaluated(5)[0] | {"direction": "ba"}
+    both = make_run("four", scores=[*evaluated(5), back])
+    assert not any("different protocols" in each for each in warnings(read_runs([*same, both])))
     other = make_run("three", scores=evaluated(6, seed=1, extractor="net"))
     *_, warning = warnings(read_runs([*same, other]))
     assert warning == (
@@ -142,7 +145,9 @@ def test_damaged_scores_cost_no_page(make_run, text):
     (run,) = read_runs([folder])
     (note,) = run.notes
     assert run.tested == () and note.startswith(f"{folder / SCORES_FILE} cannot be read: ")
-    assert note.endswith(f"`cyclegan evaluate --model {folder} --json {folder / SCORES_FILE}` writes it again.")
+    assert note.endswith(
+        f"Remove it; `cyclegan evaluate --model {folder} --json {folder / SCORES_FILE}` writes it anew."
+    )
 
 
 def keep(make_bundle, folder, which, step, validation=None, protocol="one"):
@@ -165,7 +170,10 @@ def test_the_best_step_is_that_of_the_best_bundle(make_run, make_bundle):
     keep(make_bundle, folder, "best", 30, {"swd": 0.7})
     (run,) = read_runs([folder])
     assert (run.best.step, run.best.values) == (30, {"swd": 0.7})
-    assert run.notes == ("The best bundle of one is of step 30, but step 20 scored best.",)
+    assert run.notes == ("The best bundle of one is of step 30, but step 20 scored better.",)
+    keep(make_bundle, folder, "best", 40, {"swd": 0.4})  # what scored it is not known any more
+    (run,) = read_runs([folder])
+    assert (run.best.step, run.notes) == (40, ())
     keep(make_bundle, folder, "best", 20, {"swd": 0.5}, "two")
     (run,) = read_runs([folder])
     assert run.notes == ("The best bundle of one, of step 20, was chosen by other scores than those shown.",)
@@ -179,8 +187,8 @@ def test_scores_of_a_run_that_were_made_in_several_ways_are_not_mixed(make_run):
     (run,) = read_runs([folder])
     assert [entry.step for entry in run.entries] == [20, 30] and run.best.step == 20
     assert run.notes[0] == (
-        "one was scored in several ways, with other images or other features. Shown are the scores from step 20 on,"
-        " which were made like the last one."
+        "one was scored in several ways, with other images or other features. Shown are the scores that were made like"
+        " the last one, of which the first is that of step 20."
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cyclegan.bundle import Bundle
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import resolve_source
 from cyclegan.data.stripes import write_stripes
@@ -89,6 +90,32 @@ def test_on_the_built_in_data_set_the_truth_is_known(scores, bundle, source):
         errors["error outside"].append(difference[mask == 0].mean())
     for name, values in errors.items():
         assert scores.content[name].value == pytest.approx(np.mean(values), rel=1e-3)
+
+
+@pytest.mark.parametrize("place", ["testA", "truth/testA_striped", "truth/testA_mask"])
+def test_an_image_without_its_truth_is_left_out(bundle, tmp_path, place):
+    """The others stand beside their own truth."""
+    write_stripes(tmp_path / "photos", num_train=4, num_test=6)
+    source = resolve_source(DataConfig(dataset=str(tmp_path / "photos")), tmp_path, pytest.fail)
+    second, lines = source.test_a[1], []
+    expected = evaluate_bundle(
+        bundle, source._replace(test_a=(*source.test_a[:1], *source.test_a[2:])), "ab", None, print
+    )
+    (source.folder / place / second.name).write_bytes(b"not an image")
+    scores = evaluate_bundle(bundle, source, "ab", None, lines.append)
+    assert scores.content == expected.content and f"{second.name}" in lines[0]
+
+
+def test_a_way_back_that_is_not_finite_costs_no_other_score(bundle, source, monkeypatch):
+    class Spoiled(Bundle):
+        def generator(self, direction):
+            own = super().generator(direction)
+            return own if direction == "ab" else lambda images, training: own(images) * np.nan
+
+    lines = []
+    scores = evaluate_bundle(Spoiled(bundle.folder, bundle.info), source, "ab", None, lines.append)
+    assert "cycle L1" not in scores.content and "structure kept" in scores.content
+    assert "Left out: the cycle L1, which is not a finite number for each image." in lines
 
 
 def test_the_same_input_gives_the_same_numbers(scores, bundle, source):

@@ -54,7 +54,7 @@ def weights(fidelity, tmp_path, monkeypatch):
 
 def test_the_features_are_those_of_the_network_for_8_bit_images(weights):
     _, images, features = weights
-    found = load_extractor("inception").compute(np.float32(images / 127.5 - 1))
+    found = load_extractor("inception", 64).compute(np.float32(images / 127.5 - 1))
     assert found.values.shape == (3, 2048) and found.classes is None
     np.testing.assert_allclose(found.values, features, rtol=1e-4, atol=1e-5)
 
@@ -86,7 +86,7 @@ def test_without_the_extra_it_is_named(monkeypatch, tmp_path):
     (tmp_path / "torch_fidelity.py").write_text("raise ImportError('No module named torch_fidelity')")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])  # a process that is spawned gets this path
     with pytest.raises(UsageError, match="`--features inception` needs the extra `fid`"):
-        load_extractor("inception")
+        load_extractor("inception", 64)
 
 
 def test_only_this_network_makes_a_fid():

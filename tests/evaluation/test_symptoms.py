@@ -24,6 +24,14 @@ def symptoms(outputs, cycled=A, disturbed=A, inputs=A):
     return measure(Probe(inputs, B, np.float32(outputs), cycled, disturbed, 0.02))
 
 
+@pytest.mark.parametrize("place", ["outputs", "cycled", "disturbed"])
+def test_one_value_that_is_not_finite_spoils_the_output(place):
+    images = {name: A.copy() for name in ("outputs", "cycled", "disturbed")}
+    images[place][0, 0, 0, 0] = np.nan
+    assert symptoms(**images) == {"spoiled": pytest.approx(1 / A.size / 3)}
+    assert symptoms(A)["spoiled"] == 0
+
+
 def test_the_luminance_weighs_the_colours():
     image = np.array([[[[1, 0, 0, 9], [0, 1, 0, 9], [0, 0, 1, 9]]]], np.float32)
     np.testing.assert_allclose(luminance(image), [[[0.299, 0.587, 0.114]]], atol=1e-7)

@@ -15,7 +15,7 @@ from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.evaluation.validation import Images, Interrupted, Validator
 from cyclegan.runtime.cluster import Cluster
-from cyclegan.training.evaluator import Evaluator, best_value, build_validator, is_settled
+from cyclegan.training.evaluator import Evaluator, best_value, build_validator, describe_lost_best, is_settled
 from cyclegan.training.history import History, read_history
 from cyclegan.training.hooks import Call
 from cyclegan.training.keeper import keep_best
@@ -182,9 +182,43 @@ def test_a_bundle_that_cannot_be_written_costs_no_score(evaluate):
     def keep(entry):
         raise CycleganError("The bundle cannot be written.")
 
-    _, printed = run(0.9, 0.8, keep=keep)
-    assert printed.count("; it is the best so far, but it is not kept: The bundle cannot be written.") == 2
-    assert len(read_history(folder, 100)) == 2
+    _, printed = run(0.8, 0.9, 0.7, keep=keep)
+    assert [line.partition("; ")[2] for line in printed.splitlines()] == [
+        "it is the best so far, but it is not kept: The bundle cannot be written.",
+        "0.800 of step 10 is the best so far, but it is not kept: The bundle cannot be written.",
+        "it is the best so far, but it is not kept: The bundle cannot be written.",
+    ]
+    assert len(read_history(folder, 100)) == 3
+
+
+@pytest.mark.parametrize("failure", [MemoryError("no room."), tf.errors.ResourceExhaustedError(None, None, "no room.")])
+def test_no_failure_to_keep_the_best_bundle_ends_the_run(evaluate, failure):
+    run, folder = evaluate
+
+    def keep(entry):
+        raise failure
+
+    _, printed = run(0.9, keep=keep)
+    assert "it is not kept: no room." in printed and len(read_history(folder, 100)) == 1
+    assert "is still not kept: no room." in run(first_step=10, keep=keep)[1]
+
+
+def test_the_scores_of_another_protocol_are_not_the_best(evaluate):
+    run, folder = evaluate
+    run(0.3)
+    run(0.9, 0.8, first_step=10, protocol="two")
+    history = History(folder, 30, pytest.fail)
+    assert is_settled(folder, history, 30, "swd")
+    shutil.rmtree(folder / "bundle" / "best")
+    assert "Step 30 was the best, with swd 0.800." in describe_lost_best(folder, history, "swd")
+    assert not is_settled(folder, history, 30, "swd")
+
+
+def test_a_run_that_is_over_says_so_once_and_no_rate(evaluate):
+    run, _ = evaluate
+    evaluator, printed = run(0.5, 0.6, 0.6, 0.6, 0.6)
+    assert evaluator.is_over and printed.count("so the run ends here") == 1
+    assert printed.count("The learning rate is") == 1  # after step 30, and not after step 50
 
 
 def refuse(entry):
@@ -234,7 +268,7 @@ def test_the_best_bundle_does_not_take_the_room_of_a_checkpoint(evaluate, monkey
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     _, printed = run(0.5)
-    assert f"but it is not kept: The disk of {folder} has 1.0 kB left, but a checkpoint and a bundle take" in printed
+    assert f"but it is not kept: The disk of {folder} has 1.0 kB left, but a checkpoint and 2 bundles take" in printed
     assert not (folder / "bundle").exists()
 
 

@@ -44,9 +44,12 @@ def call(step, cycle=1.0, discriminator=0.2):
 
 @pytest.fixture
 def watch(tmp_path):
-    """Examines a run every ten steps, and returns the hook and what it prints."""
+    """Examines a run every ten steps, and returns the hook and what it prints.
 
-    def run(*found, first_step=0, action="warn", **options):
+    It is saved at some steps, and killed before it is examined at a step.
+    """
+
+    def run(*found, first_step=0, action="warn", saved=(), killed=None, last=None, **options):
         output = io.StringIO()
         progress = Progress(rich.console.Console(file=output, width=500))
         config = load_config("smoke", [("health.every_steps", 10), ("health.action", action)])
@@ -61,8 +64,13 @@ def watch(tmp_path):
             return value
 
         health = Health(config, Cluster(STRATEGY), progress, history, examine, summaries)
-        for step in range(first_step + 5, first_step + 10 * len(found) + 5, 5):
-            health.after_call(call(step, **options))
+        last = killed or last or first_step + 10 * len(found)
+        for step in range(first_step + 5, last + 5, 5):
+            this = call(step, **{name: value(step) if callable(value) else value for name, value in options.items()})
+            if step in saved:
+                health.at_checkpoint(this)
+            if step != killed:
+                health.after_call(this)
         summaries.flush()
         return health, output.getvalue()
 
@@ -105,10 +113,33 @@ def test_an_ill_run_can_be_ended(watch, action):
     assert health.is_over and health.healthy_step == 20
 
 
-def test_a_run_that_is_ill_stays_so_when_it_is_started_again(watch):
+def test_a_run_that_is_ill_is_examined_once_more_when_it_is_started_again(watch):
+    """Or a lower learning rate could not help."""
     watch(*[ILL] * 3, action="stop")
-    assert watch(first_step=30, action="stop")[0].is_over
-    assert not watch(first_step=30, action="warn")[0].is_over
+    assert not watch(first_step=30, action="stop")[0].is_over
+    health, _ = watch(ILL, first_step=30, action="stop")
+    assert health.is_over and health.illnesses == {"inverted colours ab"}
+    assert not watch(SYMPTOMS, first_step=30, action="stop")[0].is_over
+
+
+def findings(folder):
+    entries = (
+        entry for entry in read_history(folder, 1000) if any(name.startswith("health/") for name in entry.values)
+    )
+    return [(entry.step, dict(entry.values)) for entry in entries]
+
+
+@pytest.mark.parametrize("killed", [15, 20, 25])
+def test_a_run_that_is_killed_finds_out_the_same(watch, tmp_path, killed):
+    """It is saved at step `killed`, and killed before it is examined there."""
+    losses = {"cycle": lambda step: step / 7, "discriminator": lambda step: 1 / step}
+    watch(*[SYMPTOMS] * 4, **losses)
+    whole = findings(tmp_path)
+    (tmp_path / "metrics.jsonl").unlink()
+    watch(*[SYMPTOMS] * 2, saved=(killed,), killed=killed, **losses)
+    num_left = 4 - (killed - 1) // 10
+    watch(*[SYMPTOMS] * num_left, first_step=killed, last=40, **losses)
+    assert [step for step, _ in whole] == [10, 20, 30, 40] and findings(tmp_path) == whole
 
 
 def test_only_a_rollback_makes_a_run_not_worth_saving(watch):

@@ -63,10 +63,10 @@ def test_numbers_that_json_does_not_have_are_left_out(tmp_path):
 def test_what_was_found_on_a_way_that_was_given_up_does_not_come_back(tmp_path):
     write_history(tmp_path, history(3, 2, 1))
     again = History(tmp_path, 20, pytest.fail)
-    again.forget_later()
+    again.settle()
     assert History(tmp_path, 100, pytest.fail).entries == history(3, 2)
     before = (tmp_path / HISTORY_FILE).stat().st_ino
-    History(tmp_path, 20, pytest.fail).forget_later()
+    History(tmp_path, 20, pytest.fail).settle()
     assert (tmp_path / HISTORY_FILE).stat().st_ino == before  # there was nothing to forget
 
 
@@ -75,8 +75,23 @@ def test_what_cannot_be_written_is_reported_and_still_known(tmp_path):
     lines = []
     unwritable = History(tmp_path, 0, lines.append)
     unwritable.add(Entry(10, {"kid": 3}))
+    unwritable.add(Entry(20, {"kid": 2}))  # it is said once
     assert lines == [f"{tmp_path / HISTORY_FILE} cannot be written: Is a directory. Training goes on."]
-    assert unwritable.entries == history(3)
+    assert unwritable.entries == history(3, 2)
+
+
+def test_a_damaged_file_is_kept_and_named(tmp_path):
+    write_history(tmp_path, history(3, 2))
+    text = (tmp_path / HISTORY_FILE).read_text() + '{"step": 3'
+    (tmp_path / HISTORY_FILE).write_text(text)
+    lines = []
+    settled = History(tmp_path, 20, lines.append)
+    settled.settle()
+    assert settled.entries == read_history(tmp_path, 100) == history(3, 2)
+    assert (tmp_path / f"{HISTORY_FILE}.damaged").read_text() == text
+    (line,) = lines
+    assert "is damaged: 1 of its 3 lines cannot be read. A copy is kept in" in line
+    History(tmp_path, 20, pytest.fail).settle()
 
 
 def test_damaged_lines_are_passed_over(tmp_path):

@@ -90,7 +90,8 @@ def test_only_an_examination_that_knows_shows_that_an_illness_is_not_there():
     assert count_healthy([healthy, unknown, *[won] * 3, unknown, *[won] * 2]) == 1
     assert count_unsuspected([healthy, unknown]) == 1
     assert count_unsuspected([unknown, unknown]) == 2  # as with an adversarial loss for which guessing costs nothing
-    assert count_healthy([unknown, *[won] * 5]) == 0
+    assert count_healthy([unknown, *[won] * 5]) == 1  # nothing was known of it before, as in an earlier version
+    assert count_healthy([won] * 5) == 0
 
 
 def test_the_examinations_before_the_first_sign_are_counted():

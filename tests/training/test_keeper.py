@@ -191,7 +191,9 @@ def test_a_checkpoint_that_cannot_be_saved_costs_no_training(keeper, call, tmp_p
 def test_an_end_that_cannot_be_saved_is_an_error(keeper, call, tmp_path):
     build, _ = keeper
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
-    with pytest.raises(CycleganError, match=r"^Step 7 cannot be saved: .* There is no checkpoint\. Remove the cause"):
+    with pytest.raises(
+        CycleganError, match=r"^Step 7 cannot be saved: .* There is no checkpoint\. Remove the cause, then start over"
+    ):
         build(tmp_path).at_end(call(7, 1.0))
 
 

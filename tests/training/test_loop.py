@@ -152,11 +152,11 @@ def test_a_run_that_ends_where_it_is_not_scored_is_saved_and_then_scored():
     assert ", ".join(ill.entries[-3:]) == "end 5, evaluation 5, close"
 
 
-def test_a_run_that_is_over_makes_no_more_steps():
+def test_a_run_that_is_over_makes_no_more_steps_and_is_scored_if_it_was_not():
     diary = Diary()
     diary.is_over = True
     result = ending([diary], first=4)
-    assert (result.step, result.is_early, diary.entries) == (4, True, ["close"])
+    assert (result.step, result.is_early, diary.entries) == (4, True, ["evaluation 4", "close"])
 
 
 def test_a_run_is_saved_by_all_hooks_before_any_of_them_shows_something():

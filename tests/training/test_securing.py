@@ -1,4 +1,6 @@
+import concurrent.futures
 import io
+import threading
 
 import pytest
 import rich.console
@@ -33,6 +35,24 @@ def test_a_run_that_is_whole_is_left_alone(secure, tmp_path):
     write_run(tmp_path / "run", CONFIG, RECORD, IMAGES)
     build()()
     assert not output.getvalue()
+
+
+def test_two_threads_create_a_directory_once(secure, tmp_path):
+    """The thread that saves asks too, and would take the claim that the other one is renewing for a stranger's."""
+    build, output = secure
+    inside, worst = [0], [0]
+
+    def renew(run_id):
+        inside[0] += 1
+        worst[0] = max(worst[0], inside[0])
+        meeting.wait(0.2) if inside[0] == 1 else meeting.set()
+        inside[0] -= 1
+        return False
+
+    meeting, ask = threading.Event(), build(renew)
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: ask(), range(2)))
+    assert worst == [1] and output.getvalue().count("was deleted or moved") == 1
 
 
 def test_a_directory_that_is_gone_is_created_again_also_behind_a_link(secure, tmp_path):

@@ -134,6 +134,35 @@ def test_files_of_another_model_or_direction_are_kept_with_a_line(
     assert len(lines) == 1
 
 
+def test_all_models_that_made_files_of_a_folder_are_remembered(
+    make_bundle, bundle, photos, tmp_path, images, translate
+):
+    out, lines = tmp_path / "out", []
+    for name in ("1", "2"):
+        images.save(photos / f"{name}.jpg")
+    translate(make_bundle(tmp_path / "other", seed=7), photos, out)
+    third = tmp_path / "more"
+    third.mkdir()
+    images.save(third / "3.jpg")
+    translate(bundle, third, out, say=lines.append)  # it neither skips nor makes what the other has made
+    assert lines == []
+    translate(bundle, photos, out, say=lines.append)
+    assert f"made by another model ({tmp_path / 'other'}, step 0, direction ab)" in lines.pop()
+    (photos / "2.jpg").rename(tmp_path / "2.jpg")
+    translate(bundle, photos, out, overwrite=True, say=lines.append)  # 1 is anew, and 2 is as before
+    (tmp_path / "2.jpg").rename(photos / "2.jpg")
+    assert lines == []
+    translate(bundle, photos, out, say=lines.append)
+    content = json.loads((out / "report.json").read_text())
+    assert [(one["bundle"], one["images"]) for one in content["earlier_models"]] == [
+        (str(tmp_path / "other"), ["2.jpg"])
+    ]
+    assert str(tmp_path / "other") in lines.pop()
+    translate(bundle, photos, out, overwrite=True)
+    translate(bundle, photos, out, say=lines.append)
+    assert lines == [] and json.loads((out / "report.json").read_text())["earlier_models"] == []
+
+
 def test_progress_tells_translated_from_failed_images(bundle, photos, tmp_path, images, translate):
     images.save(photos / "a.jpg")
     (photos / "b.jpg").write_text("not an image")
