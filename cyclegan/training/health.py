@@ -76,7 +76,7 @@ class Health(Hook):
 
     def at_checkpoint(self, call: Call) -> None:
         """Notes the sums of the interval up to `call`, which `after_call` is told of later."""
-        if self._examine:
+        if self._examine and not _interval_at(self._history, call.step):
             self._add(call)
             sums = {f"{INTERVAL}{name}": value for name, value in self._losses.content().items()}
             self._history.add(Entry(call.step, sums))
@@ -182,7 +182,7 @@ class _Sums:
 
     def content(self) -> dict[str, float]:
         """What another object of this kind can begin with."""
-        return self._sums | {"taken": self._num_taken, "steps": self.num_steps}
+        return self._sums | {"taken": float(self._num_taken), "steps": float(self.num_steps)}
 
     def means(self) -> dict[str, float]:
         """The means, none if no step was taken. Those of discriminators are parts of what guessing costs."""

@@ -102,7 +102,7 @@ def test_a_training_goes_on_while_its_directory_is_read_only(train, tmp_path, re
     with train(*START, *periods, "--steps", "1000") as process:
         next(line for line in process.stdout if "step 2/" in line)
         with read_only(tmp_path / "run"):
-            said = next(line for line in process.stdout if "Training goes on" in line)
+            said = next(line for line in process.stdout if "checkpoints" in line and "Training goes on" in line)
         output = process.communicate(timeout=200)[0]
     assert re.search(r"run/checkpoints/step-\d+.npz cannot be written: (Permission denied|Read-only file system)", said)
     assert process.returncode == 0, output

@@ -129,6 +129,14 @@ def findings(folder):
     return [(entry.step, dict(entry.values)) for entry in entries]
 
 
+def test_a_run_that_is_saved_twice_at_a_step_notes_it_once(watch, tmp_path):
+    health, _ = watch(SYMPTOMS, saved=(5,))
+    (before,) = (entry for entry in read_history(tmp_path, 1000) if entry.step == 5)
+    text = (tmp_path / "metrics.jsonl").read_text()
+    health.at_end(call(5))
+    assert before.values["interval/steps"] == 5 and (tmp_path / "metrics.jsonl").read_text() == text
+
+
 @pytest.mark.parametrize("killed", [15, 20, 25])
 def test_a_run_that_is_killed_finds_out_the_same(watch, tmp_path, killed):
     """It is saved at step `killed`, and killed before it is examined there."""
