@@ -2,7 +2,7 @@
 
 The thresholds lie far from what healthy runs have shown; docs/evaluation.md has the table. An illness counts only if it
 is seen in several examinations one after the other, because a training may look ill for a moment, and early on. Those
-that say nothing of it do not count, such as one by an earlier version, or one after an interval of which a part is lost.
+that say nothing of it do not count, such as one by an earlier version.
 """
 
 import itertools
