@@ -597,5 +597,5 @@ def test_a_full_disk_is_reported_and_costs_no_training_until_the_end(train, tmp_
     for step in (4, 8):
         assert f"step-0000000{step}.npz cannot be written: File too large. Training goes on.\n" in done.stdout
     assert done.stderr.startswith("Error: Step 12 cannot be saved: ") and done.stderr.count("\n") == 1
-    assert "There is no checkpoint. Remove the cause, then continue with: cyclegan train --run-dir run" in done.stderr
+    assert "There is no checkpoint. Remove the cause, then start over with: cyclegan train --run-dir run" in done.stderr
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
