@@ -34,7 +34,9 @@ from cyclegan.errors import UsageError, printable
     metavar="SECONDS",
     help="Wait so long for all workers. [300]",
 )
-@click.option("--precision", metavar="PRECISION", help="float32, float64, mixed_bfloat16 or mixed_float16. [float32]")
+@click.option(
+    "--precision", metavar="PRECISION", help="float32, float64, mixed_bfloat16, mixed_float16 or auto. [float32]"
+)
 @click.option("--seed", type=WholeNumber(0), metavar="N", help="Seed of the weights, order, crops, flips and pools.")
 @click.option("--profile", is_flag=True, help="Write a trace of a few steps for TensorBoard.")
 @click.option("--dry-run", is_flag=True, help="Describe the training, and train nothing.")

@@ -217,8 +217,10 @@ class TrainingConfig(Section):
     """
     jit_compile: Literal["auto"] | bool = "auto"
     """The step is compiled with XLA; auto compiles it where that is faster."""
-    precision: Literal["float32", "float64", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """The networks compute in this precision; mixed_float16 scales the losses, because it has a small range."""
+    precision: Literal["float32", "float64", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
+    """The networks compute in this precision; mixed_float16 scales the losses, because it has a small range; auto takes
+    mixed_bfloat16 where that is faster on the first machine of a run, and float32 elsewhere.
+    """
     deterministic: bool = False
     """Every run gives the same bits, at some cost of speed."""
     max_bad_steps: Count = 10

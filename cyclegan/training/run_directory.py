@@ -89,6 +89,8 @@ def plan_run(request: Request) -> Plan:
     record = read_record(folder)
     stored = read_config(folder)
     config = _with_absolute_paths(load_config(request.source or str(folder / CONFIG_FILE), request.overrides))
+    if config.training.precision == "auto":
+        config = with_precision(config, stored.training.precision)
     changes = changed_keys(stored, config)
     # With the schedule plateau, the learning rate follows from the scores of all sessions.
     fixed = SCORED_BY if config.optimizer.schedule == "plateau" else set()
@@ -102,6 +104,11 @@ def plan_run(request: Request) -> Plan:
             " Leave these out, or start a new run with another --run-dir."
         )
     return Plan(folder, config, _with_open_choice(record, changes), changes)
+
+
+def with_precision(config: Config, precision: str) -> Config:
+    """The configuration with a precision that `auto` stands for."""
+    return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
 
 
 def next_run_directory(runs_dir: pathlib.Path, name: str) -> pathlib.Path:

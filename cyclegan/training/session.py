@@ -124,11 +124,13 @@ def _describe(
 ) -> "TrainingResult":
     """Describes a training that does not take place."""
     from cyclegan.training.dry_run import describe_run
+    from cyclegan.training.precision import with_known_precision
     from cyclegan.training.run import TrainingResult
     from cyclegan.training.warm_start import load_start
 
     with cluster.together():
         if cluster.is_chief:
+            plan = with_known_precision(plan, cluster, progress)
             source, _ = _find_images(plan, data_folder, progress)
             _load_extractor(plan)
             if init_from:
@@ -151,6 +153,7 @@ def _train_run(
     profile: bool,
 ) -> "TrainingResult":
     """Finds the images, claims the run directory, and trains."""
+    from cyclegan.training.precision import with_known_precision
     from cyclegan.training.run import run_training
     from cyclegan.training.warm_start import load_start
 
@@ -166,6 +169,7 @@ def _train_run(
             if cluster.is_chief:
                 claim = claims.enter_context(claim_run(request, plan, progress.line))
                 plan = claim.plan
+                plan = with_known_precision(plan, cluster, progress)
         plan, inventory = _share(plan, inventory, cluster)
         with cluster.together():
             if source is None:  # the chief has said which images they are
