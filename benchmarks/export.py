@@ -49,8 +49,8 @@ def main(size: int, blocks: int, filters: int) -> None:
     import keras
     from PIL import Image
 
-    from cyclegan.bundle import load_bundle, save_bundle
-    from cyclegan.bundle_info import bundle_info
+    from cyclegan.bundles.bundle import load_bundle, save_bundle
+    from cyclegan.bundles.info import bundle_info
     from cyclegan.config.files import load_config
     from cyclegan.data.scenes import draw_scene
     from cyclegan.export.export import export_generator

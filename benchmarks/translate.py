@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cyclegan.bundle import Bundle
+    from cyclegan.bundles.bundle import Bundle
 
 
 @click.command()
@@ -60,8 +60,8 @@ def main(folder: pathlib.Path, blocks: int, filters: int, batch_size: int, round
 
 
 def _untrained_bundle(folder: pathlib.Path, blocks: int, filters: int) -> "Bundle":
-    from cyclegan.bundle import load_bundle, save_bundle
-    from cyclegan.bundle_info import bundle_info
+    from cyclegan.bundles.bundle import load_bundle, save_bundle
+    from cyclegan.bundles.info import bundle_info
     from cyclegan.config.files import load_config
     from cyclegan.networks.generators import build_generator
 

@@ -15,7 +15,7 @@ __all__ = ["Translator", "__version__", "load_generator", "train"]
 
 _HOMES = {
     "Translator": "cyclegan.translation.translator",
-    "load_generator": "cyclegan.bundle",
+    "load_generator": "cyclegan.bundles.bundle",
     "train": "cyclegan.training.session",
 }
 

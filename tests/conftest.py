@@ -19,8 +19,8 @@ def make_bundle():
     """A function that writes a bundle into a folder. TensorFlow is imported only by tests that use it."""
     import keras
 
-    from cyclegan.bundle import Bundle, load_bundle, save_bundle
-    from cyclegan.bundle_info import BundleInfo, Provenance
+    from cyclegan.bundles.bundle import Bundle, load_bundle, save_bundle
+    from cyclegan.bundles.info import BundleInfo, Provenance
     from cyclegan.config.networks import GeneratorConfig
     from cyclegan.networks.generators import build_generator
 

@@ -18,7 +18,7 @@ from cyclegan.errors import CycleganError, UsageError, printable
 from cyclegan.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:
-    from cyclegan.bundle import Bundle
+    from cyclegan.bundles.bundle import Bundle
     from cyclegan.data.sources import Source
     from cyclegan.evaluation.protocol import Scores
 
@@ -175,7 +175,7 @@ def _compare(real: Path, fake: Path, features: str | None, size: int | None, see
 
 def _bundles(model: Path, which: Literal["best", "last"] | None) -> list["Bundle"]:
     """The bundles to score: those of a run that has a best one, or the one that is asked for."""
-    from cyclegan.bundle import load_bundle
+    from cyclegan.bundles.bundle import load_bundle
 
     bundle = load_bundle(model, which)
     if which or bundle.folder == model or bundle.folder.name != "best":
@@ -199,7 +199,7 @@ def _score(
     failures: list[str],
 ) -> list["Scores"]:
     """The scores of each bundle and direction. What cannot be scored costs no other scores, but is noted."""
-    from cyclegan.bundle_info import Direction
+    from cyclegan.bundles.info import Direction
     from cyclegan.data.sources import CACHE, default_data_dir
     from cyclegan.evaluation.evaluate import evaluate_bundle, reading_config, refuse_size
     from cyclegan.evaluation.extractors import choose_extractor

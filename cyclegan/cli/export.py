@@ -66,7 +66,7 @@ def command(
 ) -> None:
     """Writes a generator, and prints where it is and the result of the comparison."""
     import_tensorflow()
-    from cyclegan.bundle import load_bundle
+    from cyclegan.bundles.bundle import load_bundle
     from cyclegan.export.export import export_generator
     from cyclegan.runtime.devices import device_names
 

@@ -34,7 +34,7 @@ def command(ab: Path, ba: Path | None, output: Path, crop_size: int | None) -> N
     horse2zebra.pth. Architecture, width, depth and channels are found in the file. Needs the extra `pytorch`.
     """
     import_tensorflow()
-    from cyclegan.bundle_info import Direction
+    from cyclegan.bundles.info import Direction
     from cyclegan.interop.pytorch import import_pytorch
     from cyclegan.runtime.devices import device_names
 

@@ -121,7 +121,7 @@ def command(
     import_tensorflow()
     from rich.console import Console
 
-    from cyclegan.bundle import load_bundle
+    from cyclegan.bundles.bundle import load_bundle
     from cyclegan.runtime.devices import device_names
     from cyclegan.translation.folder import translate_images
     from cyclegan.translation.settings import Settings

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cyclegan.bundle import WHICH, Which, load_bundle
-from cyclegan.bundle_info import BundleInfo
+from cyclegan.bundles.bundle import WHICH, Which, load_bundle
+from cyclegan.bundles.info import BundleInfo
 from cyclegan.config.config import Config, changed_keys
 from cyclegan.config.files import as_yaml
 from cyclegan.data.inventory import fingerprint

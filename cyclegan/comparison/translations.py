@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cyclegan.bundle import load_bundle
-from cyclegan.bundle_info import Direction
+from cyclegan.bundles.bundle import load_bundle
+from cyclegan.bundles.info import Direction
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import Source
 from cyclegan.data.views import read_views

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import PIL.Image
 
-from cyclegan.bundle import Bundle
-from cyclegan.bundle_info import BundleInfo, Direction
+from cyclegan.bundles.bundle import Bundle
+from cyclegan.bundles.info import BundleInfo, Direction
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import Source
 from cyclegan.data.views import read_batches

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-    from cyclegan.bundle_info import BundleInfo
+    from cyclegan.bundles.info import BundleInfo
 
 Quantization = Literal["float16", "int8"]
 

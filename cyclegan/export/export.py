@@ -15,8 +15,8 @@ import keras
 import tensorflow as tf
 
 import cyclegan
-from cyclegan.bundle import Bundle
-from cyclegan.bundle_info import BundleInfo, Direction
+from cyclegan.bundles.bundle import Bundle
+from cyclegan.bundles.info import BundleInfo, Direction
 from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.export.conversion import Conversion, Quantization
 from cyclegan.export.formats import FORMATS

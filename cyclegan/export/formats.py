@@ -18,7 +18,7 @@ from cyclegan.export.conversion import Conversion, Quantization, Runtime
 if TYPE_CHECKING:
     import keras
 
-    from cyclegan.bundle_info import BundleInfo
+    from cyclegan.bundles.info import BundleInfo
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.bundle_info import BundleInfo, Direction
+from cyclegan.bundles.info import BundleInfo, Direction
 from cyclegan.data.decoding import decode, read_image
 from cyclegan.data.encoding import encode
 from cyclegan.data.listing import SUFFIXES, list_images

@@ -10,7 +10,7 @@ from cyclegan.errors import UsageError
 if TYPE_CHECKING:
     import keras
 
-    from cyclegan.bundle_info import BundleInfo
+    from cyclegan.bundles.info import BundleInfo
     from cyclegan.export.conversion import Conversion
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-    from cyclegan.bundle_info import BundleInfo
+    from cyclegan.bundles.info import BundleInfo
     from cyclegan.export.conversion import Conversion, Run, Runtime
 
 

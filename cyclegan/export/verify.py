@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.bundle_info import BundleInfo
+from cyclegan.bundles.info import BundleInfo
 from cyclegan.errors import CycleganError
 from cyclegan.export.formats import FORMATS
 from cyclegan.export.images import fit, sizes_to_try

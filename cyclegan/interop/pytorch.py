@@ -5,8 +5,8 @@ import pathlib
 import shutil
 from collections.abc import Mapping
 
-from cyclegan.bundle import save_bundle
-from cyclegan.bundle_info import Direction, WeightsFile, bundle_info
+from cyclegan.bundles.bundle import save_bundle
+from cyclegan.bundles.info import Direction, WeightsFile, bundle_info
 from cyclegan.config.config import Config
 from cyclegan.config.files import load_config
 from cyclegan.config.networks import GeneratorConfig

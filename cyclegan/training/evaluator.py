@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cyclegan.bundle import load_bundle
+from cyclegan.bundles.bundle import load_bundle
 from cyclegan.config.config import Config
 from cyclegan.data.sources import Source
 from cyclegan.data.views import load_views

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from rich.filesize import decimal
 
-from cyclegan.bundle import load_bundle, write_bundle
-from cyclegan.bundle_info import Direction, bundle_info
+from cyclegan.bundles.bundle import load_bundle, write_bundle
+from cyclegan.bundles.info import Direction, bundle_info
 from cyclegan.errors import CycleganError, first_line
 from cyclegan.runtime.cluster import Cluster
 from cyclegan.training.checkpoints import list_checkpoints, save_checkpoint

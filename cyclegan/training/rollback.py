@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 
-from cyclegan.bundle import load_bundle
+from cyclegan.bundles.bundle import load_bundle
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.training.checkpoints import first_free, list_checkpoints
 from cyclegan.training.run_directory import CHECKPOINTS

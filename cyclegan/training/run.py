@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 import cyclegan
-from cyclegan.bundle import Bundle
+from cyclegan.bundles.bundle import Bundle
 from cyclegan.config.files import as_yaml
 from cyclegan.data.batches import build_readers
 from cyclegan.data.inventory import Inventory, fingerprint

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from cyclegan.bundle import Bundle, load_bundle
+from cyclegan.bundles.bundle import Bundle, load_bundle
 from cyclegan.config.config import Config
 from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import UsageError

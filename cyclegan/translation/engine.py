@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from cyclegan.bundle import Bundle
+from cyclegan.bundles.bundle import Bundle
 from cyclegan.translation.naming import Job
 from cyclegan.translation.settings import Outcome, Settings
 from cyclegan.translation.worker import SizedImage, Worker

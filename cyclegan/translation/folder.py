@@ -8,8 +8,8 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cyclegan.bundle import Bundle
-from cyclegan.bundle_info import BundleInfo
+from cyclegan.bundles.bundle import Bundle
+from cyclegan.bundles.info import BundleInfo
 from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.encoding import FileFormat
 from cyclegan.data.headers import ReadFailure, read_header

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import keras
 import tensorflow as tf
 
-from cyclegan.bundle_info import BundleInfo, Direction
+from cyclegan.bundles.info import BundleInfo, Direction
 from cyclegan.data.headers import BadImage
 from cyclegan.errors import UsageError
 from cyclegan.runtime.memory import free_bytes, peak_live_bytes

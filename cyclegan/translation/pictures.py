@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from cyclegan.bundle_info import BundleInfo
+from cyclegan.bundles.info import BundleInfo
 from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.encoding import LARGEST_SIDE, encode, levels_of
 from cyclegan.data.headers import BadImage, ReadFailure, read_header

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from cyclegan.bundle import Bundle, load_bundle
+from cyclegan.bundles.bundle import Bundle, load_bundle
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.atomic_files import remove_litter_of
 from cyclegan.translation.engine import run_jobs

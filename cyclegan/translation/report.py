@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclegan.bundle import Bundle
+from cyclegan.bundles.bundle import Bundle
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.runtime.atomic_files import write_atomically
 from cyclegan.translation.naming import Job, Naming

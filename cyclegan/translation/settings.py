@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, NamedTuple
 
-from cyclegan.bundle_info import Direction
+from cyclegan.bundles.info import Direction
 from cyclegan.translation.layout import Size
 from cyclegan.translation.naming import Job
 

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from cyclegan.bundle import Bundle, load_bundle
-from cyclegan.bundle_info import Direction
+from cyclegan.bundles.bundle import Bundle, load_bundle
+from cyclegan.bundles.info import Direction
 from cyclegan.data.headers import BadImage
 from cyclegan.errors import UsageError
 from cyclegan.translation.layout import Layouts, Size

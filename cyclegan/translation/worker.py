@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclegan.bundle import Bundle
-from cyclegan.bundle_info import Direction
+from cyclegan.bundles.bundle import Bundle
+from cyclegan.bundles.info import Direction
 from cyclegan.data.decoding import read_image_and_alpha
 from cyclegan.data.encoding import LARGEST_SIDE, encode
 from cyclegan.data.headers import BadImage, Header, ReadFailure, read_header

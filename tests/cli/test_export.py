@@ -10,8 +10,8 @@ import keras
 import pytest
 from click.testing import CliRunner, Result
 
-from cyclegan.bundle import save_bundle
-from cyclegan.bundle_info import bundle_info
+from cyclegan.bundles.bundle import save_bundle
+from cyclegan.bundles.info import bundle_info
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
 from cyclegan.export.formats import FORMATS

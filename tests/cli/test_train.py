@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import cyclegan
-from cyclegan.bundle import load_bundle
+from cyclegan.bundles.bundle import load_bundle
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
 from cyclegan.data.stripes import ensure_stripes, write_stripes

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cyclegan.bundle import save_bundle
-from cyclegan.bundle_info import BundleInfo, Provenance
+from cyclegan.bundles.bundle import save_bundle
+from cyclegan.bundles.info import BundleInfo, Provenance
 from cyclegan.cli.main import main
 from cyclegan.config.networks import GeneratorConfig
 from cyclegan.networks.generators import build_generator

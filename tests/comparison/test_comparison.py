@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.bundle import load_bundle
+from cyclegan.bundles.bundle import load_bundle
 from cyclegan.comparison.page import write_page
 from cyclegan.comparison.runs import SCORES_FILE, differences, read_runs, spreads, warnings
 from cyclegan.comparison.translations import translate_views

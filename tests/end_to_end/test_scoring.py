@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cyclegan.bundle import load_bundle
+from cyclegan.bundles.bundle import load_bundle
 from cyclegan.cli.main import main
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.bundle import Bundle
+from cyclegan.bundles.bundle import Bundle
 from cyclegan.config.sections import DataConfig
 from cyclegan.data.sources import resolve_source
 from cyclegan.data.stripes import write_stripes

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.bundle import Bundle, load_bundle, save_bundle
-from cyclegan.bundle_info import bundle_info
+from cyclegan.bundles.bundle import Bundle, load_bundle, save_bundle
+from cyclegan.bundles.info import bundle_info
 from cyclegan.config.files import load_config
 from cyclegan.export.formats import FORMATS
 from cyclegan.networks.generators import build_generator

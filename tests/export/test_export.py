@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan.bundle import load_bundle, save_bundle
+from cyclegan.bundles.bundle import load_bundle, save_bundle
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.export.export import LIMIT, export_generator
 from cyclegan.export.formats import FORMATS

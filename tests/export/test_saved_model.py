@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cyclegan.bundle import Bundle
+from cyclegan.bundles.bundle import Bundle
 from cyclegan.data.decoding import decode
 from cyclegan.data.encoding import encode
 from cyclegan.data.scenes import draw_scene

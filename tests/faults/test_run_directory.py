@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cyclegan.bundle import load_bundle
+from cyclegan.bundles.bundle import load_bundle
 from cyclegan.training.checkpoints import list_checkpoints
 
 pytestmark = pytest.mark.slow

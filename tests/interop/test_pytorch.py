@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 import cyclegan
-from cyclegan.bundle import load_bundle, save_bundle
-from cyclegan.bundle_info import bundle_info
+from cyclegan.bundles.bundle import load_bundle, save_bundle
+from cyclegan.bundles.info import bundle_info
 from cyclegan.cli.main import main
 from cyclegan.config.files import load_config
 from cyclegan.config.networks import GeneratorConfig

@@ -9,7 +9,7 @@ import rich.console
 import tensorflow as tf
 from PIL import Image
 
-from cyclegan.bundle import load_bundle
+from cyclegan.bundles.bundle import load_bundle
 from cyclegan.config.files import load_config
 from cyclegan.data.sources import Source
 from cyclegan.errors import CycleganError, UsageError

@@ -7,7 +7,7 @@ import pytest
 import rich.console
 import tensorflow as tf
 
-from cyclegan.bundle import load_bundle
+from cyclegan.bundles.bundle import load_bundle
 from cyclegan.config.files import load_config
 from cyclegan.errors import CycleganError
 from cyclegan.runtime.cluster import Cluster

@@ -1,7 +1,7 @@
 import pytest
 
-from cyclegan.bundle import save_bundle
-from cyclegan.bundle_info import bundle_info
+from cyclegan.bundles.bundle import save_bundle
+from cyclegan.bundles.info import bundle_info
 from cyclegan.config.files import load_config
 from cyclegan.networks.generators import build_generator
 from cyclegan.training.checkpoints import checkpoint_name, list_checkpoints

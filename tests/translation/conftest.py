@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.bundle import Bundle
+from cyclegan.bundles.bundle import Bundle
 from cyclegan.translation.folder import translate_images
 from cyclegan.translation.gallery import Entry
 from cyclegan.translation.settings import Settings

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cyclegan.bundle import load_bundle, save_bundle
+from cyclegan.bundles.bundle import load_bundle, save_bundle
 
 
 @pytest.fixture

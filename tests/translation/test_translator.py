@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 import cyclegan
-from cyclegan.bundle import Bundle, load_bundle, save_bundle
-from cyclegan.bundle_info import bundle_info
+from cyclegan.bundles.bundle import Bundle, load_bundle, save_bundle
+from cyclegan.bundles.info import bundle_info
 from cyclegan.config.files import load_config
 from cyclegan.errors import UsageError
 from cyclegan.networks.generators import build_generator

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.bundle import load_bundle, save_bundle
+from cyclegan.bundles.bundle import load_bundle, save_bundle
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import cyclegan
-from cyclegan.bundle import load_bundle, save_bundle
-from cyclegan.bundle_info import bundle_info
+from cyclegan.bundles.bundle import load_bundle, save_bundle
+from cyclegan.bundles.info import bundle_info
 from cyclegan.config.files import load_config
 from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pydantic
 
-from cyclegan.bundle_info import FORMAT_VERSION, BundleInfo, Direction, WeightsFile
+from cyclegan.bundles.info import FORMAT_VERSION, BundleInfo, Direction, WeightsFile
 from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import ARCHITECTURES, build_generator
