@@ -24,6 +24,7 @@ LAYERS = [
         "cyclegan.translation",
         "cyclegan.export",
         "cyclegan.evaluation.evaluate",
+        "cyclegan.bundles.packing",
         "cyclegan.comparison",
     ],
     ["cyclegan.interop"],

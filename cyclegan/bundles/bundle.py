@@ -9,25 +9,18 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Literal
 
 import keras
 import numpy as np
 import pydantic
 
 from cyclegan.bundles.info import FORMAT_VERSION, BundleInfo, Direction, WeightsFile
+from cyclegan.bundles.places import INFO_FILE, Which, find_bundle
 from cyclegan.config.networks import GeneratorConfig
 from cyclegan.errors import CycleganError, UsageError
 from cyclegan.networks.generators import ARCHITECTURES, build_generator
 from cyclegan.networks.weights import encode_weights, read_shapes, set_weights, weight_arrays
 from cyclegan.runtime.atomic_files import write_atomically
-
-INFO_FILE = "bundle.json"
-
-Which = Literal["best", "last"]
-
-WHICH: tuple[Which, ...] = ("best", "last")
-"""The bundles of a run: the one that scored best on the validation images, if there are any, and the newest one."""
 
 
 class Bundle:
@@ -69,43 +62,18 @@ class Bundle:
         return model
 
 
-def find_bundle(path: pathlib.Path, which: Which | None = None) -> pathlib.Path:
-    """The folder of the bundle: `path` itself, or one of the bundles of a run.
-
-    Args:
-        path: a bundle, or the directory of a run.
-        which: "best" or "last" for a bundle of a run. None means the best one if the run has one, and else the last.
-
-    Raises:
-        UsageError: if `path` is neither a bundle nor the directory of a run that has the bundle.
-    """
-    if (path / INFO_FILE).is_file():
-        if which:
-            raise UsageError(f"`--which` is for runs, which have several bundles. Received: {path}, which is a bundle.")
-        return path
-    found = {each: path / "bundle" / each for each in WHICH if (path / "bundle" / each / INFO_FILE).is_file()}
-    if not found:
-        raise UsageError(
-            f"{path} is neither a run with a trained model nor a bundle: it contains neither {INFO_FILE} nor a bundle"
-            " in bundle/last. Give a directory that `cyclegan train` has written."
-        )
-    if which and which not in found:
-        held = " It is chosen by validation images; data.validation_fraction holds some back." * (which == "best")
-        raise UsageError(f"{path} has no bundle in bundle/{which}.{held}")
-    return found[which] if which else next(iter(found.values()))
-
-
 def load_bundle(path: str | pathlib.Path, which: Which | None = None) -> Bundle:
     """Reads a bundle.
 
     Args:
-        path: a bundle, or the directory of a run.
+        path: a bundle, the directory of a run, a name or an address, see `find_bundle`.
         which: which bundle of a run, see `find_bundle`.
 
     Raises:
+        CycleganError: if it cannot be downloaded.
         UsageError: if there is no bundle, if `bundle.json` is not valid, or if its format is newer than this program.
     """
-    folder = find_bundle(pathlib.Path(path), which)
+    folder = find_bundle(path, which)
     try:
         content = json.loads((folder / INFO_FILE).read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -135,7 +103,7 @@ def load_generator(path: str | pathlib.Path, direction: Direction = "ab") -> ker
     """A trained generator, ready to call.
 
     Args:
-        path: a bundle, or the directory of a run.
+        path: a bundle, the directory of a run, a name or an address, see `find_bundle`.
         direction: "ab" for A to B, "ba" for B to A.
 
     Returns:

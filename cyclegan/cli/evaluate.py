@@ -28,7 +28,7 @@ ENOUGH_IMAGES = 100
 
 
 @click.command("evaluate")
-@click.option("--model", metavar="RUN|BUNDLE", type=click.Path(path_type=Path), help="Trained model to score.")
+@click.option("--model", metavar="MODEL", help="Trained model to score: a run, a bundle, a name, or hf://owner/name.")
 @which_option
 @click.option("--dataset", metavar="NAME|DIR", help="Data set with test images. [that of the run]")
 @click.option("--domain-a", metavar="DIR", help="Folder of domain A, together with --domain-b.")
@@ -60,7 +60,7 @@ ENOUGH_IMAGES = 100
 )
 @devices_option
 def command(
-    model: Path | None,
+    model: str | None,
     which: Literal["best", "last"] | None,
     dataset: str | None,
     domain_a: str | None,
@@ -173,12 +173,12 @@ def _compare(real: Path, fake: Path, features: str | None, size: int | None, see
     return evaluate_images(paths, others, extractor, _say, size=size, seed=seed)
 
 
-def _bundles(model: Path, which: Literal["best", "last"] | None) -> list["Bundle"]:
+def _bundles(model: str, which: Literal["best", "last"] | None) -> list["Bundle"]:
     """The bundles to score: those of a run that has a best one, or the one that is asked for."""
     from cyclegan.bundles.bundle import load_bundle
 
     bundle = load_bundle(model, which)
-    if which or bundle.folder == model or bundle.folder.name != "best":
+    if which or bundle.folder == Path(model) or bundle.folder.name != "best":
         return [bundle]
     try:
         return [bundle, load_bundle(model, "last")]

@@ -57,7 +57,7 @@ def _parse_export_size(
     "--images", metavar="FOLDER", type=click.Path(path_type=Path), help="Images for the comparison. [drawn scenes]"
 )
 def command(
-    model: Path,
+    model: str,
     which: Literal["best", "last"] | None,
     direction: Literal["ab", "ba"],
     format_: str,

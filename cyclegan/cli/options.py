@@ -13,10 +13,9 @@ class WholeNumber(click.IntRange):
 
 model_option = click.option(
     "--model",
-    metavar="RUN|BUNDLE",
-    type=click.Path(path_type=Path),
+    metavar="MODEL",
     required=True,
-    help="Trained model: the directory of a run or of a bundle.",
+    help="Trained model: a run, a bundle, a name from `cyclegan models list`, or hf://owner/name.",
 )
 
 which_option = click.option(

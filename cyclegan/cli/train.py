@@ -18,7 +18,7 @@ from cyclegan.errors import UsageError, printable
 @click.option("--domain-b", metavar="DIR", help="Folder of domain B.")
 @click.option("--config", metavar="FILE|PRESET", help="Configuration. [the preset of the data set, if it has one]")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one key, such as training.seed=1.")
-@click.option("--init-from", metavar="RUN|BUNDLE", help="Run or bundle whose generators a new run starts from.")
+@click.option("--init-from", metavar="MODEL", help="Run or bundle whose generators a new run starts from.")
 @click.option("--run-dir", metavar="DIR", help="New directory, or the run to continue. [runs/NAME-N]")
 @click.option("--fresh", is_flag=True, help="Start a run over of whose checkpoints none can be used.")
 @data_dir_option

@@ -93,7 +93,7 @@ def _parse_bytes(context: click.Context, parameter: click.Parameter, text: str |
 def command(
     input: tuple[Path, ...],
     output: Path,
-    model: Path,
+    model: str,
     which: Literal["best", "last"] | None,
     direction: Literal["ab", "ba"],
     devices: str | None,
@@ -133,7 +133,7 @@ def command(
         console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     bundle = load_bundle(model, which)
-    if not which and bundle.folder != model and bundle.folder.name == "best":
+    if not which and bundle.folder != Path(model) and bundle.folder.name == "best":
         say(f"The model is {bundle.folder}, step {bundle.info.provenance.step}. --which last takes the newest one.")
     with _progress(console, say) as progress:
         report = translate_images(

@@ -1,0 +1,69 @@
+"""Bundles on the Hugging Face Hub."""
+
+import json
+import pathlib
+import re
+from typing import Any
+
+from cyclegan.errors import CycleganError, UsageError, first_line
+
+SCHEME = "hf://"
+
+_ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+
+_FILE = re.compile(r"[\w.-]+\.npz", re.ASCII)
+"""The names that a bundle may give to its weights, which lie beside it."""
+
+
+def fetch(address: str, info_file: str) -> pathlib.Path:
+    """Downloads a bundle, unless it was downloaded before, and returns its folder.
+
+    The digests of the weights are compared with those in the bundle when they are loaded. A revision that is the hash
+    of a commit always means the same files.
+
+    Args:
+        address: hf://owner/name, or hf://owner/name@revision.
+        info_file: the name of the file that names the others.
+
+    Raises:
+        UsageError: if the address has another form, if there is no such bundle, or if the extra is not installed.
+        CycleganError: if it cannot be downloaded.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if not match:
+        raise UsageError(
+            f"An address must have the form hf://owner/name or hf://owner/name@revision. Received: {address}."
+        )
+    name, revision = match.groups()
+    info = _download(address, name, revision, info_file)
+    for file in _weights(info):
+        _download(address, name, revision, file)
+    return info.parent
+
+
+def _download(address: str, name: str, revision: str | None, file: str) -> pathlib.Path:
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors as errors
+    except ImportError as error:
+        raise UsageError(
+            "Models from the Hugging Face Hub need the extra `hub`: pip install 'cyclegan[hub]'"
+        ) from error
+    try:
+        return pathlib.Path(huggingface_hub.hf_hub_download(name, file, revision=revision))
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
+        missing = {errors.RevisionNotFoundError: "revision", errors.EntryNotFoundError: f"file {file}"}
+        what = next((words for kind, words in missing.items() if isinstance(error, kind)), "repository")
+        raise UsageError(f"{address} is not a bundle that can be read: there is no such {what}.") from error
+    except Exception as error:  # whatever the network raises
+        raise CycleganError(f"{address} cannot be downloaded: {first_line(error)}") from error
+
+
+def _weights(info: pathlib.Path) -> list[str]:
+    """The files that a `bundle.json` names, none if it is not valid: loading says what is wrong with it."""
+    try:
+        entries: dict[str, Any] = json.loads(info.read_text("utf-8"))["weights"]
+        names = [str(entry["file"]) for entry in entries.values()]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+    return [name for name in names if _FILE.fullmatch(name)]
