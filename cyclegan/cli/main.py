@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "Show runs side by side on a page.",
     "export": "Export a trained generator for use in other programs.",
     "import-pytorch": "Import generators that were trained with PyTorch.",
+    "distill": "Train small generators that imitate large ones.",
     "models": "List and show trained models, and pack one for others.",
     "data": "List, prepare and check data sets.",
     "version": "Show versions and devices for bug reports.",

@@ -69,7 +69,17 @@ def command(
     }
     overrides = [(key, value) for key, value in options.items() if value is not None]
     overrides += [parse_override(text) for text in settings]  # stronger than the options
+    train_as_asked(config, overrides, **others)
 
+
+def train_as_asked(config: str | None, overrides: list[tuple[str, object]], **others: Any) -> None:
+    """Trains, says how it ended, and ends the program with the code for that.
+
+    Args:
+        config: a preset or a file, see `cyclegan.train`.
+        overrides: see `cyclegan.train`.
+        others: the other arguments of `cyclegan.train`, among them `dry_run`.
+    """
     from cyclegan.runtime.xla_cache import enable_xla_cache, seal_xla_cache
     from cyclegan.training.session import train
 

@@ -7,6 +7,7 @@ import pydantic
 from cyclegan.config.networks import UNET_INNER_LEVEL, DiscriminatorConfig, GeneratorConfig
 from cyclegan.config.sections import (
     DataConfig,
+    DistillationConfig,
     EvaluationConfig,
     HealthConfig,
     LossesConfig,
@@ -26,6 +27,7 @@ class Config(Section):
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     losses: LossesConfig = LossesConfig()
+    distillation: DistillationConfig = DistillationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

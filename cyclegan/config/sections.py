@@ -109,6 +109,15 @@ class LossesConfig(Section):
     """The weight of the identity loss falls linearly and reaches 0 at the end of the run."""
 
 
+class DistillationConfig(Section):
+    """Trained generators that those of a run learn from, as `cyclegan distill` sets it up."""
+
+    teacher: str | None = None
+    """The generators imitate those of this run or bundle; null means that they learn without a teacher."""
+    weight: Weight = 10.0
+    """The mean absolute difference to the translations of the teacher has this weight."""
+
+
 class OptimizerConfig(Section):
     """How gradients change the weights; the generators and the discriminators each have an optimizer of this kind."""
 

@@ -34,8 +34,11 @@ def translate(
     """Both translations of a batch with their way back, and the losses of the generators."""
     losses, adversarial = config.losses, ADVERSARIAL[config.losses.adversarial].generator
     fake_a, fake_b, identity_ab, identity_ba = _fakes_and_identity(state, config, real_a, real_b, seed, call)
-    cycled_a = call(state.generator_ba, fake_b)
-    cycled_b = call(state.generator_ab, fake_a)
+    cycle_a = cycle_b = tf.zeros([real_a.shape[0]], real_a.dtype)
+    if losses.cycle_weight_a:
+        cycle_a = cycle_loss(real_a, call(state.generator_ba, fake_b))
+    if losses.cycle_weight_b:
+        cycle_b = cycle_loss(real_b, call(state.generator_ab, fake_a))
     (scores_fake_a,) = score_maps(state.discriminator_a, fake_a)
     (scores_fake_b,) = score_maps(state.discriminator_b, fake_b)
     identity_ab, identity_ba = global_mean(identity_ab), global_mean(identity_ba)
@@ -53,13 +56,34 @@ def translate(
         scores_fake_b,
         {
             "loss/generator_ab/adversarial": fooling(scores_fake_b),
-            "loss/generator_ab/cycle": global_mean(cycle_loss(real_a, cycled_a)) * losses.cycle_weight_a,
+            "loss/generator_ab/cycle": global_mean(cycle_a) * losses.cycle_weight_a,
             "loss/generator_ab/identity": identity_ab * (losses.cycle_weight_b * losses.identity_weight),
             "loss/generator_ba/adversarial": fooling(scores_fake_a),
-            "loss/generator_ba/cycle": global_mean(cycle_loss(real_b, cycled_b)) * losses.cycle_weight_b,
+            "loss/generator_ba/cycle": global_mean(cycle_b) * losses.cycle_weight_b,
             "loss/generator_ba/identity": identity_ba * (losses.cycle_weight_a * losses.identity_weight),
+            **_distillation(state, config, real_a, real_b, fake_a, fake_b, global_mean),
         },
     )
+
+
+def _distillation(
+    state: State,
+    config: Config,
+    real_a: tf.Tensor,
+    real_b: tf.Tensor,
+    fake_a: tf.Tensor,
+    fake_b: tf.Tensor,
+    global_mean: Callable[[tf.Tensor], tf.Tensor],
+) -> dict[str, tf.Tensor]:
+    """How far the translations are from those of the teachers; nothing if there are none."""
+    if not state.teachers:
+        return {}
+    teacher_ab, teacher_ba = state.teachers
+    weight = config.distillation.weight
+    return {
+        "loss/generator_ab/distillation": global_mean(cycle_loss(teacher_ab(real_a), fake_b)) * weight,
+        "loss/generator_ba/distillation": global_mean(cycle_loss(teacher_ba(real_b), fake_a)) * weight,
+    }
 
 
 def _fakes_and_identity(

@@ -38,6 +38,7 @@ from cyclegan.training.schedules import describe_rate
 from cyclegan.training.securing import securing
 from cyclegan.training.state import State, build_state
 from cyclegan.training.step_maker import build_step_maker, naming_failures
+from cyclegan.training.teaching import build_teachers, find_teacher, keep_teacher, start_discriminators
 from cyclegan.training.trace import Trace
 from cyclegan.training.warm_start import start_from_bundle
 
@@ -104,8 +105,11 @@ def run_training(
         record = record.model_copy(update={"rollbacks": 0})
     length = run_length(config.training, source.epoch_size, config.training.replica_batch * record.num_replicas)
     with cluster.naming_the_lost():
-        state = build_state(config, strategy, length)
+        teacher = find_teacher(config, folder)
+        state = build_state(config, strategy, length, build_teachers(teacher, config, strategy) if teacher else ())
         variables = state.named(strategy, cluster.first_replica)
+        if teacher and not plan.record:
+            progress.line(start_discriminators(state, teacher, strategy))
         if init_from:
             progress.line(start_from_bundle(state, init_from))
 
@@ -113,7 +117,7 @@ def run_training(
         restore(variables, plan, progress, cluster, from_bundle=bool(init_from), fresh=fresh)
         session = plan_session(length, int(state.step.numpy()), int(state.samples.numpy()), state.global_batch)
         refuse_shorter(folder, session, length)
-        _open_run(plan, record, None if plan.record else inventory, cluster, progress)
+        _open_run(plan, record, None if plan.record else inventory, teacher, cluster, progress)
         progress.line(_describe_start(plan, session, length, fresh))
         build = functools.partial(build_validator, state, source, config, progress, cache_dir, extractor)
         if not session.num_steps:
@@ -145,10 +149,19 @@ def run_training(
     return TrainingResult(folder, ending.step, is_complete, ending.signal == signal.SIGTERM, next_plan)
 
 
-def _open_run(plan: Plan, record: RunRecord, inventory: Inventory | None, cluster: Cluster, progress: Progress) -> None:
+def _open_run(
+    plan: Plan,
+    record: RunRecord,
+    inventory: Inventory | None,
+    teacher: Bundle | None,
+    cluster: Cluster,
+    progress: Progress,
+) -> None:
     """Writes the run directory, from where on its log is written too."""
     with cluster.together():
         if cluster.is_chief:
+            if teacher:
+                keep_teacher(teacher, plan.folder)
             write_run(plan.folder, plan.config, record, inventory)
     progress.log_file = log_file(plan.folder, cluster.rank)
 

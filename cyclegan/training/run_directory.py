@@ -220,6 +220,9 @@ def _with_absolute_paths(config: Config) -> Config:
         file, colon, tensor = features.partition(":")  # FILE.tflite:TENSOR has one
         if os.path.exists(_absolute(file)):
             update["evaluation"] = config.evaluation.model_copy(update={"features": _absolute(file) + colon + tensor})
+    teacher = config.distillation.teacher
+    if teacher and os.path.isdir(_absolute(teacher)):
+        update["distillation"] = config.distillation.model_copy(update={"teacher": _absolute(teacher)})
     return config.model_copy(update=update)
 
 

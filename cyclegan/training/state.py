@@ -26,13 +26,14 @@ class State:
 
     `generator_ab` maps domain A to B; `discriminator_a` judges images of domain A; `pool_a` holds fakes of domain A.
     `averages` are copies of the generators, ab and ba, whose weights are running averages, if the run keeps them.
-    `generator_moments` holds the moments of each of `generator_variables`. `step` counts the steps, and the random
-    numbers depend on it. `skipped` counts those of them that were not finite and changed nothing, and `bad_streak` how
-    many of these came one after the other until now; the optimizers and averages count the others. `samples` counts the
-    images of each domain that the run has seen: the learning rate and the input read it. Only runs in float16 have a
-    `loss_scale`, and only those with the schedule plateau a `rate_factor`, which follows from the scores of the run and
-    is in no checkpoint. `length` says how long the run is, and `global_batch` how many samples a step of this session
-    has, over all replicas.
+    `teachers` are trained generators, ab and ba, that the others imitate, if the run has any; they never change, and
+    are in no checkpoint. `generator_moments` holds the moments of each of `generator_variables`. `step` counts the
+    steps, and the random numbers depend on it. `skipped` counts those of them that were not finite and changed nothing,
+    and `bad_streak` how many of these came one after the other until now; the optimizers and averages count the others.
+    `samples` counts the images of each domain that the run has seen: the learning rate and the input read it. Only runs
+    in float16 have a `loss_scale`, and only those with the schedule plateau a `rate_factor`, which follows from the
+    scores of the run and is in no checkpoint. `length` says how long the run is, and `global_batch` how many samples a
+    step of this session has, over all replicas.
     """
 
     generator_ab: keras.Model
@@ -40,6 +41,7 @@ class State:
     discriminator_a: keras.Model
     discriminator_b: keras.Model
     averages: tuple[keras.Model, ...]
+    teachers: tuple[keras.Model, ...]
     generator_moments: list[tuple[tf.Variable, ...]]
     discriminator_moments: list[tuple[tf.Variable, ...]]
     pool_a: ImagePool
@@ -171,13 +173,16 @@ def is_of_replica(name: str) -> bool:
     return name.rpartition("/")[2].isdigit()
 
 
-def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length) -> State:
+def build_state(
+    config: Config, strategy: tf.distribute.Strategy, length: Length, teachers: tuple[keras.Model, ...] = ()
+) -> State:
     """The state before the first step.
 
     Args:
         config: the whole configuration.
         strategy: the strategy under which the variables are created.
         length: the length of the run.
+        teachers: trained generators, ab and ba, that those of the run imitate, if any.
     """
     keras.utils.set_random_seed(config.training.seed)
     dtype = config.training.precision
@@ -209,6 +214,7 @@ def build_state(config: Config, strategy: tf.distribute.Strategy, length: Length
             discriminator_a=discriminator_a,
             discriminator_b=discriminator_b,
             averages=generators() if config.training.ema_decay else (),
+            teachers=teachers,
             generator_moments=moments(generator_ab, generator_ba),
             discriminator_moments=moments(discriminator_a, discriminator_b),
             pool_a=ImagePool(config.training.pool_size, (size, size, channels_a), image_dtype(dtype)),
