@@ -51,6 +51,10 @@ def _download(address: str, name: str, revision: str | None, file: str) -> pathl
         ) from error
     try:
         return pathlib.Path(huggingface_hub.hf_hub_download(name, file, revision=revision))
+    except errors.LocalEntryNotFoundError as error:  # which counts as an EntryNotFoundError too
+        raise CycleganError(
+            f"{address} cannot be downloaded, and was not downloaded before: {first_line(error)}"
+        ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         missing = {errors.RevisionNotFoundError: "revision", errors.EntryNotFoundError: f"file {file}"}
         what = next((words for kind, words in missing.items() if isinstance(error, kind)), "repository")

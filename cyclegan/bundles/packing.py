@@ -38,7 +38,8 @@ def pack_bundle(
     refuse_foreign(folder)
     weights: dict[Direction, Mapping[str, np.ndarray]] = {}
     for direction in bundle.info.weights:
-        arrays = {key: array.astype(np.float16) for key, array in weight_arrays(bundle.generator(direction)).items()}
+        with np.errstate(over="ignore"):  # it is looked for
+            arrays = {key: each.astype(np.float16) for key, each in weight_arrays(bundle.generator(direction)).items()}
         weights[direction] = arrays
         large = [key for key, array in arrays.items() if not np.isfinite(array).all()]
         if large:

@@ -1,0 +1,48 @@
+import pytest
+
+from cyclegan.config.files import load_config
+from cyclegan.training import precision
+from cyclegan.training.precision import choose_precision
+
+CONFIG = load_config("smoke")
+FLAGS = {"with": "flags : fpu avx512f avx512_bf16 sse2", "without": "flags : fpu avx512f avx512_bf16x sse2"}
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Says which instructions the processor has, and how long a convolution takes in float32 and in bfloat16."""
+
+    def pretend(flags, seconds=(1.0, 1.0)):
+        (tmp_path / "cpuinfo").write_text(FLAGS[flags])
+        monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+        times = {"float32": seconds[0], "bfloat16": seconds[1]}
+        monkeypatch.setattr(precision, "_seconds", lambda config, device, dtype: times[dtype.name])
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("flags", "seconds", "name", "reason"),
+    [
+        ("without", (2.0, 1.0), "float32", "this processor has no instructions for bfloat16"),
+        ("with", (2.0, 1.0), "mixed_bfloat16", "which makes a convolution 2.0 times as fast"),
+        ("with", (1.1, 1.0), "float32", "bfloat16 makes a convolution only 1.10 times as fast"),
+        ("with", (1.0, 1.5), "float32", "bfloat16 makes a convolution only 0.67 times as fast"),
+    ],
+)
+def test_bfloat16_is_taken_where_the_processor_has_it_and_gains_by_it(machine, flags, seconds, name, reason):
+    machine(flags, seconds)
+    chosen = choose_precision(CONFIG, "/job:localhost/replica:0/task:0/device:CPU:0")
+    assert chosen.name == name and reason in chosen.reason
+
+
+def test_a_deterministic_run_is_not_timed(machine, monkeypatch):
+    machine("with")
+    monkeypatch.delattr(precision, "_seconds")
+    config = load_config("smoke", [("training.deterministic", True)])
+    assert choose_precision(config, "/cpu:0").name == "mixed_bfloat16"
+
+
+def test_a_convolution_is_timed_in_both_precisions():
+    times = [precision._seconds(CONFIG, "/cpu:0", dtype) for dtype in (precision.tf.float32, precision.tf.bfloat16)]
+    assert all(0 < seconds < 10 for seconds in times)
