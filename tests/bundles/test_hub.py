@@ -7,7 +7,11 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
+
+from cyclegan.bundles.bundle import load_bundle
+from cyclegan.errors import CycleganError, UsageError
 
 pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install 'cyclegan[hub]'")
 
@@ -60,27 +64,26 @@ def hub(make_bundle, tmp_path):
     server.server_close()
 
 
-LOAD = """
+FIND = """
 import sys
-from cyclegan.bundles.bundle import load_bundle
+from cyclegan.bundles.places import find_bundle
 from cyclegan.errors import CycleganError
 try:
-    bundle = load_bundle(sys.argv[1])
-    print(bundle.generator("ab").count_params(), bundle.generator("ba").count_params())
+    print(find_bundle(sys.argv[1]))
 except CycleganError as error:
     print(type(error).__name__, error)
 """
 
 
 @pytest.fixture
-def load(hub, tmp_path):
-    """Loads an address in a process of its own, because the library reads its settings when it is imported."""
+def find(hub, tmp_path):
+    """Finds an address in a process of its own, because the library reads its settings when it is imported."""
     endpoint, _, _ = hub
     settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1"}
     settings |= {"HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
 
     def run(address, **more):
-        command = [sys.executable, "-c", LOAD, address]
+        command = [sys.executable, "-c", FIND, address]
         done = subprocess.run(command, env=os.environ | settings | more, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -88,24 +91,29 @@ def load(hub, tmp_path):
     return run
 
 
-def test_a_bundle_is_downloaded_once_and_its_generators_are_loaded(hub, load):
+def test_a_bundle_is_downloaded_once_and_its_generators_are_those_of_the_server(hub, find):
     _, folder, asked = hub
-    parameters = load(f"hf://someone/zebras@{COMMIT}")
-    assert len(parameters.split()) == 2
+    found = find(f"hf://someone/zebras@{COMMIT}")
+    for direction in ("ab", "ba"):
+        loaded, there = (load_bundle(each).generator(direction) for each in (found, folder))
+        for one, other in zip(loaded.get_weights(), there.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
     names = {path.rpartition("/")[2] for path in asked}
     assert names == {"bundle.json", *(path.name for path in folder.glob("*.npz"))}
     asked.clear()
-    assert load(f"hf://someone/zebras@{COMMIT}", HF_HUB_OFFLINE="1") == parameters
+    assert find(f"hf://someone/zebras@{COMMIT}", HF_HUB_OFFLINE="1") == found
     assert asked == []
 
 
-def test_weights_that_are_not_those_of_the_bundle_are_refused(hub, load):
+def test_weights_that_are_not_those_of_the_bundle_are_refused(hub, find):
     _, folder, _ = hub
     path = next(folder.glob("generator_ab*.npz"))
     data = bytearray(path.read_bytes())
     data[-200] ^= 1
     path.write_bytes(data)
-    assert "are damaged: their SHA-256 differs from the one in bundle.json" in load("hf://someone/zebras")
+    bundle = load_bundle(find("hf://someone/zebras"))
+    with pytest.raises(CycleganError, match=r"are damaged: their SHA-256 differs from the one in bundle\.json"):
+        bundle.generator("ab")
 
 
 @pytest.mark.parametrize(
@@ -119,26 +127,27 @@ def test_weights_that_are_not_those_of_the_bundle_are_refused(hub, load):
         ("hf://zebras", "UsageError An address must have the form hf://owner/name or hf://owner/name@revision."),
     ],
 )
-def test_an_address_that_leads_nowhere_is_one_line(load, address, text):
-    assert text in load(address)
+def test_an_address_that_leads_nowhere_is_one_line(find, address, text):
+    assert text in find(address)
 
 
-def test_a_repository_without_a_bundle_is_named(hub, load):
+def test_a_repository_without_a_bundle_is_named(hub, find):
     _, folder, _ = hub
     (folder / "bundle.json").unlink()
-    assert "there is no such file bundle.json" in load("hf://someone/zebras")
+    assert "there is no such file bundle.json" in find("hf://someone/zebras")
 
 
-def test_a_bundle_can_name_no_file_outside_of_it(hub, load):
+def test_a_bundle_can_name_no_file_outside_of_it(hub, find):
     _, folder, asked = hub
     text = (folder / "bundle.json").read_text()
     (folder / "bundle.json").write_text(text.replace("generator_ab-", "../../secret-"))
-    assert "must be the name of an .npz file in the same folder" in load("hf://someone/zebras")
+    with pytest.raises(UsageError, match=r"must be the name of an \.npz file in the same folder"):
+        load_bundle(find("hf://someone/zebras"))
     assert not any("secret" in path for path in asked)
 
 
-def test_a_server_that_cannot_be_reached_is_one_line(load):
-    printed = load("hf://someone/zebras", HF_ENDPOINT="http://127.0.0.1:9")
+def test_a_server_that_cannot_be_reached_is_one_line(find):
+    printed = find("hf://someone/zebras", HF_ENDPOINT="http://127.0.0.1:9")
     assert (
         printed.startswith("CycleganError hf://someone/zebras cannot be downloaded, and was not")
         and "\n" not in printed
