@@ -25,6 +25,7 @@ COMMANDS = {
     "import-pytorch": "Import generators that were trained with PyTorch.",
     "distill": "Train small generators that imitate large ones.",
     "models": "List and show trained models, and pack one for others.",
+    "app": "Try models on a page in a browser.",
     "data": "List, prepare and check data sets.",
     "version": "Show versions and devices for bug reports.",
 }
