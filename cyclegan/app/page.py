@@ -136,7 +136,9 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
                 button = gradio.Button("Translate", variant="primary")
             with gradio.Column(scale=2):
                 there = gradio.ImageSlider(label="Input and translation", type="filepath", interactive=False)
-                several = gradio.Gallery(label="Translations", visible=False, columns=6, height=160, preview=False)
+                several = gradio.Gallery(
+                    label="Translations", visible=False, columns=6, height=160, allow_preview=False, buttons=[]
+                )
                 lines = gradio.Textbox(label="Messages", visible=False, interactive=False)
                 download = gradio.File(label="Download", interactive=False)
                 with gradio.Accordion("The way back", open=False):

@@ -1,5 +1,7 @@
 """From pictures that somebody has given to the page to what it shows of them."""
 
+import itertools
+import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,19 +46,26 @@ def translate_pictures(bundle: Bundle, direction: Direction, pictures: Sequence[
         CycleganError: if no file can be written.
     """
     lines: list[str] = []
-    settings = Settings(direction)
-    translate_images(bundle, pictures, folder, settings, cycle=True, say=lines.append)
-    jobs = name_files(pictures, folder, cycle=True, gallery=True).jobs
+    settings, given, made = Settings(direction), folder / "given", folder / "made"
+    copies = _copy(pictures, given)
+    translate_images(bundle, copies, made, settings, cycle=True, say=lines.append)
+    jobs = name_files(copies, made, cycle=True, gallery=True).jobs
     done = [job for job in jobs if all(path.is_file() for path in job.translations)]
     entries = make_entries(done, bundle.info, settings, lines.append)
-    # The folders in which a browser's files arrive have names that say nothing to people.
-    lines = [line.replace(f"{picture.parent}/", "") for line in lines for picture in [_named_in(line, pictures)]]
-    return Shown(entries, _to_download([job.output for job in done], folder), lines)
+    lines = [line.replace(f"{given}/", "") for line in lines]
+    return Shown(entries, _to_download([job.output for job in done], made), lines)
 
 
-def _named_in(line: str, pictures: Sequence[Path]) -> Path:
-    """The picture that a line is about."""
-    return next((picture for picture in pictures if str(picture) in line), pictures[0])
+def _copy(pictures: Sequence[Path], folder: Path) -> list[Path]:
+    """Copies pictures into one folder: a browser's files arrive in folders whose names say nothing to people."""
+    folder.mkdir(parents=True)
+    copies: list[Path] = []
+    for picture in pictures:
+        names = itertools.chain([picture.name], (f"{picture.stem}-{n}{picture.suffix}" for n in itertools.count(2)))
+        copy = next(folder / name for name in names if folder / name not in copies)
+        shutil.copyfile(picture, copy)
+        copies.append(copy)
+    return copies
 
 
 def _to_download(translations: Sequence[Path], folder: Path) -> list[Path]:
