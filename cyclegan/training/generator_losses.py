@@ -81,8 +81,8 @@ def _distillation(
     teacher_ab, teacher_ba = state.teachers
     weight = config.distillation.weight
     return {
-        "loss/generator_ab/distillation": global_mean(cycle_loss(teacher_ab(real_a), fake_b)) * weight,
-        "loss/generator_ba/distillation": global_mean(cycle_loss(teacher_ba(real_b), fake_a)) * weight,
+        "loss/generator_ab/distillation": global_mean(cycle_loss(teacher_ab(real_a, training=False), fake_b)) * weight,
+        "loss/generator_ba/distillation": global_mean(cycle_loss(teacher_ba(real_b, training=False), fake_a)) * weight,
     }
 
 
