@@ -119,8 +119,10 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
         lines = gradio.Textbox("\n".join(map(printable, shown.lines)), visible=bool(shown.lines))
         return *pairs[0], several, [str(path) for path in shown.files], lines, pairs
 
-    def choose(pairs: list[tuple[Pair, Pair]], event: gradio.SelectData) -> tuple[Pair, Pair]:
-        return pairs[event.index]
+    def choose(pairs: list[tuple[Pair, Pair]], event: Any) -> tuple[Pair, Pair]:
+        return pairs[int(event.index)]
+
+    choose.__annotations__["event"] = gradio.SelectData  # this is how Gradio knows what to pass
 
     with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         pairs = gradio.State([])
@@ -151,7 +153,7 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
         )
         several.select(choose, [pairs], [there, back], api_name=False)
         model.change(lambda name: gradio.Radio(info=_domains(load(name))), [model], [direction], api_name=False)
-    return page  # type: ignore[no-any-return]
+    return page
 
 
 def _translated(bundle: Bundle, direction: Any, pictures: Sequence[pathlib.Path], folder: pathlib.Path) -> Shown:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cyclegan.bundles.bundle import WHICH, Which, load_bundle
+from cyclegan.bundles.bundle import load_bundle
 from cyclegan.bundles.info import BundleInfo
+from cyclegan.bundles.places import WHICH, Which
 from cyclegan.config.config import Config, changed_keys
 from cyclegan.config.files import as_yaml
 from cyclegan.data.inventory import fingerprint

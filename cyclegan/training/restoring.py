@@ -28,7 +28,7 @@ def restore(
     progress: Progress,
     cluster: Cluster,
     *,
-    from_bundle: bool,
+    is_started: bool,
     fresh: bool,
 ) -> None:
     """Gives the variables of all processes the values of the newest intact checkpoint, if anything was ever saved.
@@ -40,7 +40,7 @@ def restore(
         plan: the run directory and the configuration.
         progress: told what is set aside, and what has changed.
         cluster: the processes that train together. The chief reads.
-        from_bundle: whether the generators are those of a bundle. They are saved at once.
+        is_started: whether networks have weights of another run. They are saved at once.
         fresh: whether the run starts over.
 
     Raises:
@@ -48,7 +48,7 @@ def restore(
         CycleganError: if the checkpoints cannot be used, or are gone.
     """
     checkpoints = plan.folder / CHECKPOINTS
-    start = snapshot(variables, cluster) if from_bundle else None
+    start = snapshot(variables, cluster) if is_started else None
     found = None
     with cluster.together():
         if cluster.is_chief:

@@ -108,13 +108,14 @@ def run_training(
         teacher = find_teacher(config, folder)
         state = build_state(config, strategy, length, build_teachers(teacher, config, strategy) if teacher else ())
         variables = state.named(strategy, cluster.first_replica)
-        if teacher and not plan.record:
+        is_taught_anew = teacher is not None and (fresh or not plan.record)
+        if teacher and is_taught_anew:
             progress.line(start_discriminators(state, teacher, strategy))
         if init_from:
             progress.line(start_from_bundle(state, init_from))
 
     with StopSignals(progress) as stop:
-        restore(variables, plan, progress, cluster, from_bundle=bool(init_from), fresh=fresh)
+        restore(variables, plan, progress, cluster, is_started=bool(init_from) or is_taught_anew, fresh=fresh)
         session = plan_session(length, int(state.step.numpy()), int(state.samples.numpy()), state.global_batch)
         refuse_shorter(folder, session, length)
         _open_run(plan, record, None if plan.record else inventory, teacher, cluster, progress)
