@@ -84,6 +84,12 @@ def _impossible_sizes(config: Config) -> Iterator[str]:
             f" Received: crop_size={size}"
             + (f", generator.num_levels={generator.num_levels}." if generator.architecture == "unet" else ".")
         )
+    if generator.start == "copy" and (generator.output != "tanh" or config.data.channels_a != config.data.channels_b):
+        yield (
+            "`generator.start` must be random unless both domains have the same number of channels and"
+            f" generator.output is tanh. Received: start=copy, channels_a={config.data.channels_a},"
+            f" channels_b={config.data.channels_b}, output={generator.output}."
+        )
     if generator.architecture == "unet" and generator.dropout and generator.num_levels < UNET_INNER_LEVEL + 1:
         yield (
             f"`generator.num_levels` must be at least {UNET_INNER_LEVEL + 1} for `generator.dropout` in a unet, which"

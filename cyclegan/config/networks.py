@@ -79,6 +79,10 @@ class GeneratorConfig(_NetworkConfig):
     """The network ends with this function; with sigmoid it sees and makes values in [0, 1], but the images around it
     stay in [-1, 1].
     """
+    start: Literal["random", "copy"] = "random"
+    """The training begins with random networks (random), or with networks that copy their input (copy): they then add
+    to the image instead of making a new one.
+    """
 
     def structure(self) -> dict[str, object]:
         """The keys that decide the shapes of the weights, and what the trained network computes from them."""

@@ -31,6 +31,7 @@ def check_bundle(info: BundleInfo) -> None:
         "upsampling": ("transposed",),
         "padding": ("reflect",) if is_resnet else (config.padding,),
         "output": ("tanh",),
+        "start": ("random",),
     }
     problems = [
         f"`generator.{key}` must be {' or '.join('null' if value is None else str(value) for value in values)}."

@@ -44,8 +44,27 @@ def build_generator(
     # A network that ends with a sigmoid sees and makes values in [0, 1]; the model around it keeps [-1, 1].
     x = (image + 1) / 2 if config.output == "sigmoid" else image
     x = ARCHITECTURES[config.architecture].network(x, config, channels_out, style)
+    if config.start == "copy":
+        x = keras.ops.cast(x, image_dtype(dtype)) + _before_tanh(image)
     x = keras.layers.Activation(config.output, name="output", dtype=image_dtype(dtype))(x)
-    return keras.Model(image, 2 * x - 1 if config.output == "sigmoid" else x, name=name)
+    model = keras.Model(image, 2 * x - 1 if config.output == "sigmoid" else x, name=name)
+    if config.start == "copy":
+        last = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
+        last.kernel.assign(keras.ops.zeros_like(last.kernel))
+    return model
+
+
+def _before_tanh(image: keras.KerasTensor) -> keras.KerasTensor:
+    """What tanh turns into nearly the image.
+
+    It is written with logarithms because the runtimes of exported networks do not all have the inverse of tanh.
+    """
+    faded = COPIED * keras.ops.clip(image, -1.0, 1.0)
+    return (keras.ops.log(1 + faded) - keras.ops.log(1 - faded)) / 2
+
+
+COPIED = 0.97
+"""The contrast of a copy: at the ends of its range tanh would pass no gradient."""
 
 
 class Architecture(NamedTuple):

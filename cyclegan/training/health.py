@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan.config.config import Config
+from cyclegan.config.sections import LossesConfig
 from cyclegan.data.sources import Source
 from cyclegan.data.views import load_views
 from cyclegan.errors import first_line
@@ -70,7 +71,7 @@ class Health(Hook):
         self._last_call: Call | None = None
         step = history.first_step
         is_examined = any(entry.step == step for entry in self._examinations())
-        self._losses = _Sums(config.losses.adversarial, {} if is_examined else _interval_at(history, step))
+        self._losses = _Sums(config.losses, {} if is_examined else _interval_at(history, step))
         if step and step % config.health.every_steps == 0:  # the session before was killed, or never came to it
             self._look(step, is_due=not is_examined)
 
@@ -110,7 +111,7 @@ class Health(Hook):
                 self._note(step, found)
             ill = diagnose(self._findings())
             self._warn(step, ill)
-        self._losses = _Sums(self._config.losses.adversarial)
+        self._losses = _Sums(self._config.losses)
         self._act(ill)
 
     def unsuspected_step(self) -> int:
@@ -159,13 +160,15 @@ class _Sums:
     """Sums of the losses that the illnesses ask for, over the steps that were taken.
 
     Args:
-        adversarial: the form of the adversarial loss, which says what guessing costs a discriminator.
+        losses: the form of the adversarial loss, which says what guessing costs a discriminator, and the weights of the
+            cycles.
         start: the content that the sums begin with; those that it lacks begin at 0.
     """
 
-    def __init__(self, adversarial: str, start: Mapping[str, float] | None = None):
-        guess = ADVERSARIAL[adversarial].guess
-        self._tags = {f"{way}/cycle": (f"loss/generator_{way}/cycle", 1.0) for way in ("ab", "ba")}
+    def __init__(self, losses: LossesConfig, start: Mapping[str, float] | None = None):
+        guess, weights = ADVERSARIAL[losses.adversarial].guess, (losses.cycle_weight_a, losses.cycle_weight_b)
+        cycles = zip(("ab", "ba"), weights, strict=True)
+        self._tags = {f"{way}/cycle": (f"loss/generator_{way}/cycle", weight) for way, weight in cycles if weight}
         if guess:
             self._tags |= {f"{way}/discriminator": (f"loss/discriminator_{way[1]}", guess) for way in ("ab", "ba")}
         start = start or {}
@@ -185,7 +188,7 @@ class _Sums:
         return self._sums | {"taken": float(self._num_taken), "steps": float(self.num_steps)}
 
     def means(self) -> dict[str, float]:
-        """The means, none if no step was taken. Those of discriminators are parts of what guessing costs."""
+        """The means, none if no step was taken: cycles without their weights, and parts of what guessing costs."""
         return {name: total / self._num_taken for name, total in self._sums.items()} if self._num_taken else {}
 
 

@@ -46,12 +46,17 @@ def _value(name: str, is_ill: Callable[[float], bool]) -> Rule:
     return is_seen
 
 
+SMALL_CYCLE = 0.1
+"""A cycle loss that was below this counts as this: that of networks that begin as copies must rise."""
+
+
 def _cycle_rises(found: Findings, before: Sequence[Findings], direction: str) -> bool | None:
     """Whether the cycle loss is twice what it was at its best."""
     name = f"{direction}/cycle"
     if name not in found:
         return None
-    return found[name] > 2 * min((each[name] for each in before if name in each), default=found[name])
+    best = min((each[name] for each in before if name in each), default=found[name])
+    return found[name] > 2 * max(best, SMALL_CYCLE)
 
 
 ILLNESSES = {

@@ -40,7 +40,7 @@ def test_importing_the_configuration_leaves_tensorflow_out():
         (
             "training.precision",
             "float16",
-            "must be 'float32', 'float64', 'mixed_bfloat16' or 'mixed_float16'. Received: 'float16'.",
+            "must be 'float32', 'float64', 'mixed_bfloat16', 'mixed_float16' or 'auto'. Received: 'float16'.",
         ),
         ("data.flip", "yes", "must be a valid boolean. Received: 'yes'."),
         ("data.dataset", 7, "must be a valid string. Received: 7."),

@@ -49,6 +49,27 @@ def test_a_sigmoid_at_the_end_is_a_tanh_for_everything_around_the_network():
     np.testing.assert_allclose(sigmoid(image), tanh(image), atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{"num_blocks": 1}, {"architecture": "unet", "num_levels": 3}])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_network_that_begins_as_a_copy_makes_its_input_with_a_little_less_contrast(options, dtype):
+    keras.utils.set_random_seed(0)
+    model = build_generator(GeneratorConfig(filters=4, start="copy", **options), dtype=dtype)
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 16, 16, 3)).astype("float32")
+    image[0, 0, 0], image[0, 0, 1] = 1, -1
+    np.testing.assert_allclose(model(image), 0.97 * image, atol=1e-6)
+    zero = [name for name, variable in named_weights(model).items() if not variable.numpy().any()]
+    assert [name for name in zero if name.endswith("/kernel")] == [zero[-2]]  # that of the last convolution alone
+
+
+def test_a_copy_learns_by_what_is_added_to_the_image():
+    """With another bias b of the last convolution, each pixel is the tanh of the sum of both."""
+    model = build_generator(GeneratorConfig(filters=2, num_blocks=1, start="copy"))
+    named_weights(model)["last_conv/bias"].assign([0.1, 0.2, -0.3])
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 16, 16, 3)).astype("float32")
+    expected = np.tanh(np.arctanh(0.97 * image) + np.array([0.1, 0.2, -0.3]))
+    np.testing.assert_allclose(model(image), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "options,expected",
     [

@@ -82,7 +82,7 @@ def test_a_run_is_examined_every_so_many_steps(watch, tmp_path):
     entries = read_history(tmp_path, 100)
     assert [entry.step for entry in entries] == [10, 20]
     assert entries[0].values["health/ab/variety"] == 0.8
-    assert entries[0].values["health/ba/cycle"] == 2.0
+    assert entries[0].values["health/ba/cycle"] == 0.2  # without its weight of 10
     assert entries[0].values["health/ab/discriminator"] == pytest.approx(0.2)  # of the 0.25 that guessing costs
 
 

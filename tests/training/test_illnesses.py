@@ -11,7 +11,7 @@ HEALTHY = {
     "variety": 0.8,
     "sensitivity": 0.5,
     "grid": 0.01,
-    "cycle": 1.5,
+    "cycle": 0.15,
     "discriminator": 0.7,
 }
 ILL = {
@@ -25,7 +25,7 @@ ILL = {
     "grid": {"grid": 0.1},
     "discriminator won": {"discriminator": 0.01},
     "discriminator lost": {"discriminator": 1.0},
-    "rising cycle loss": {"cycle": 3.1},
+    "rising cycle loss": {"cycle": 0.31},
 }
 
 
@@ -92,6 +92,12 @@ def test_only_an_examination_that_knows_shows_that_an_illness_is_not_there():
     assert count_unsuspected([unknown, unknown]) == 2  # as with an adversarial loss for which guessing costs nothing
     assert count_healthy([unknown, *[won] * 5]) == 1  # nothing was known of it before, as in an earlier version
     assert count_healthy([won] * 5) == 0
+
+
+def test_the_cycle_loss_of_a_network_that_begins_as_a_copy_may_rise():
+    start, later = ({"ab/cycle": value, "ba/cycle": value} for value in (0.005, 0.19))
+    assert diagnose([start, *[later] * 5]) == {}
+    assert "rising cycle loss ab" in diagnose([start, *[{"ab/cycle": 0.21}] * 3])
 
 
 def test_the_examinations_before_the_first_sign_are_counted():
