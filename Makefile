@@ -52,7 +52,7 @@ docs: $(DOCS_INSTALLED) ## Build the documentation site in build/docs
 
 constraints: $(INSTALLED) ## Write the versions that are installed in .venv to constraints.txt
 	@{ echo '# Exact versions of what the package and its extras need; .ci/run installs and tests them.'; \
-	echo '# Written on Linux by: make PYTHON=python3.11 EXTRAS=dev,docs,litert,onnx,pytorch,ray install constraints'; \
+	echo '# Written on Linux by: make PYTHON=python3.11 EXTRAS=dev,docs,hub,litert,onnx,pytorch,ray install constraints'; \
 	echo '# PyTorch itself pins the libraries of CUDA.'; \
 	$(BIN)/python -m pip freeze --disable-pip-version-check --all --exclude cyclegan --exclude pip \
 	| grep -Ev '^(cuda|nvidia|triton)' | sed 's/+[a-z0-9.]*$$//'; } > constraints.txt

@@ -19,6 +19,7 @@ CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
     ["cyclegan.__main__"],
     ["cyclegan.cli"],
+    ["cyclegan.app"],
     [
         "cyclegan.training.session",
         "cyclegan.translation",

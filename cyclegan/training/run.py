@@ -100,22 +100,18 @@ def run_training(
         CycleganError: if it cannot go on.
     """
     folder, config, strategy = plan.folder, plan.config, cluster.strategy
-    record = plan.record or _new_record(devices, strategy, inventory)
-    if fresh:
-        record = record.model_copy(update={"rollbacks": 0})
+    record = _record_of(plan, devices, strategy, inventory, fresh)
     length = run_length(config.training, source.epoch_size, config.training.replica_batch * record.num_replicas)
     with cluster.naming_the_lost():
         teacher = find_teacher(config, folder)
         state = build_state(config, strategy, length, build_teachers(teacher, config, strategy) if teacher else ())
         variables = state.named(strategy, cluster.first_replica)
-        is_taught_anew = teacher is not None and (fresh or not plan.record)
-        if teacher and is_taught_anew:
-            progress.line(start_discriminators(state, teacher, strategy))
-        if init_from:
-            progress.line(start_from_bundle(state, init_from))
+        is_started = _start_from_others(
+            state, strategy, init_from, None if plan.record and not fresh else teacher, progress
+        )
 
     with StopSignals(progress) as stop:
-        restore(variables, plan, progress, cluster, is_started=bool(init_from) or is_taught_anew, fresh=fresh)
+        restore(variables, plan, progress, cluster, is_started=is_started, fresh=fresh)
         session = plan_session(length, int(state.step.numpy()), int(state.samples.numpy()), state.global_batch)
         refuse_shorter(folder, session, length)
         _open_run(plan, record, None if plan.record else inventory, teacher, cluster, progress)
@@ -148,6 +144,17 @@ def run_training(
     is_complete = ending.is_early or ending.step >= session.last_step
     next_plan = _after_illness(plan, record, health, cluster, progress) if ending.is_early else None
     return TrainingResult(folder, ending.step, is_complete, ending.signal == signal.SIGTERM, next_plan)
+
+
+def _start_from_others(
+    state: State, strategy: tf.distribute.Strategy, init_from: Bundle | None, teacher: Bundle | None, progress: Progress
+) -> bool:
+    """Gives the networks the weights of another run, if there is one, and returns whether there is."""
+    if teacher:
+        progress.line(start_discriminators(state, teacher, strategy))
+    if init_from:
+        progress.line(start_from_bundle(state, init_from))
+    return bool(teacher or init_from)
 
 
 def _open_run(
@@ -196,7 +203,12 @@ def _after_illness(plan: Plan, record: RunRecord, health: Health, cluster: Clust
     return plan._replace(record=record, changes={})
 
 
-def _new_record(devices: str, strategy: tf.distribute.Strategy, inventory: Inventory) -> RunRecord:
+def _record_of(
+    plan: Plan, devices: str, strategy: tf.distribute.Strategy, inventory: Inventory, fresh: bool
+) -> RunRecord:
+    """The record of a run, which is a new one if it has none yet. One that starts over has not gone back."""
+    if plan.record:
+        return plan.record.model_copy(update={"rollbacks": 0}) if fresh else plan.record
     return RunRecord(
         run_id=secrets.token_hex(8),
         version=cyclegan.__version__,

@@ -168,8 +168,7 @@ def _train_run(
         with cluster.together():
             if cluster.is_chief:
                 claim = claims.enter_context(claim_run(request, plan, progress.line))
-                plan = claim.plan
-                plan = with_known_precision(plan, cluster, progress)
+                plan = with_known_precision(claim.plan, cluster, progress)
         plan, inventory = _share(plan, inventory, cluster)
         with cluster.together():
             if source is None:  # the chief has said which images they are

@@ -56,7 +56,7 @@ def test_several_pictures_are_downloaded_as_one_file(bundle, dropped, tmp_path):
         assert archive.name == ARCHIVE and file.namelist() == ["a.png", "b.png", "a-2.png"] and file.testzip() is None
 
 
-def test_a_picture_that_cannot_be_read_costs_no_other_and_is_named_without_its_folder(bundle, dropped, tmp_path):
+def test_a_picture_that_cannot_be_read_is_named_and_costs_no_other(bundle, dropped, tmp_path):
     broken = dropped("broken.jpg", data=b"not an image")
     shown = translate_pictures(bundle, "ab", [broken, dropped("good.png")], tmp_path / "out")
     assert [entry.name for entry in shown.entries] == ["good.png"]
