@@ -1,6 +1,5 @@
 """`cyclegan models`: the models that come with the program, and bundles to give to others."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +8,7 @@ import click
 from cyclegan.bundles.info import BundleInfo
 from cyclegan.bundles.places import CARD_FILE, INFO_FILE, MODELS, find_bundle, model_names
 from cyclegan.cli.options import which_option
-from cyclegan.errors import UsageError, printable
+from cyclegan.errors import CycleganError, UsageError, printable
 from cyclegan.runtime.startup import import_tensorflow
 
 
@@ -28,6 +27,8 @@ def list_models() -> None:
         click.echo(
             f"{name:<16}{directions:<8}{info.crop_size:>4} pixels{size / 1e6:>7.1f} MB  `cyclegan models show {name}`"
         )
+    if not model_names():
+        click.echo("No model comes with this version.", err=True)
 
 
 @command.command("show")
@@ -65,20 +66,18 @@ def pack(
     The card says what the bundle knows of itself. Give --notes with what it cannot know: the licence of the training
     images, what the training cost, and what the model cannot do.
     """
-    texts = {option: _read(option, path) for option, path in (("--notes", notes), ("--scores", scores)) if path}
+    text = _read_notes(notes) if notes else None
     import_tensorflow()
-    import pydantic
-
     from cyclegan.bundles.bundle import load_bundle
     from cyclegan.bundles.packing import NOT_STATED, pack_bundle
-    from cyclegan.evaluation.protocol import Scores
+    from cyclegan.evaluation.scores_file import read_scores
 
     try:
-        found = [Scores.model_validate(content) for content in json.loads(texts.get("--scores", "[]"))]
-    except (ValueError, pydantic.ValidationError) as error:
-        raise UsageError(f"`--scores` must be a file of `cyclegan evaluate --json`. Received: {scores}.") from error
+        found = read_scores(scores) if scores else ()
+    except CycleganError as error:
+        raise UsageError(f"`--scores` must be a file of `cyclegan evaluate --json`. {error}") from error
     bundle = load_bundle(model, which)
-    pack_bundle(bundle, output, name or output.resolve().name, found, texts.get("--notes", NOT_STATED))
+    pack_bundle(bundle, output, name or output.resolve().name, found, text or NOT_STATED)
     size = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
     click.echo(
         printable(f"{bundle.folder}, step {bundle.info.provenance.step}, is packed in {output}: {size / 1e6:.1f} MB.")
@@ -87,12 +86,12 @@ def pack(
         click.echo(f"Its card does not say what licence the training images have: edit {output / CARD_FILE}.")
 
 
-def _read(option: str, path: Path) -> str:
+def _read_notes(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UsageError(f"`{option}` {path} cannot be read: {reason}.") from error
+        raise UsageError(f"`--notes` {path} cannot be read: {reason}.") from error
 
 
 def printable_lines(text: str) -> str:
