@@ -182,7 +182,7 @@ def test_two_folders_of_images_are_compared(evaluate):
         (["--model", "run", "--dataset", "photos", "--json", "photos"], "in a folder that exists"),
         (["--model", "run", "--dataset", "photos", "--json", "mine.json"], "mine.json exists and is not a file of"),
         (["--model", "run", "--domain-a", "photos/testA"], "`--domain-a` and `--domain-b` must be given together"),
-        (["--model", "nowhere", "--dataset", "photos"], "nowhere is neither a run with a trained model nor a bundle"),
+        (["--model", "nowhere", "--dataset", "photos"], "There is no model nowhere: it is neither a run nor a bundle"),
         (["--model", "run", "--dataset", "photos", "--features", "keras:Nothing"], "must be one of ConvNeXtBase"),
         (["--model", "run", "--dataset", "photos", "--json", "nowhere/scores.json"], "in a folder that exists"),
         (["--images-only", "photos/testA", "nowhere"], "must be two folders of images. Received: nowhere."),
