@@ -6,7 +6,8 @@ The stripe contrast of an image is the standard deviation of Y over the pixels t
 The ratio is the median contrast of the translated test images, divided by the median contrast of the real test images
 of domain B. A ratio of 1 means that the animals are as striped as real ones. The change outside is the mean absolute
 difference between translation and input, over all channels of the pixels that the animal does not touch (mask 0), as a
-fraction of the value range.
+fraction of the value range. The colour error compares the mean colour of the pixels that the animal covers fully with
+the same mean of the true translation: it is the mean absolute difference over the three channels.
 """
 
 import dataclasses
@@ -32,12 +33,14 @@ class Score:
         contrast: median stripe contrast.
         ratio: `contrast`, divided by the median stripe contrast of the real test images of domain B.
         change_outside: mean change outside; None for real images, which are not translations.
+        colour_error: mean colour error; None for real images.
     """
 
     name: str
     contrast: float
     ratio: float
     change_outside: float | None
+    colour_error: float | None
 
     @property
     def passes(self) -> bool:
@@ -56,16 +59,17 @@ def score_stripes(translate: Translate, folder: pathlib.Path) -> list[Score]:
         Three scores: the real images of domain B, which are the goal; a copy of the input, which must fail; the model.
     """
     inputs, masks = read_folder(folder / "testA"), read_folder(folder / "truth/testA_mask")
+    truth = read_folder(folder / "truth/testA_striped")
     real, real_masks = read_folder(folder / "testB"), read_folder(folder / "truth/testB_mask")
     real_contrast = median_contrast(real / 255, real_masks)
 
     def score(name: str, outputs: np.ndarray) -> Score:
         contrast = median_contrast(outputs, masks)
         change = mean_change_outside(outputs, inputs / 255, masks)
-        return Score(name, contrast, contrast / real_contrast, change)
+        return Score(name, contrast, contrast / real_contrast, change, mean_colour_error(outputs, truth / 255, masks))
 
     return [
-        Score("real domain B", real_contrast, 1.0, None),
+        Score("real domain B", real_contrast, 1.0, None, None),
         score("copy the input", inputs / 255),
         score("model", apply(translate, inputs)),
     ]
@@ -94,16 +98,33 @@ def mean_change_outside(outputs: np.ndarray, inputs: np.ndarray, masks: np.ndarr
     return float(np.mean([change[mask == 0].mean() for change, mask in zip(changes, masks, strict=True)]))
 
 
+def mean_colour_error(outputs: np.ndarray, truth: np.ndarray, masks: np.ndarray) -> float:
+    """The mean colour error, over all images.
+
+    Args:
+        outputs: translations, float [n, h, w, 3] in [0, 1].
+        truth: the true translations, in the same form.
+        masks: uint8 [n, h, w], the part of each pixel that the animal covers.
+    """
+    errors = [
+        np.abs(output[mask == 255].mean(axis=0) - true[mask == 255].mean(axis=0))
+        for output, true, mask in zip(outputs, truth, masks, strict=True)
+    ]
+    return float(np.mean(errors))
+
+
 def format_table(scores: Sequence[Score]) -> str:
     """The scores as a Markdown table."""
     lines = [
-        "| Images | Stripe contrast | Ratio to real | Change outside | Passes |",
-        "| --- | ---: | ---: | ---: | --- |",
+        "| Images | Stripe contrast | Ratio to real | Change outside | Colour error | Passes |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for score in scores:
-        change = "-" if score.change_outside is None else f"{score.change_outside:.3f}"
+        change, colour = (
+            "-" if value is None else f"{value:.3f}" for value in (score.change_outside, score.colour_error)
+        )
         verdict = "yes" if score.passes else "no"
-        lines.append(f"| {score.name} | {score.contrast:.3f} | {score.ratio:.2f} | {change} | {verdict} |")
+        lines.append(f"| {score.name} | {score.contrast:.3f} | {score.ratio:.2f} | {change} | {colour} | {verdict} |")
     return "\n".join(lines)
 
 

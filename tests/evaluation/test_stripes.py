@@ -7,6 +7,7 @@ from cyclegan.evaluation.stripes import (
     comparison_picture,
     format_table,
     mean_change_outside,
+    mean_colour_error,
     median_contrast,
     read_folder,
     score_stripes,
@@ -56,21 +57,32 @@ def test_change_outside_counts_only_pixels_that_the_animal_does_not_touch():
     assert mean_change_outside(outputs, inputs, mask) == pytest.approx(0.2)
 
 
+def test_colour_error_compares_the_mean_colours_of_the_animal_and_not_where_its_stripes_are():
+    truth = np.zeros((1, 1, 4, 3))
+    truth[0, 0, 0] = 1.0  # A white stripe on a black animal of two pixels: mean 0.5.
+    moved = truth[:, :, [1, 0, 2, 3]]
+    redder = moved + np.array([0.3, 0, 0])
+    mask = np.array([[[255, 255, 254, 0]]], np.uint8)
+    assert mean_colour_error(moved, truth, mask) == 0
+    assert mean_colour_error(redder, truth, mask) == pytest.approx(0.1)
+
+
 def test_copying_the_input_fails(folder):
     real, copy, model = score_stripes(lambda images: images, folder)
     assert [row.name for row in (real, copy, model)] == ["real domain B", "copy the input", "model"]
     assert not copy.passes and not model.passes
     assert copy.change_outside == 0
     assert model.contrast == pytest.approx(copy.contrast, abs=1e-6)
-    assert copy.ratio < 0.3
+    assert copy.ratio < 0.3 and copy.colour_error > 0.1
 
 
 def test_the_truth_passes(folder, oracle):
     real, _, model = score_stripes(oracle, folder)
     assert real.passes and model.passes
-    assert real.ratio == 1 and real.change_outside is None
+    assert real.ratio == 1 and real.change_outside is None and real.colour_error is None
     assert model.ratio == pytest.approx(1, abs=0.15)
     assert model.change_outside == pytest.approx(0, abs=1e-6)
+    assert model.colour_error == pytest.approx(0, abs=1e-6)
 
 
 def test_stripes_over_the_whole_picture_fail(folder):
@@ -96,15 +108,15 @@ def test_values_beyond_the_range_are_clipped(folder):
     [(0.5, 0.1, True), (0.499, 0.0, False), (1.0, 0.101, False), (1.0, None, True)],
 )
 def test_both_limits_count(ratio, change, passes):
-    assert Score("model", 0.2, ratio, change).passes is passes
+    assert Score("model", 0.2, ratio, change, 0.0).passes is passes
 
 
 def test_the_table_is_markdown():
-    assert format_table([Score("real domain B", 0.25, 1, None), Score("model", 0.2, 0.8, 0.0321)]) == (
-        "| Images | Stripe contrast | Ratio to real | Change outside | Passes |\n"
-        "| --- | ---: | ---: | ---: | --- |\n"
-        "| real domain B | 0.250 | 1.00 | - | yes |\n"
-        "| model | 0.200 | 0.80 | 0.032 | yes |"
+    assert format_table([Score("real domain B", 0.25, 1, None, None), Score("model", 0.2, 0.8, 0.0321, 0.1)]) == (
+        "| Images | Stripe contrast | Ratio to real | Change outside | Colour error | Passes |\n"
+        "| --- | ---: | ---: | ---: | ---: | --- |\n"
+        "| real domain B | 0.250 | 1.00 | - | - | yes |\n"
+        "| model | 0.200 | 0.80 | 0.032 | 0.100 | yes |"
     )
 
 
