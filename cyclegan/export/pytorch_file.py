@@ -31,6 +31,7 @@ def check_bundle(info: BundleInfo) -> None:
         "upsampling": ("transposed",),
         "padding": ("reflect",) if is_resnet else (config.padding,),
         "output": ("tanh",),
+        "image_shortcut": (False,) if is_resnet else (config.image_shortcut,),
         "start": ("random",),
     }
     problems = [

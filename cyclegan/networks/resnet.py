@@ -8,7 +8,11 @@ from cyclegan.networks.blocks import Style
 
 
 def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
-    """The ResNet generator of Zhu et al. 2017, section 7.2, with the padding of its PyTorch implementation."""
+    """The ResNet generator of Zhu et al. 2017, section 7.2, with the padding of its PyTorch implementation.
+
+    The first normalization sees a linear function of the image. If it is that of each image and channel, then nothing
+    after it depends on the brightness and the contrast of the image; `generator.image_shortcut` gives them back.
+    """
     filters, bias = config.filters, blocks.has_bias(style)
     activation = config.activation or "relu"
 
@@ -16,6 +20,7 @@ def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, st
         x = blocks.normalization(x, style, name=f"{name}_norm")
         return blocks.ACTIVATIONS[activation](x, name=f"{name}_activation", dtype=style.dtype)
 
+    image = x
     x = finish(blocks.same_convolution(x, filters, 7, style, bias=bias, name="first_conv"), "first")
     # [batch, h, w, f]
 
@@ -32,6 +37,8 @@ def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, st
         x = finish(upsample(x, filters * 2 ** (2 - level), 3, style, bias, f"up_{level}_conv"), f"up_{level}")
     # [batch, h, w, f]
 
+    if config.image_shortcut:
+        x = keras.ops.concatenate([x, keras.ops.cast(image, x.dtype)], axis=-1)
     return blocks.same_convolution(x, channels_out, 7, style, name="last_conv")
 
 

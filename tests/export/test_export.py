@@ -120,11 +120,18 @@ def test_export_of_fixed_size_takes_that_size_only(random_images, needs_extra, b
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        [("generator.architecture", "unet"), ("generator.num_levels", 3)],
+        [("generator.image_shortcut", True)],
+    ],
+    ids=["unet", "image shortcut"],
+)
 @pytest.mark.parametrize("format_", ["onnx", "litert", "savedmodel"])
-def test_unet_is_exported(make_bundle, random_images, needs_extra, tmp_path, format_):
+def test_other_generators_are_exported(make_bundle, random_images, needs_extra, tmp_path, options, format_):
     needs_extra(format_)
-    unet = ("generator.architecture", "unet"), ("generator.num_levels", 3)
-    bundle = make_bundle(tmp_path / "bundle", *unet)
+    bundle = make_bundle(tmp_path / "bundle", *options)
     output = tmp_path / f"generator{FORMATS[format_].suffix}"
     export_generator(bundle, "ab", format_, output)
     images = random_images(1, 24, 8, 3)

@@ -18,3 +18,31 @@ def test_output_has_the_size_of_the_input_and_stays_in_range(height, width):
     output = model(image).numpy()
     assert output.shape == (2, height, width, 4)
     assert np.abs(output).max() <= 1
+
+
+@pytest.fixture(params=[False, True], ids=["no shortcut", "image shortcut"])
+def shortcut(request):
+    return request.param
+
+
+def test_only_with_the_image_shortcut_does_a_resnet_see_brightness_and_contrast(shortcut):
+    """The first norm of each image and channel makes w * (0.5 x + 0.2) + b what it makes w * x + b."""
+    keras.utils.set_random_seed(0)
+    model = build_generator(GeneratorConfig(filters=4, num_blocks=1, image_shortcut=shortcut))
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 16, 16, 3)).astype("float32")
+    change = np.abs(model(0.5 * image + 0.2) - model(image)).max()
+    assert (change > 0.01) if shortcut else (change < 1e-4)
+
+
+def test_the_image_shortcut_is_seen_by_the_last_convolution_after_the_features():
+    keras.utils.set_random_seed(0)
+    model = build_generator(GeneratorConfig(filters=4, num_blocks=1, image_shortcut=True), 2, 3)
+    last = model.get_layer("last_conv")
+    assert last.kernel.shape == (7, 7, 4 + 2, 3)
+    kernel = np.zeros((7, 7, 6, 3), "float32")
+    kernel[3, 3, 4, 0] = kernel[3, 3, 5, 1] = kernel[2, 3, 4, 2] = 1
+    last.kernel.assign(kernel)
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 16, 16, 2)).astype("float32")
+    above = image[:, [1, *range(15)]][..., 0]  # the padding reflects
+    expected = np.tanh(np.stack([image[..., 0], image[..., 1], above], axis=-1))
+    np.testing.assert_allclose(model(image), expected, atol=1e-6)

@@ -39,7 +39,13 @@ def prepared(height=96, width=32, **options):
 
 @pytest.mark.parametrize(
     "options",
-    [RESNET, UNET, {**RESNET, "activation": "prelu", "affine": True, "output": "sigmoid"}, *map(_slow, OTHERS)],
+    [
+        RESNET,
+        UNET,
+        {**RESNET, "image_shortcut": True},
+        {**RESNET, "activation": "prelu", "affine": True, "output": "sigmoid"},
+        *map(_slow, OTHERS),
+    ],
     ids=lambda options: "-".join(str(value) for value in options.values()),
 )
 def test_strips_give_the_translation_of_the_whole_image(options):
