@@ -1,5 +1,6 @@
 """Bundles on the Hugging Face Hub."""
 
+import contextlib
 import json
 import pathlib
 import re
@@ -15,15 +16,16 @@ _FILE = re.compile(r"[\w.-]+\.npz", re.ASCII)
 """The names that a bundle may give to its weights, which lie beside it."""
 
 
-def fetch(address: str, info_file: str) -> pathlib.Path:
+def fetch(address: str, info_file: str, card_file: str) -> pathlib.Path:
     """Downloads a bundle, unless it was downloaded before, and returns its folder.
 
-    The digests of the weights are compared with those in the bundle when they are loaded. A revision that is the hash
-    of a commit always means the same files.
+    All its files are those of one commit. The digests of the weights are compared with those in the bundle when they
+    are loaded. A revision that is the hash of a commit always means the same files.
 
     Args:
         address: hf://owner/name, or hf://owner/name@revision.
-        info_file: the name of the file that names the others.
+        info_file: the name of the file that names the weights.
+        card_file: the name of a file that a bundle need not have.
 
     Raises:
         UsageError: if the address has another form, if there is no such bundle, or if the extra is not installed.
@@ -31,13 +33,14 @@ def fetch(address: str, info_file: str) -> pathlib.Path:
     """
     match = _ADDRESS.fullmatch(address)
     if not match:
-        raise UsageError(
-            f"An address must have the form hf://owner/name or hf://owner/name@revision. Received: {address}."
-        )
+        raise _wrong_address(address)
     name, revision = match.groups()
     info = _download(address, name, revision, info_file)
+    commit = info.parent.name  # the branch may move while the others are downloaded
     for file in _weights(info):
-        _download(address, name, revision, file)
+        _download(address, name, commit, file)
+    with contextlib.suppress(CycleganError):
+        _download(address, name, commit, card_file)
     return info.parent
 
 
@@ -51,16 +54,34 @@ def _download(address: str, name: str, revision: str | None, file: str) -> pathl
         ) from error
     try:
         return pathlib.Path(huggingface_hub.hf_hub_download(name, file, revision=revision))
+    except errors.HFValidationError as error:
+        raise _wrong_address(address) from error
     except errors.LocalEntryNotFoundError as error:  # which counts as an EntryNotFoundError too
         raise CycleganError(
-            f"{address} cannot be downloaded, and was not downloaded before: {first_line(error)}"
+            f"{address} cannot be downloaded, and was not downloaded before: {first_line(error)} Try again when the"
+            " network is there."
         ) from error
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
-        missing = {errors.RevisionNotFoundError: "revision", errors.EntryNotFoundError: f"file {file}"}
-        what = next((words for kind, words in missing.items() if isinstance(error, kind)), "repository")
+    except errors.GatedRepoError as error:  # which counts as a RepositoryNotFoundError too
+        raise UsageError(
+            f"{address} is only for people who have accepted its terms. Accept them on its page, then log in with"
+            " `hf auth login`."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise UsageError(
+            f"{address} is not a bundle that can be read: there is no such repository, or it is private. For a private"
+            " one, log in with `hf auth login`."
+        ) from error
+    except (errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
+        what = "revision" if isinstance(error, errors.RevisionNotFoundError) else f"file {file}"
         raise UsageError(f"{address} is not a bundle that can be read: there is no such {what}.") from error
     except Exception as error:  # whatever the network raises
-        raise CycleganError(f"{address} cannot be downloaded: {first_line(error)}") from error
+        raise CycleganError(f"{address} cannot be downloaded: {first_line(error)} Try again later.") from error
+
+
+def _wrong_address(address: str) -> UsageError:
+    return UsageError(
+        f"An address must have the form hf://owner/name or hf://owner/name@revision. Received: {address}."
+    )
 
 
 def _weights(info: pathlib.Path) -> list[str]:

@@ -99,15 +99,21 @@ def bundle_info(
         validation_protocol: says how these were made.
     """
     packages = ("cyclegan", "tensorflow", "keras")
-    # A bundle may be given to others, so it keeps only the last part of the paths of the training images.
+    # A bundle may be given to others, so it keeps only the last part of each path.
     places = {
         key: pathlib.PurePath(place).name
         for key in ("dataset", "domain_a", "domain_b")
         if (place := getattr(config.data, key))
     }
     features = config.evaluation.features and pathlib.PurePath(config.evaluation.features).name
-    evaluation = config.evaluation.model_copy(update={"features": features})
-    config = config.model_copy(update={"data": config.data.model_copy(update=places), "evaluation": evaluation})
+    teacher = config.distillation.teacher and pathlib.PurePath(config.distillation.teacher).name
+    config = config.model_copy(
+        update={
+            "data": config.data.model_copy(update=places),
+            "evaluation": config.evaluation.model_copy(update={"features": features}),
+            "distillation": config.distillation.model_copy(update={"teacher": teacher}),
+        }
+    )
     return BundleInfo(
         generator=config.generator,
         channels_a=config.data.channels_a,

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from cyclegan.bundles.bundle import Bundle, write_bundle
-from cyclegan.bundles.info import BundleInfo, Direction
+from cyclegan.bundles.bundle import Bundle, load_bundle, write_bundle
+from cyclegan.bundles.info import BundleInfo, Direction, WeightsFile
 from cyclegan.bundles.places import CARD_FILE, INFO_FILE
 from cyclegan.config.config import Config, changed_keys
 from cyclegan.errors import CycleganError, UsageError
@@ -17,8 +17,16 @@ from cyclegan.runtime.atomic_files import write_atomically
 NOT_STATED = "Nobody has said yet which licence the training images have, or what the model cannot do."
 
 
+_NOTES = "## Notes"
+_SUMMARY = {
+    1: "A generator that translates images into another domain.",
+    2: "A pair of generators that translate images between two domains.",
+}
+_NO_FILE = WeightsFile(file="", sha256="none")
+
+
 def pack_bundle(
-    bundle: Bundle, folder: pathlib.Path, name: str, scores: Sequence[Scores] = (), notes: str = NOT_STATED
+    bundle: Bundle, folder: pathlib.Path, name: str, scores: Sequence[Scores] = (), notes: str | None = None
 ) -> None:
     """Writes a bundle whose weights have 16 bits, and its card.
 
@@ -28,14 +36,21 @@ def pack_bundle(
         bundle: the trained model.
         folder: a new or empty folder, or one that was packed before.
         name: the name of the model, for its card.
-        scores: of the test images, for its card.
-        notes: Markdown for its card: the licence of the data, the cost of the training, what the model cannot do.
+        scores: of the test images, for its card, which takes those of this bundle.
+        notes: Markdown for its card: the licence of the data, the cost of the training, what the model cannot do. None
+            keeps those that somebody has written into the card in the folder.
 
     Raises:
-        UsageError: if the folder holds something else.
+        UsageError: if the folder holds something else, or if no score is of this bundle.
         CycleganError: if a weight has no value of 16 bits, or if something cannot be written.
     """
-    refuse_foreign(folder)
+    _refuse_others(folder, bundle)
+    own = [one for one in scores if bundle.info.weights.get(one.direction, _NO_FILE).sha256 == one.weights_sha256]
+    if scores and not own:
+        raise UsageError(
+            f"The scores must be those of the bundle that is packed, {bundle.folder}. Received: scores of other models"
+            " or of images."
+        )
     weights: dict[Direction, Mapping[str, np.ndarray]] = {}
     for direction in bundle.info.weights:
         with np.errstate(over="ignore"):  # it is looked for
@@ -45,21 +60,35 @@ def pack_bundle(
         if large:
             raise CycleganError(f"The weight `{large[0]}` of generator_{direction} is too large for 16 bits.")
     try:
+        card = "\n".join(_card(name, bundle.info, own, notes or read_notes(folder) or NOT_STATED))
         write_bundle(folder, weights, bundle.info)
-        card = "\n".join(_card(name, bundle.info, scores, notes))
         write_atomically(folder / CARD_FILE, f"{card}\n".encode())
+        named = {file.file for file in load_bundle(folder).info.weights.values()}
+        for path in folder.glob("generator_*.npz"):  # of the bundle that was replaced
+            if path.name not in named:
+                path.unlink()
     except OSError as error:
         raise CycleganError(f"{folder} cannot be written: {error.strerror}.") from error
 
 
-def refuse_foreign(folder: pathlib.Path) -> None:
-    """Makes sure that a bundle may be written into a folder.
+def read_notes(folder: pathlib.Path) -> str | None:
+    """The notes on the card of a packed bundle; None if it has no card, or if nobody has written any."""
+    try:
+        notes = (folder / CARD_FILE).read_text("utf-8").partition(f"\n{_NOTES}\n")[2].strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return notes if notes != NOT_STATED else None
 
-    Raises:
-        UsageError: if the folder holds anything but a bundle.
-    """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / INFO_FILE).is_file())):
-        raise UsageError(f"The output must be a new or empty folder, or a bundle to replace. Received: {folder}.")
+
+def _refuse_others(folder: pathlib.Path, bundle: Bundle) -> None:
+    """Refuses to pack a bundle into a folder that holds anything but one that was packed before."""
+    is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    is_packed = (folder / INFO_FILE).is_file() and (folder / CARD_FILE).is_file()
+    if not is_new and (not is_packed or folder.resolve() == bundle.folder.resolve()):
+        raise UsageError(
+            "The output must be a new or empty folder, or a bundle that was packed before, and not the one to pack."
+            f" Received: {folder}."
+        )
 
 
 def _card(name: str, info: BundleInfo, scores: Sequence[Scores], notes: str) -> Iterator[str]:
@@ -73,20 +102,20 @@ def _card(name: str, info: BundleInfo, scores: Sequence[Scores], notes: str) -> 
         "---",
         "",
     )
-    yield from (f"# {name}", "", "A pair of generators that translate images between two domains.", "")
+    yield from (f"# {name}", "", _SUMMARY[len(info.weights)], "")
     for direction in sorted(info.weights):
         yield f"    cyclegan translate photos/ translated/ --model {name} --direction {direction}"
     yield from ("", "## Training", "", "| | |", "| --- | --- |")
     yield f"| data set | {provenance.dataset}, fingerprint {provenance.fingerprint[:16] or 'unknown'} |"
     yield f"| steps | {provenance.step:,} at {info.crop_size} pixels |"
-    yield f"| parameters | {', '.join(f'{key} {value}' for key, value in _changed(provenance.config))} |"
+    yield f"| changed settings | {', '.join(f'{key} {value}' for key, value in _changed(provenance.config))} |"
     yield f"| versions | {', '.join(f'{key} {value}' for key, value in provenance.versions.items())} |"
     for key, value in provenance.validation.items():
         if "/" not in key:
             yield f"| {key} on validation images, as a part of that of the untranslated images | {value:.3f} |"
     for one in scores:
         yield from _score_table(one)
-    yield from ("", "## Notes", "", notes.strip())
+    yield from ("", _NOTES, "", notes.strip())
 
 
 def _changed(config: Mapping[str, object]) -> Iterator[tuple[str, object]]:

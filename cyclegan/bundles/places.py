@@ -40,7 +40,7 @@ def find_bundle(request: str | pathlib.Path, which: Which | None = None) -> path
     """
     text, path = str(request), pathlib.Path(request)
     if text.startswith(SCHEME):
-        path = fetch(text, INFO_FILE)
+        path = fetch(text, INFO_FILE, CARD_FILE)
     if (path / INFO_FILE).is_file():
         if which:
             raise UsageError(f"`--which` is for runs, which have several bundles. Received: {text}, which is a bundle.")
@@ -62,9 +62,8 @@ def _unknown(text: str, path: pathlib.Path) -> UsageError:
             f"{path} is neither a run with a trained model nor a bundle: it contains neither {INFO_FILE} nor a bundle"
             " in bundle/last. Give a directory that `cyclegan train` has written."
         )
-    close = difflib.get_close_matches(text, model_names(), n=1)
+    names = model_names()
+    close = difflib.get_close_matches(text, names, n=1)
     question = f" Did you mean {close[0]}?" if close else ""
-    return UsageError(
-        f"There is no model {text}: it is neither a run nor a bundle, and none of the models that come with the program"
-        f" ({', '.join(model_names())}) has this name.{question}"
-    )
+    named = f", and none of the models that come with the program ({', '.join(names)}) has this name" if names else ""
+    return UsageError(f"There is no model {text}: it is neither a run nor a bundle{named}.{question}")

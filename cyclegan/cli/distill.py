@@ -51,5 +51,4 @@ def command(
     import_tensorflow()
     from cyclegan.training.teaching import student_keys
 
-    # Of two values for a key the last one counts.
-    train_as_asked(None, list(dict([*student_keys(model), *given]).items()), **others)
+    train_as_asked(None, student_keys(model, given), **others)

@@ -234,20 +234,19 @@ def _find_images(
 ) -> "Source":
     """The images that were asked for, or else those of the run to which a bundle belongs."""
     from cyclegan.config.sections import DataConfig
-    from cyclegan.data.named import NAMED
     from cyclegan.data.sources import resolve_source
+    from cyclegan.training.record import places_of
 
     if bool(domain_a) != bool(domain_b):
         raise UsageError("`--domain-a` and `--domain-b` must be given together.")
     if not dataset and not domain_a:
-        dataset, domain_a, domain_b = _places_of(bundle.folder)
-    if not dataset and not domain_a:
-        dataset = bundle.info.provenance.dataset
-        if dataset not in NAMED:
+        places = places_of(bundle.folder, bundle.info.provenance.dataset)
+        if not places:
             raise UsageError(
                 f"A bundle outside of its run does not say where its images are. Give its test images with --dataset"
                 f" DIR, or with --domain-a and --domain-b. Received: --model {bundle.folder}."
             )
+        dataset, domain_a, domain_b = (places.get(f"data.{key}") for key in ("dataset", "domain_a", "domain_b"))
     trained = bundle.info.provenance.config.get("data", {})
     fraction = trained.get("test_fraction", DataConfig().test_fraction)
     config = DataConfig(dataset=dataset or "two folders", domain_a=domain_a, domain_b=domain_b, test_fraction=fraction)
@@ -261,14 +260,3 @@ def _find_images(
             " --dataset."
         )
     return source
-
-
-def _places_of(bundle: Path) -> tuple[str | None, str | None, str | None]:
-    """Where the images of the run are to which a bundle belongs: a data set, or two folders."""
-    from cyclegan.training.record import RECORD_FILE, read_config
-
-    folder = bundle.parent.parent
-    if not (folder / RECORD_FILE).is_file():
-        return None, None, None
-    data = read_config(folder).data
-    return (None, data.domain_a, data.domain_b) if data.domain_a else (data.dataset, None, None)

@@ -69,7 +69,7 @@ def pack(
     text = _read_notes(notes) if notes else None
     import_tensorflow()
     from cyclegan.bundles.bundle import load_bundle
-    from cyclegan.bundles.packing import NOT_STATED, pack_bundle
+    from cyclegan.bundles.packing import pack_bundle, read_notes
     from cyclegan.evaluation.scores_file import read_scores
 
     try:
@@ -77,12 +77,12 @@ def pack(
     except CycleganError as error:
         raise UsageError(f"`--scores` must be a file of `cyclegan evaluate --json`. {error}") from error
     bundle = load_bundle(model, which)
-    pack_bundle(bundle, output, name or output.resolve().name, found, text or NOT_STATED)
+    pack_bundle(bundle, output, name or output.resolve().name, found, text)
     size = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
     click.echo(
         printable(f"{bundle.folder}, step {bundle.info.provenance.step}, is packed in {output}: {size / 1e6:.1f} MB.")
     )
-    if not notes:
+    if not read_notes(output):
         click.echo(f"Its card does not say what licence the training images have: edit {output / CARD_FILE}.")
 
 

@@ -19,7 +19,7 @@ BFLOAT16_CAPABILITY = (8, 0)
 """GPUs multiply in bfloat16 from this compute capability upwards."""
 
 WORTHWHILE = 1.15
-"""Half of the bits must be worth so many times the speed."""
+"""bfloat16 is taken only if it is at least this many times as fast."""
 
 TIMED_RUNS = 5
 
@@ -54,7 +54,7 @@ def choose_precision(config: Config, device: str) -> Precision:
     if lack := _lacks(device):
         return Precision("float32", f"Precision: float32, because {lack}.")
     if config.training.deterministic:
-        return Precision("mixed_bfloat16", "Precision: mixed_bfloat16, which this processor has instructions for.")
+        return Precision("mixed_bfloat16", "Precision: mixed_bfloat16, which this device has instructions for.")
     gain = _seconds(config, device, tf.float32) / _seconds(config, device, tf.bfloat16)
     if gain < WORTHWHILE:
         return Precision(

@@ -17,6 +17,7 @@ import pydantic
 from cyclegan.config.config import Config
 from cyclegan.config.files import dump_config
 from cyclegan.data.inventory import Inventory, decode_inventory, encode_inventory, fingerprint
+from cyclegan.data.named import NAMED
 from cyclegan.errors import CycleganError, UsageError, first_line
 from cyclegan.runtime.atomic_files import write_atomically
 
@@ -41,7 +42,7 @@ class RunRecord(pydantic.BaseModel):
     """The content of `run.json`.
 
     `fingerprint` is that of the training images; no two runs have the same `run_id`; `rollbacks` counts how often the
-    run has gone back because it was ill.
+    run has gone back because it was ill; `teachers` has the SHA-256 of the weights from which a distillation learns.
     """
 
     program: Literal["cyclegan"] = "cyclegan"
@@ -53,6 +54,7 @@ class RunRecord(pydantic.BaseModel):
     fingerprint: str
     compilation: Choice | None = None
     rollbacks: int = 0
+    teachers: dict[str, str] = {}
 
 
 def read_record(folder: pathlib.Path) -> RunRecord:
@@ -127,6 +129,31 @@ def read_config(folder: pathlib.Path) -> Config:
             f"{folder / RECORD_FILE} has no configuration that can be read. Put the file back, or start a new run with"
             f" --init-from {folder}."
         ) from error
+
+
+def run_of(bundle: pathlib.Path) -> pathlib.Path | None:
+    """The run to which a bundle belongs, because it lies in the folder `bundle` of the run; None if there is none."""
+    run = bundle.parent.parent
+    return run if bundle.parent.name == "bundle" and (run / RECORD_FILE).is_file() else None
+
+
+def places_of(bundle: pathlib.Path, dataset: str) -> dict[str, str]:
+    """Where the images are that a bundle was trained on: `data.dataset`, or `data.domain_a` and `data.domain_b`.
+
+    Args:
+        bundle: the folder of the bundle.
+        dataset: the name of the data set in the bundle.
+
+    Returns:
+        Keys of the configuration and their values; none if the bundle is not in its run and its data set has no name
+        that this program knows.
+    """
+    if run := run_of(bundle):
+        data = read_config(run).data
+        if data.domain_a and data.domain_b:
+            return {"data.domain_a": data.domain_a, "data.domain_b": data.domain_b}
+        return {"data.dataset": data.dataset}
+    return {"data.dataset": dataset} if dataset in NAMED else {}
 
 
 def read_inventory(folder: pathlib.Path, record: RunRecord) -> Inventory:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import cyclegan
 from cyclegan.bundles.bundle import Bundle
+from cyclegan.config.config import Config
 from cyclegan.config.files import as_yaml
 from cyclegan.data.batches import build_readers
 from cyclegan.data.inventory import Inventory, fingerprint
@@ -38,7 +39,7 @@ from cyclegan.training.schedules import describe_rate
 from cyclegan.training.securing import securing
 from cyclegan.training.state import State, build_state
 from cyclegan.training.step_maker import build_step_maker, naming_failures
-from cyclegan.training.teaching import build_teachers, find_teacher, keep_teacher, start_discriminators
+from cyclegan.training.teaching import build_teachers, digests, find_teacher, keep_teacher, start_discriminators
 from cyclegan.training.trace import Trace
 from cyclegan.training.warm_start import start_from_bundle
 
@@ -100,14 +101,14 @@ def run_training(
         CycleganError: if it cannot go on.
     """
     folder, config, strategy = plan.folder, plan.config, cluster.strategy
-    record = _record_of(plan, devices, strategy, inventory, fresh)
+    teacher = find_teacher(config, folder, plan.record)
+    record = _record_of(plan, devices, strategy, inventory, fresh, digests(teacher) if teacher else {})
     length = run_length(config.training, source.epoch_size, config.training.replica_batch * record.num_replicas)
     with cluster.naming_the_lost():
-        teacher = find_teacher(config, folder)
         state = build_state(config, strategy, length, build_teachers(teacher, config, strategy) if teacher else ())
         variables = state.named(strategy, cluster.first_replica)
         is_started = _start_from_others(
-            state, strategy, init_from, None if plan.record and not fresh else teacher, progress
+            state, config, strategy, init_from, None if plan.record and not fresh else teacher, progress
         )
 
     with StopSignals(progress) as stop:
@@ -147,11 +148,16 @@ def run_training(
 
 
 def _start_from_others(
-    state: State, strategy: tf.distribute.Strategy, init_from: Bundle | None, teacher: Bundle | None, progress: Progress
+    state: State,
+    config: Config,
+    strategy: tf.distribute.Strategy,
+    init_from: Bundle | None,
+    teacher: Bundle | None,
+    progress: Progress,
 ) -> bool:
     """Gives the networks the weights of another run, if there is one, and returns whether there is."""
-    if teacher:
-        progress.line(start_discriminators(state, teacher, strategy))
+    if teacher and config.distillation.teacher:
+        progress.line(start_discriminators(state, teacher, config.distillation.teacher, strategy))
     if init_from:
         progress.line(start_from_bundle(state, init_from))
     return bool(teacher or init_from)
@@ -204,7 +210,12 @@ def _after_illness(plan: Plan, record: RunRecord, health: Health, cluster: Clust
 
 
 def _record_of(
-    plan: Plan, devices: str, strategy: tf.distribute.Strategy, inventory: Inventory, fresh: bool
+    plan: Plan,
+    devices: str,
+    strategy: tf.distribute.Strategy,
+    inventory: Inventory,
+    fresh: bool,
+    teachers: Mapping[str, str],
 ) -> RunRecord:
     """The record of a run, which is a new one if it has none yet. One that starts over has not gone back."""
     if plan.record:
@@ -215,6 +226,7 @@ def _record_of(
         devices=devices,
         num_replicas=strategy.num_replicas_in_sync,
         fingerprint=fingerprint(inventory),
+        teachers=dict(teachers),
     )
 
 

@@ -2,6 +2,7 @@
 
 config.yaml  run.json  images.gz                     what `cyclegan.training.record` keeps
 checkpoints/  bundle/last/  samples/  log.txt  and TensorBoard events
+teacher/                                             a copy of the bundle from which a distillation learns
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import pathlib
 import re
 from typing import NamedTuple
 
+from cyclegan.bundles.places import find_bundle
 from cyclegan.config.config import SAFE_TO_CHANGE, Config, changed_keys
 from cyclegan.config.files import as_yaml, default_preset, load_config
 from cyclegan.data.named import NAMED
@@ -31,6 +33,7 @@ from cyclegan.training.record import (
 LOCK_FILE = ".lock"
 CHECKPOINTS = "checkpoints"
 START = checkpoint_name(0)
+TEACHER = "teacher"
 
 PLACES_OF_DATA = {"data.dataset", "data.domain_a", "data.domain_b"}
 """The keys that say where the images are."""
@@ -167,9 +170,9 @@ def is_empty(folder: pathlib.Path) -> bool:
     try:
         names = {path.name for path in folder.iterdir() if not path.match(".*.tmp")}
         names -= {name for name in names if name.startswith("log-worker-")}
-        # A run from a bundle is saved at step 0 before anything else.
+        # A run from a bundle is saved at step 0 before anything else, and then its teachers are copied.
         if all(path.match(".*.tmp") or path.name == START for path in (folder / CHECKPOINTS).glob("*")):
-            names.discard(CHECKPOINTS)
+            names -= {CHECKPOINTS, TEACHER} if CHECKPOINTS in names else set()
     except OSError:  # it is a file, it is gone, or it cannot be listed
         return False
     # The images are written first: a configuration without them is a user's own file, which must not be replaced.
@@ -221,8 +224,9 @@ def _with_absolute_paths(config: Config) -> Config:
         if os.path.exists(_absolute(file)):
             update["evaluation"] = config.evaluation.model_copy(update={"features": _absolute(file) + colon + tensor})
     teacher = config.distillation.teacher
-    if teacher and os.path.isdir(_absolute(teacher)):
-        update["distillation"] = config.distillation.model_copy(update={"teacher": _absolute(teacher)})
+    with contextlib.suppress(UsageError):  # the name of a model that comes with the program, or an address
+        if teacher and find_bundle(_absolute(teacher)):
+            update["distillation"] = config.distillation.model_copy(update={"teacher": _absolute(teacher)})
     return config.model_copy(update=update)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import pathlib
 import subprocess
 import sys
 import threading
@@ -41,6 +42,8 @@ def hub(make_bundle, tmp_path):
             asked.append(self.path)
             owner, _, rest = self.path.removeprefix("/").partition("/resolve/")
             revision, _, name = rest.partition("/")
+            if owner == "someone/gated":
+                return self.answer(403, X_Error_Code="GatedRepo")
             if owner != "someone/zebras":
                 return self.answer(404, X_Error_Code="RepoNotFound")
             if revision not in ("main", "v1", COMMIT):
@@ -86,7 +89,7 @@ def find(hub, tmp_path):
         command = [sys.executable, "-c", FIND, address]
         done = subprocess.run(command, env=os.environ | settings | more, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        return pathlib.Path(printed) if (printed := done.stdout.strip()).startswith("/") else printed
 
     return run
 
@@ -99,10 +102,21 @@ def test_a_bundle_is_downloaded_once_and_its_generators_are_those_of_the_server(
         for one, other in zip(loaded.get_weights(), there.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
     names = {path.rpartition("/")[2] for path in asked}
-    assert names == {"bundle.json", *(path.name for path in folder.glob("*.npz"))}
+    assert names == {"bundle.json", "README.md", *(path.name for path in folder.glob("*.npz"))}
     asked.clear()
     assert find(f"hf://someone/zebras@{COMMIT}", HF_HUB_OFFLINE="1") == found
     assert asked == []
+
+
+def test_all_files_are_of_the_commit_of_the_first_one(hub, find):
+    """A branch may move between two downloads."""
+    _, folder, asked = hub
+    (folder / "README.md").write_text("The card.")
+    found = find("hf://someone/zebras@v1")
+    paths = {path.rpartition("/")[2]: path.split("/")[4] for path in asked}
+    assert paths.pop("bundle.json") == "v1"
+    assert set(paths.values()) == {COMMIT}
+    assert (found / "README.md").read_text() == "The card."
 
 
 def test_weights_that_are_not_those_of_the_bundle_are_refused(hub, find):
@@ -124,6 +138,8 @@ def test_weights_that_are_not_those_of_the_bundle_are_refused(hub, find):
             "UsageError hf://someone/zebra is not a bundle that can be read: there is no such repos",
         ),
         ("hf://someone/zebras@v2", "there is no such revision"),
+        ("hf://someone/gated", "is only for people who have accepted its terms. Accept them on its page, then log in"),
+        ("hf://-a/b", "UsageError An address must have the form"),
         ("hf://zebras", "UsageError An address must have the form hf://owner/name or hf://owner/name@revision."),
     ],
 )

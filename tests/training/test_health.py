@@ -52,7 +52,8 @@ def watch(tmp_path):
     def run(*found, first_step=0, action="warn", saved=(), killed=None, last=None, **options):
         output = io.StringIO()
         progress = Progress(rich.console.Console(file=output, width=500))
-        config = load_config("smoke", [("health.every_steps", 10), ("health.action", action)])
+        keys = [("health.every_steps", 10), ("health.action", action), ("losses.cycle_weight_b", 5.0)]
+        config = load_config("smoke", keys)
         given = iter(found)
         summaries = Summaries(tmp_path, first_step, progress.line)
         history = History(tmp_path, first_step, progress.line)
@@ -82,7 +83,8 @@ def test_a_run_is_examined_every_so_many_steps(watch, tmp_path):
     entries = read_history(tmp_path, 100)
     assert [entry.step for entry in entries] == [10, 20]
     assert entries[0].values["health/ab/variety"] == 0.8
-    assert entries[0].values["health/ba/cycle"] == 0.2  # without its weight of 10
+    assert entries[0].values["health/ab/cycle"] == 0.2  # without its weight of 10
+    assert entries[0].values["health/ba/cycle"] == 0.4  # without its weight of 5
     assert entries[0].values["health/ab/discriminator"] == pytest.approx(0.2)  # of the 0.25 that guessing costs
 
 

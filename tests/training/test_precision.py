@@ -1,8 +1,15 @@
+import io
+
 import pytest
+import rich.console
+import tensorflow as tf
 
 from cyclegan.config.files import load_config
+from cyclegan.runtime.cluster import Cluster
 from cyclegan.training import precision
-from cyclegan.training.precision import choose_precision
+from cyclegan.training.precision import choose_precision, with_known_precision
+from cyclegan.training.reporting.progress import Progress
+from cyclegan.training.run_directory import Plan
 
 CONFIG = load_config("smoke")
 FLAGS = {"with": "flags : fpu avx512f avx512_bf16 sse2", "without": "flags : fpu avx512f avx512_bf16x sse2"}
@@ -34,6 +41,19 @@ def test_bfloat16_is_taken_where_the_processor_has_it_and_gains_by_it(machine, f
     machine(flags, seconds)
     chosen = choose_precision(CONFIG, "/job:localhost/replica:0/task:0/device:CPU:0")
     assert chosen.name == name and reason in chosen.reason
+
+
+def test_the_chosen_precision_is_that_of_the_run_and_a_line_says_why(machine, tmp_path):
+    machine("with", (3.0, 1.0))
+    output = io.StringIO()
+    progress, cluster = (
+        Progress(rich.console.Console(file=output, width=500)),
+        Cluster(tf.distribute.OneDeviceStrategy("/cpu:0")),
+    )
+    for asked, taken in (("auto", "mixed_bfloat16"), ("float64", "float64")):
+        plan = Plan(tmp_path, load_config("smoke", [("training.precision", asked)]), None, {})
+        assert with_known_precision(plan, cluster, progress).config.training.precision == taken
+    assert output.getvalue() == "Precision: mixed_bfloat16, which makes a convolution 3.0 times as fast.\n"
 
 
 def test_a_deterministic_run_is_not_timed(machine, monkeypatch):

@@ -74,6 +74,19 @@ def test_paths_are_stored_absolute(tmp_path, monkeypatch):
     assert (data.domain_a, data.domain_b) == (str(tmp_path / "a"), str(tmp_path / "photos"))
 
 
+def test_the_path_of_a_teacher_is_stored_absolute_but_not_the_name_of_a_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("zebras", "bundle"):  # zebras is a folder of images, and the name of a model
+        pathlib.Path(folder).mkdir()
+    pathlib.Path("bundle/bundle.json").touch()
+
+    def stored(teacher):
+        return plan(None, tmp_path, "smoke", ("distillation.teacher", teacher)).config.distillation.teacher
+
+    assert stored("bundle") == str(tmp_path / "bundle")
+    assert stored("zebras") == "zebras" and stored("hf://owner/name") == "hf://owner/name"
+
+
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     data = plan(None, tmp_path, "smoke", ("data.domain_a", "~/a"), ("data.domain_b", "~/b")).config.data
@@ -114,6 +127,19 @@ def test_a_directory_that_a_killed_first_start_has_left_is_a_new_run(tmp_path, l
     assert plan(tmp_path, tmp_path, "smoke").record is None
 
 
+def test_a_distillation_that_was_killed_before_its_first_step_is_a_new_run(tmp_path):
+    for name in ("checkpoints/step-00000000.npz", "teacher/bundle.json", "images.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        assert plan(tmp_path, tmp_path, "smoke").record is None, name
+
+
+def test_a_folder_of_a_user_that_is_called_teacher_is_not_a_new_run(tmp_path):
+    (tmp_path / "teacher").mkdir()
+    with pytest.raises(UsageError, match="it is not a run of cyclegan"):
+        plan(tmp_path, tmp_path, "smoke")
+
+
 def test_a_directory_with_checkpoints_and_no_record_is_not_a_new_run(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step-00000010.npz").touch()
@@ -139,6 +165,12 @@ def test_a_run_continues_with_its_stored_configuration(run, tmp_path):
     assert planned.config == load_config("smoke")
     assert planned.record == RECORD
     assert planned.changes == {}
+
+
+def test_auto_is_the_precision_that_the_first_session_has_chosen(run, tmp_path):
+    write_run(run, load_config("smoke", [("training.precision", "mixed_bfloat16")]), RECORD)
+    planned = plan(run, tmp_path, None, ("training.precision", "auto"))
+    assert planned.config.training.precision == "mixed_bfloat16" and planned.changes == {}
 
 
 def test_safe_changes_are_taken_and_listed(run, tmp_path):
