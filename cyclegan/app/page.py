@@ -1,8 +1,8 @@
 """The page: pictures in, translations under a slider out. Nothing leaves the machine."""
 
-import functools
 import os
 import pathlib
+import socket
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 from cyclegan.app.pictures import Shown, translate_pictures
 from cyclegan.bundles.bundle import Bundle, load_bundle
 from cyclegan.errors import CycleganError, UsageError, printable
+from cyclegan.runtime.devices import device_names
 
 if TYPE_CHECKING:
     import gradio
 
 TITLE = "cyclegan"
+
+MAX_UPLOAD = "200mb"
+"""A file that is larger is refused before it fills the disk."""
 
 Pair = tuple[str, str]
 """The paths of two pictures of one size, which a slider shows one above the other."""
@@ -36,7 +40,7 @@ def import_gradio() -> Any:
     return gradio
 
 
-def serve(models: Sequence[str], host: str, port: int | None, *, is_opened: bool) -> None:
+def serve(models: Sequence[str], host: str, port: int | None, *, opens_browser: bool) -> None:
     """Serves the page until the process is interrupted.
 
     What people give to it is removed when it ends.
@@ -45,24 +49,25 @@ def serve(models: Sequence[str], host: str, port: int | None, *, is_opened: bool
         models: what `load_bundle` takes, in the order in which the page offers them; at least one.
         host: the address to listen at. "127.0.0.1" can be reached from this machine alone.
         port: the port to listen at; None means the first free one from 7860 on.
-        is_opened: whether a browser of this machine opens the page.
+        opens_browser: whether a browser of this machine opens the page.
 
     Raises:
         UsageError: if a model does not exist, if the extra is not installed, or if the address cannot be used.
     """
+    _refuse_foreign_host(host)
     for model in models:
         load_bundle(model)
     with tempfile.TemporaryDirectory(prefix="cyclegan-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         page = build_page(models, pathlib.Path(folder))
         try:
-            launch(page, host, port, is_opened=is_opened)
+            launch(page, host, port, opens_browser=opens_browser)
         finally:
             page.close()
 
 
-def launch(page: "gradio.Blocks", host: str, port: int | None, *, is_opened: bool, is_waiting: bool = True) -> str:
-    """Starts the server, and waits until the process is interrupted if `is_waiting`. Returns the address of the page.
+def launch(page: "gradio.Blocks", host: str, port: int | None, *, opens_browser: bool) -> None:
+    """Starts the server, and waits until the process is interrupted.
 
     The arguments are those of `serve`.
 
@@ -72,9 +77,10 @@ def launch(page: "gradio.Blocks", host: str, port: int | None, *, is_opened: boo
     gradio = import_gradio()
     try:
         _, address, _ = page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,
             server_port=port,
-            inbrowser=is_opened,
+            inbrowser=opens_browser,
+            max_file_size=MAX_UPLOAD,
             share=False,
             quiet=True,
             show_error=True,
@@ -87,10 +93,25 @@ def launch(page: "gradio.Blocks", host: str, port: int | None, *, is_opened: boo
         )
     except OSError as error:
         raise UsageError(f"The page cannot be served at {host}, port {port or '7860 to 7959'}: {error}") from error
-    if is_waiting:
-        print(f"The page is at {address} Ctrl-C ends it.", flush=True)
-        threading.Event().wait()  # Gradio's own way ends without an exit code
-    return str(address)
+    print(f"The page is at {address} Ctrl-C ends it.", flush=True)
+    threading.Event().wait()  # Gradio's own way ends without an exit code
+
+
+def _refuse_foreign_host(host: str) -> None:
+    """Refuses an address that is not of this machine, at which Gradio would try one port after the other.
+
+    Raises:
+        UsageError: naming what is allowed.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except OSError as error:
+        raise UsageError(
+            "`--host` must be an address of this machine: 127.0.0.1 for this machine alone, or 0.0.0.0 for all that can"
+            f" reach it. Received: {host}: {error.strerror or error}."
+        ) from error
 
 
 def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
@@ -101,23 +122,24 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
         folder: a folder for what is made of the pictures.
     """
     gradio = import_gradio()
-    load = functools.lru_cache(maxsize=4)(load_bundle)
+    devices = device_names()
 
     def translate(model: str, direction: str, files: list[str] | None, photo: str | None) -> tuple[Any, ...]:
         pictures = [pathlib.Path(path) for path in [*(files or []), *([photo] if photo else [])]]
         if not pictures:
             raise gradio.Error("There is no picture yet. Drop one, or take one with the camera.", print_exception=False)
         try:
-            shown = _translated(load(model), direction, pictures, folder)
+            # A run that is still training replaces its bundle, so it is read each time.
+            shown = _translated(load_bundle(model), direction, pictures, folder, devices)
         except CycleganError as error:
-            raise gradio.Error(printable(str(error)), print_exception=False) from error
+            raise gradio.Error(_literally(str(error)), print_exception=False) from error
         if not shown.entries:
-            raise gradio.Error(printable(" ".join(shown.lines)), print_exception=False)
+            raise gradio.Error(_literally(" ".join(shown.lines)), print_exception=False)
         pairs = [(_pair(entry.input, entry.output), _pair(entry.input, entry.cycled)) for entry in shown.entries]
         thumbnails = [(str(entry.output), entry.name) for entry in shown.entries]
-        several = gradio.Gallery(thumbnails, visible=len(pairs) > 1)
-        lines = gradio.Textbox("\n".join(map(printable, shown.lines)), visible=bool(shown.lines))
-        return *pairs[0], several, [str(path) for path in shown.files], lines, pairs
+        gallery = gradio.Gallery(thumbnails, visible=len(pairs) > 1)
+        messages = gradio.Textbox("\n".join(map(printable, shown.lines)), visible=bool(shown.lines))
+        return *pairs[0], gallery, [str(path) for path in shown.files], messages, pairs
 
     def choose(pairs: list[tuple[Pair, Pair]], event: Any) -> tuple[Pair, Pair]:
         return pairs[int(event.index)]
@@ -130,34 +152,44 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
             with gradio.Column(scale=1):
                 model = gradio.Dropdown(list(models), value=models[0], label="Model")
                 direction = gradio.Radio(
-                    [("A to B", "ab"), ("B to A", "ba")], value="ab", label="Direction", info=_domains(load(models[0]))
+                    [("A to B", "ab"), ("B to A", "ba")], value="ab", label="Direction", info=_domains(models[0])
                 )
                 files = gradio.File(label="Pictures", file_count="multiple", type="filepath", height=140)
                 with gradio.Accordion("Camera", open=False):
                     photo = gradio.Image(sources=["webcam"], type="filepath", format="png", show_label=False)
                 button = gradio.Button("Translate", variant="primary")
             with gradio.Column(scale=2):
-                there = gradio.ImageSlider(label="Input and translation", type="filepath", interactive=False)
-                several = gradio.Gallery(
+                translation = gradio.ImageSlider(label="Input and translation", type="filepath", interactive=False)
+                gallery = gradio.Gallery(
                     label="Translations", visible=False, columns=6, height=160, allow_preview=False, buttons=[]
                 )
-                lines = gradio.Textbox(label="Messages", visible=False, interactive=False)
+                messages = gradio.Textbox(label="Messages", visible=False, interactive=False)
                 download = gradio.File(label="Download", interactive=False)
                 with gradio.Accordion("The way back", open=False):
-                    back = gradio.ImageSlider(label="Input and way back", type="filepath", interactive=False)
+                    way_back = gradio.ImageSlider(label="Input and way back", type="filepath", interactive=False)
         button.click(
             translate,
             [model, direction, files, photo],
-            [there, back, several, download, lines, pairs],
+            [translation, way_back, gallery, download, messages, pairs],
             api_name="translate",
         )
-        several.select(choose, [pairs], [there, back], api_name=False)
-        model.change(lambda name: gradio.Radio(info=_domains(load(name))), [model], [direction], api_name=False)
+        gallery.select(choose, [pairs], [translation, way_back], api_name=False)
+        model.change(lambda name: gradio.Radio(info=_domains(name)), [model], [direction], api_name=False)
     return page
 
 
-def _translated(bundle: Bundle, direction: Any, pictures: Sequence[pathlib.Path], folder: pathlib.Path) -> Shown:
-    return translate_pictures(bundle, direction, pictures, pathlib.Path(tempfile.mkdtemp(dir=folder)))
+def _translated(
+    bundle: Bundle,
+    direction: Any,
+    pictures: Sequence[pathlib.Path],
+    folder: pathlib.Path,
+    devices: Sequence[str],
+) -> Shown:
+    try:
+        place = pathlib.Path(tempfile.mkdtemp(dir=folder))
+    except OSError as error:
+        raise CycleganError(f"The pictures cannot be kept in {folder}: {error.strerror}.") from error
+    return translate_pictures(bundle, direction, pictures, place, devices)
 
 
 def _pair(one: pathlib.Path, other: pathlib.Path | None) -> Pair:
@@ -165,7 +197,13 @@ def _pair(one: pathlib.Path, other: pathlib.Path | None) -> Pair:
     return str(one), str(other)
 
 
-def _domains(bundle: Bundle) -> str:
-    """What is known of the domains of a model."""
-    made = bundle.info.provenance
-    return f"Trained on {made.dataset}, {made.step:,} steps at {bundle.info.crop_size} pixels."
+def _domains(model: str) -> str:
+    """What is known of the domains of a model, as HTML."""
+    info = load_bundle(model).info
+    dataset = _literally(info.provenance.dataset)
+    return f"Trained on {dataset}, {info.provenance.step:,} steps at {info.crop_size} pixels."
+
+
+def _literally(text: str) -> str:
+    """Text that a foreign file may have chosen, for places where Gradio shows HTML and Markdown."""
+    return "".join(each if each.isalnum() or each in " .,:-" else f"&#{ord(each)};" for each in printable(text))

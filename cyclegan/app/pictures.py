@@ -9,17 +9,19 @@ from typing import NamedTuple
 
 from cyclegan.bundles.bundle import Bundle
 from cyclegan.bundles.info import Direction
+from cyclegan.errors import CycleganError
 from cyclegan.translation.folder import translate_images
 from cyclegan.translation.gallery import Entry
 from cyclegan.translation.naming import name_files
 from cyclegan.translation.pictures import make_entries
+from cyclegan.translation.report import REPORT_FILE
 from cyclegan.translation.settings import Settings
 
 ARCHIVE = "translations.zip"
 
 
 class Shown(NamedTuple):
-    """What the page shows of some pictures.
+    """What became of some pictures, for the page.
 
     Attributes:
         entries: the pictures that were translated, each with its translation and the way back.
@@ -32,7 +34,9 @@ class Shown(NamedTuple):
     lines: list[str]
 
 
-def translate_pictures(bundle: Bundle, direction: Direction, pictures: Sequence[Path], folder: Path) -> Shown:
+def translate_pictures(
+    bundle: Bundle, direction: Direction, pictures: Sequence[Path], folder: Path, devices: Sequence[str] = ("/cpu:0",)
+) -> Shown:
     """Translates pictures as `cyclegan translate` does, there and back.
 
     Args:
@@ -40,20 +44,30 @@ def translate_pictures(bundle: Bundle, direction: Direction, pictures: Sequence[
         direction: "ab" or "ba".
         pictures: the files, at least one.
         folder: an empty folder for what is made of them.
+        devices: see `translate_images`.
 
     Raises:
         UsageError: if the files are not pictures, or the model lacks a direction.
-        CycleganError: if no file can be written.
+        CycleganError: if a file cannot be read or written.
     """
     lines: list[str] = []
     settings, given, made = Settings(direction), folder / "given", folder / "made"
-    copies = _copy(pictures, given)
-    translate_images(bundle, copies, made, settings, cycle=True, say=lines.append)
-    jobs = name_files(copies, made, cycle=True, gallery=True).jobs
-    done = [job for job in jobs if all(path.is_file() for path in job.translations)]
-    entries = make_entries(done, bundle.info, settings, lines.append)
-    lines = [line.replace(f"{given}/", "") for line in lines]
-    return Shown(entries, _to_download([job.output for job in done], made), lines)
+    try:
+        copies = _copy(pictures, given)
+        translate_images(bundle, copies, made, settings, cycle=True, devices=devices, say=lines.append)
+        jobs = name_files(copies, made, cycle=True, gallery=True).jobs
+        done = [job for job in jobs if all(path.is_file() for path in job.translations)]
+        entries = make_entries(done, bundle.info, settings, lines.append)
+        files = _to_download([job.output for job in done], made)
+        shutil.rmtree(given)
+    except OSError as error:
+        raise CycleganError(f"The pictures cannot be kept in {folder}: {error.strerror or error}.") from error
+    # Nobody sees the folders of the server, or the report in them.
+    lines = [
+        line.replace(f"{given}/", "").partition(f" Other images may have the same note; {REPORT_FILE}")[0]
+        for line in lines
+    ]
+    return Shown(entries, files, lines)
 
 
 def _copy(pictures: Sequence[Path], folder: Path) -> list[Path]:

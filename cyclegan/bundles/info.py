@@ -73,6 +73,11 @@ class BundleInfo(pydantic.BaseModel):
             raise ValueError(f"`value_range` must be [low, high] with low < high. Received: {list(self.value_range)}")
         return self
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of the weights of each direction."""
+        return {direction: file.sha256 for direction, file in self.weights.items()}
+
     def channels(self, direction: Direction) -> tuple[int, int]:
         """The numbers of channels (in, out) of one direction."""
         pair = (self.channels_a, self.channels_b)

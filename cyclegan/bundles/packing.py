@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from cyclegan.bundles.bundle import Bundle, load_bundle, write_bundle
-from cyclegan.bundles.info import BundleInfo, Direction, WeightsFile
+from cyclegan.bundles.info import BundleInfo, Direction
 from cyclegan.bundles.places import CARD_FILE, INFO_FILE
 from cyclegan.config.config import Config, changed_keys
 from cyclegan.errors import CycleganError, UsageError
@@ -22,7 +22,6 @@ _SUMMARY = {
     1: "A generator that translates images into another domain.",
     2: "A pair of generators that translate images between two domains.",
 }
-_NO_FILE = WeightsFile(file="", sha256="none")
 
 
 def pack_bundle(
@@ -45,7 +44,7 @@ def pack_bundle(
         CycleganError: if a weight has no value of 16 bits, or if something cannot be written.
     """
     _refuse_others(folder, bundle)
-    own = [one for one in scores if bundle.info.weights.get(one.direction, _NO_FILE).sha256 == one.weights_sha256]
+    own = [one for one in scores if one.weights_sha256 == bundle.info.digests.get(one.direction, "none")]
     if scores and not own:
         raise UsageError(
             f"The scores must be those of the bundle that is packed, {bundle.folder}. Received: scores of other models"

@@ -22,8 +22,8 @@ from cyclegan.runtime.startup import import_tensorflow
     help="Address to listen at; 0.0.0.0 lets other machines in. [127.0.0.1, this machine alone]",
 )
 @click.option("--port", type=WholeNumber(1, 65535), metavar="N", help="Port to listen at. [7860, or the next free one]")
-@click.option("--open/--no-open", "is_opened", default=True, help="Open the page in a browser. [--open]")
-def command(models: tuple[str, ...], host: str, port: int | None, is_opened: bool) -> None:
+@click.option("--open/--no-open", "opens_browser", default=True, help="Open the page in a browser. [--open]")
+def command(models: tuple[str, ...], host: str, port: int | None, opens_browser: bool) -> None:
     """Serve a page on which pictures are translated: dropped files, or photos of the camera.
 
     Nothing leaves the machine, and what was translated is removed when the page ends. Ctrl-C ends it.
@@ -38,4 +38,4 @@ def command(models: tuple[str, ...], host: str, port: int | None, is_opened: boo
         raise UsageError("`--model` must name a model: none comes with the program.")
     if host not in ("127.0.0.1", "localhost", "::1"):
         click.echo(f"Whoever can reach {host} can use this page.", err=True)
-    serve(offered, host, port, is_opened=is_opened)
+    serve(offered, host, port, opens_browser=opens_browser)

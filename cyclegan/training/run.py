@@ -39,7 +39,7 @@ from cyclegan.training.schedules import describe_rate
 from cyclegan.training.securing import securing
 from cyclegan.training.state import State, build_state
 from cyclegan.training.step_maker import build_step_maker, naming_failures
-from cyclegan.training.teaching import build_teachers, digests, find_teacher, keep_teacher, start_discriminators
+from cyclegan.training.teaching import build_teachers, find_teacher, keep_teacher, start_discriminators
 from cyclegan.training.trace import Trace
 from cyclegan.training.warm_start import start_from_bundle
 
@@ -102,7 +102,7 @@ def run_training(
     """
     folder, config, strategy = plan.folder, plan.config, cluster.strategy
     teacher = find_teacher(config, folder, plan.record)
-    record = _record_of(plan, devices, strategy, inventory, fresh, digests(teacher) if teacher else {})
+    record = _record_of(plan, devices, strategy, inventory, fresh, teacher.info.digests if teacher else {})
     length = run_length(config.training, source.epoch_size, config.training.replica_batch * record.num_replicas)
     with cluster.naming_the_lost():
         state = build_state(config, strategy, length, build_teachers(teacher, config, strategy) if teacher else ())

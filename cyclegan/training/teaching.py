@@ -130,17 +130,12 @@ def find_teacher(config: Config, folder: pathlib.Path, record: RunRecord | None)
             f"`data.crop_size` must be a multiple of {bundle.info.size_multiple} and at least {bundle.info.min_size}"
             f" for the teachers {request}. Received: {size}."
         )
-    if record and record.teachers != digests(bundle):
+    if record and record.teachers != bundle.info.digests:
         raise UsageError(
             f"{bundle.folder} is not the bundle from which {folder} has learned so far. Put the folder {kept} back, or"
             " start a new run with `cyclegan distill`."
         )
     return bundle
-
-
-def digests(bundle: Bundle) -> dict[str, str]:
-    """The SHA-256 of the weights of each direction."""
-    return {direction: file.sha256 for direction, file in bundle.info.weights.items()}
 
 
 def build_teachers(bundle: Bundle, config: Config, strategy: tf.distribute.Strategy) -> tuple[keras.Model, keras.Model]:

@@ -20,15 +20,21 @@ pytest.importorskip("gradio", reason="the extra `app` is not installed")
 CUT = """
 import runpy, socket
 
-connect = socket.socket.connect
+connect, find = socket.socket.connect, socket.getaddrinfo
+LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0", None)
 
 def guarded(self, address):
-    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+    if self.family != socket.AF_UNIX and address[0] not in LOCAL:
         print("Tried to reach", address, flush=True)
         raise OSError("the network is cut")
     return connect(self, address)
 
-socket.socket.connect = guarded
+def looked_up(host, *arguments, **options):
+    if host not in LOCAL and host != "nowhere.invalid":
+        print("Tried to reach", host, flush=True)
+    return find(host, *arguments, **options)
+
+socket.socket.connect, socket.getaddrinfo = guarded, looked_up
 runpy.run_module("cyclegan", run_name="__main__")
 """
 
@@ -117,6 +123,39 @@ def test_errors_are_those_of_translate(page, model):
 def test_the_files_of_the_machine_are_not_served(page):
     with pytest.raises(urllib.error.HTTPError, match="403"):
         page.get("gradio_api/file=/etc/hostname")
+
+
+def test_nothing_on_the_page_comes_from_another_server(page):
+    texts = [page.get("").decode(), page.get("theme.css").decode(), page.get("config").decode()]
+    assert not [found for text in texts for found in re.findall(r"https?://fonts[^\s\"')]*", text)]
+
+
+def test_what_a_foreign_bundle_says_of_itself_is_no_markup(make_bundle, folder, tmp_path):
+    bundle = make_bundle(tmp_path / "foreign")
+    made = bundle.info.provenance.model_copy(update={"dataset": "![x](http://there/x.png)<b>"})
+    text = bundle.info.model_copy(update={"provenance": made}).model_dump_json()
+    (bundle.folder / "bundle.json").write_text(text)
+    page = Page(str(bundle.folder), folder)
+    config = page.get("config").decode()
+    page.process.send_signal(signal.SIGINT)
+    page.process.communicate(timeout=60)
+    assert "Trained on &#33;&#91;x&#93;&#40;http:&#47;&#47;there" in config and "<b>" not in config
+
+
+def test_a_model_that_is_trained_on_is_read_again(make_bundle, page, model, tmp_path):
+    Image.effect_noise((40, 32), 60).convert("RGB").save(tmp_path / "horse.png")
+    for seed in (2, 3, 4):  # the weights of the first one are gone after the second saving
+        make_bundle(pathlib.Path(model), seed=seed)
+        horse = page.upload("horse.png", (tmp_path / "horse.png").read_bytes())
+        assert isinstance(page.translate(model, "ab", [horse]), list)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_an_address_of_another_machine_is_refused_at_once(model, folder, host):
+    other = Page(model, folder, "--host", host)
+    other.process.communicate(timeout=60)
+    assert other.process.returncode == 2
+    assert "`--host` must be an address of this machine: 127.0.0.1 for this" in "".join(other.lines)
 
 
 def test_an_address_that_is_taken_is_refused(model, folder):

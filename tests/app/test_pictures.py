@@ -6,7 +6,7 @@ from PIL import Image
 
 from cyclegan.app.pictures import ARCHIVE, translate_pictures
 from cyclegan.bundles.bundle import Bundle
-from cyclegan.errors import UsageError
+from cyclegan.errors import CycleganError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +68,18 @@ def test_a_model_of_one_direction_is_named(bundle, dropped, tmp_path):
     info = bundle.info.model_copy(update={"weights": {"ab": bundle.info.weights["ab"]}})
     with pytest.raises(UsageError, match="must be one of ab"):
         translate_pictures(Bundle(bundle.folder, info), "ba", [dropped("horse.png")], tmp_path / "out")
+
+
+def test_notes_speak_of_nothing_that_the_visitor_cannot_see(bundle, dropped, tmp_path):
+    frames = [Image.effect_noise((40, 32), spread).convert("P") for spread in (20, 60)]
+    picture = tmp_path / "moving.gif"
+    frames[0].save(picture, save_all=True, append_images=frames[1:])
+    shown = translate_pictures(bundle, "ab", [picture], tmp_path / "out")
+    (line,) = shown.lines
+    assert line.startswith("moving.gif: ") and "report.json" not in line
+    assert not (tmp_path / "out" / "given").exists()
+
+
+def test_a_picture_that_has_gone_is_an_error_and_no_traceback(bundle, tmp_path):
+    with pytest.raises(CycleganError, match=r"The pictures cannot be kept in .*: No such file or directory"):
+        translate_pictures(bundle, "ab", [tmp_path / "gone.png"], tmp_path / "out")

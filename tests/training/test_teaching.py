@@ -15,7 +15,6 @@ from cyclegan.training.run_directory import TEACHER
 from cyclegan.training.state import build_state, snapshot
 from cyclegan.training.teaching import (
     build_teachers,
-    digests,
     find_teacher,
     keep_teacher,
     start_discriminators,
@@ -77,10 +76,9 @@ def test_a_run_without_teachers_has_no_such_loss(bundle):
     assert not any("distillation" in name for name in metrics)
 
 
-def record_of(*teachers):
-    return RunRecord(
-        version="1", devices="cpu", num_replicas=1, fingerprint="f", teachers=digests(*teachers) if teachers else {}
-    )
+def record_of(teacher=None):
+    teachers = teacher.info.digests if teacher else {}
+    return RunRecord(version="1", devices="cpu", num_replicas=1, fingerprint="f", teachers=teachers)
 
 
 def test_a_student_has_half_of_the_filters_and_the_images_of_its_teacher(bundle):
