@@ -1,5 +1,6 @@
 """The page: pictures in, translations under a slider out. Nothing leaves the machine."""
 
+import html
 import os
 import pathlib
 import socket
@@ -132,9 +133,9 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
             # A run that is still training replaces its bundle, so it is read each time.
             shown = _translated(load_bundle(model), direction, pictures, folder, devices)
         except CycleganError as error:
-            raise gradio.Error(_literally(str(error)), print_exception=False) from error
+            raise gradio.Error(html.escape(printable(str(error))), print_exception=False) from error
         if not shown.entries:
-            raise gradio.Error(_literally(" ".join(shown.lines)), print_exception=False)
+            raise gradio.Error(html.escape(printable(" ".join(shown.lines))), print_exception=False)
         pairs = [(_pair(entry.input, entry.output), _pair(entry.input, entry.cycled)) for entry in shown.entries]
         thumbnails = [(str(entry.output), entry.name) for entry in shown.entries]
         gallery = gradio.Gallery(thumbnails, visible=len(pairs) > 1)
@@ -198,12 +199,7 @@ def _pair(one: pathlib.Path, other: pathlib.Path | None) -> Pair:
 
 
 def _domains(model: str) -> str:
-    """What is known of the domains of a model, as HTML."""
+    """What is known of the domains of a model, as Markdown, in which Gradio has escaped all HTML."""
     info = load_bundle(model).info
-    dataset = _literally(info.provenance.dataset)
+    dataset = printable(info.provenance.dataset).translate(dict.fromkeys(map(ord, "[]*`~")))
     return f"Trained on {dataset}, {info.provenance.step:,} steps at {info.crop_size} pixels."
-
-
-def _literally(text: str) -> str:
-    """Text that a foreign file may have chosen, for places where Gradio shows HTML and Markdown."""
-    return "".join(each if each.isalnum() or each in " .,:-" else f"&#{ord(each)};" for each in printable(text))
