@@ -79,9 +79,9 @@ class GeneratorConfig(_NetworkConfig):
     """The network ends with this function; with sigmoid it sees and makes values in [0, 1], but the images around it
     stay in [-1, 1].
     """
-    image_shortcut: bool = False
-    """The last convolution of a resnet also sees the image itself, whose brightness and contrast instance normalization
-    hides from all other layers.
+    shortcut: Literal["none", "image", "blurred"] = "none"
+    """The last convolution of a resnet also sees the image (image), or the mean colours around each pixel (blurred),
+    because instance normalization hides brightness and contrast from all other layers.
     """
     start: Literal["random", "copy"] = "random"
     """The training begins with random networks (random), or with networks that copy their input (copy): they then add
@@ -129,7 +129,7 @@ class GeneratorFacts(NamedTuple):
 
 
 GENERATORS = {
-    "resnet": GeneratorFacts(("num_blocks", "padding", "image_shortcut"), lambda config: 2),
+    "resnet": GeneratorFacts(("num_blocks", "padding", "shortcut"), lambda config: 2),
     "unet": GeneratorFacts(("num_levels",), lambda config: config.num_levels),
 }
 """Facts about the values of `generator.architecture`."""

@@ -31,7 +31,7 @@ def check_bundle(info: BundleInfo) -> None:
         "upsampling": ("transposed",),
         "padding": ("reflect",) if is_resnet else (config.padding,),
         "output": ("tanh",),
-        "image_shortcut": (False,) if is_resnet else (config.image_shortcut,),
+        "shortcut": ("none",) if is_resnet else (config.shortcut,),
         "start": ("random",),
     }
     problems = [

@@ -3,15 +3,19 @@
 import keras
 
 from cyclegan.config.networks import GeneratorConfig
+from cyclegan.config.sections import image_dtype
 from cyclegan.networks import blocks, resampling
 from cyclegan.networks.blocks import Style
+
+BLUR = 17
+"""The height and width, in pixels, over which the shortcut `blurred` takes the mean; the border is left out."""
 
 
 def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, style: Style) -> keras.KerasTensor:
     """The ResNet generator of Zhu et al. 2017, section 7.2, with the padding of its PyTorch implementation.
 
     The first normalization sees a linear function of the image. If it is that of each image and channel, then nothing
-    after it depends on the brightness and the contrast of the image; `generator.image_shortcut` gives them back.
+    after it depends on the brightness and the contrast of the image; `generator.shortcut` gives them back.
     """
     filters, bias = config.filters, blocks.has_bias(style)
     activation = config.activation or "relu"
@@ -37,7 +41,11 @@ def network(x: keras.KerasTensor, config: GeneratorConfig, channels_out: int, st
         x = finish(upsample(x, filters * 2 ** (2 - level), 3, style, bias, f"up_{level}_conv"), f"up_{level}")
     # [batch, h, w, f]
 
-    if config.image_shortcut:
+    if config.shortcut == "blurred":
+        image = keras.layers.AveragePooling2D(
+            BLUR, strides=1, padding="same", name="shortcut_blur", dtype=image_dtype(style.dtype)
+        )(image)
+    if config.shortcut != "none":
         x = keras.ops.concatenate([x, keras.ops.cast(image, x.dtype)], axis=-1)
     return blocks.same_convolution(x, channels_out, 7, style, name="last_conv")
 

@@ -163,8 +163,8 @@ def _inputs(operation: keras.Operation) -> list[keras.KerasTensor]:
 def _reach(operation: keras.Operation, num_units: int) -> Fraction:
     """The largest distance, in units, over which an output of an operation depends on its input or on its padding."""
     rows = max(tensor.shape[1] for tensor in _inputs(operation))
-    if hasattr(operation, "kernel_size"):
-        reach = operation.kernel_size[0] // 2 + 1
+    if size := getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None):
+        reach = size[0] // 2 + 1
     else:  # paddings, poolings and resizes change the height
         reach = 2 if rows != operation.output.shape[1] else 0
     return Fraction(reach * num_units, rows)

@@ -124,9 +124,10 @@ def test_export_of_fixed_size_takes_that_size_only(random_images, needs_extra, b
     "options",
     [
         [("generator.architecture", "unet"), ("generator.num_levels", 3)],
-        [("generator.image_shortcut", True)],
+        [("generator.shortcut", "image")],
+        [("generator.shortcut", "blurred")],
     ],
-    ids=["unet", "image shortcut"],
+    ids=["unet", "image", "blurred"],
 )
 @pytest.mark.parametrize("format_", ["onnx", "litert", "savedmodel"])
 def test_other_generators_are_exported(make_bundle, random_images, needs_extra, tmp_path, options, format_):

@@ -20,23 +20,19 @@ def test_output_has_the_size_of_the_input_and_stays_in_range(height, width):
     assert np.abs(output).max() <= 1
 
 
-@pytest.fixture(params=[False, True], ids=["no shortcut", "image shortcut"])
-def shortcut(request):
-    return request.param
-
-
-def test_only_with_the_image_shortcut_does_a_resnet_see_brightness_and_contrast(shortcut):
+@pytest.mark.parametrize("shortcut", ["none", "image", "blurred"])
+def test_only_with_a_shortcut_does_a_resnet_see_brightness_and_contrast(shortcut):
     """The first norm of each image and channel makes w * (0.5 x + 0.2) + b what it makes w * x + b."""
     keras.utils.set_random_seed(0)
-    model = build_generator(GeneratorConfig(filters=4, num_blocks=1, image_shortcut=shortcut))
+    model = build_generator(GeneratorConfig(filters=4, num_blocks=1, shortcut=shortcut))
     image = np.random.default_rng(0).uniform(-1, 1, (1, 16, 16, 3)).astype("float32")
     change = np.abs(model(0.5 * image + 0.2) - model(image)).max()
-    assert (change > 0.01) if shortcut else (change < 1e-4)
+    assert (change < 1e-4) if shortcut == "none" else (change > 0.01)
 
 
-def test_the_image_shortcut_is_seen_by_the_last_convolution_after_the_features():
+def test_the_image_is_seen_by_the_last_convolution_after_the_features():
     keras.utils.set_random_seed(0)
-    model = build_generator(GeneratorConfig(filters=4, num_blocks=1, image_shortcut=True), 2, 3)
+    model = build_generator(GeneratorConfig(filters=4, num_blocks=1, shortcut="image"), 2, 3)
     last = model.get_layer("last_conv")
     assert last.kernel.shape == (7, 7, 4 + 2, 3)
     kernel = np.zeros((7, 7, 6, 3), "float32")
@@ -46,3 +42,16 @@ def test_the_image_shortcut_is_seen_by_the_last_convolution_after_the_features()
     above = image[:, [1, *range(15)]][..., 0]  # the padding reflects
     expected = np.tanh(np.stack([image[..., 0], image[..., 1], above], axis=-1))
     np.testing.assert_allclose(model(image), expected, atol=1e-6)
+
+
+def test_the_blurred_image_is_the_mean_over_17_pixels_each_way_and_leaves_the_border_out():
+    keras.utils.set_random_seed(0)
+    model = build_generator(GeneratorConfig(filters=4, num_blocks=1, shortcut="blurred"), 1, 1)
+    kernel = np.zeros((7, 7, 5, 1), "float32")
+    kernel[3, 3, 4, 0] = 1
+    model.get_layer("last_conv").kernel.assign(kernel)
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 24, 1)).astype("float32")
+    made = np.arctanh(model(image).numpy()[0, ..., 0])
+    for row, column in ((0, 0), (9, 3), (16, 12), (31, 23)):
+        around = image[0, max(0, row - 8) : row + 9, max(0, column - 8) : column + 9, 0]
+        assert made[row, column] == pytest.approx(around.mean(), abs=1e-5)

@@ -42,7 +42,8 @@ def prepared(height=96, width=32, **options):
     [
         RESNET,
         UNET,
-        {**RESNET, "image_shortcut": True},
+        {**RESNET, "shortcut": "image"},
+        {**RESNET, "shortcut": "blurred"},
         {**RESNET, "activation": "prelu", "affine": True, "output": "sigmoid"},
         *map(_slow, OTHERS),
     ],
