@@ -50,7 +50,7 @@ def test_the_card_says_what_the_bundle_knows_and_what_it_is_told(bundle, tmp_pat
         pack_bundle(bundle, tmp_path / "packed", "zebras", others)
 
 
-def test_a_bundle_that_is_packed_again_keeps_the_notes_of_its_card_and_no_old_weights(bundle, make_bundle, tmp_path):
+def test_a_bundle_that_is_packed_again_keeps_its_notes_and_no_old_weights(bundle, make_bundle, tmp_path):
     packed = tmp_path / "packed"
     pack_bundle(bundle, packed, "zebras")
     assert read_notes(packed) is None

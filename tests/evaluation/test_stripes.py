@@ -57,7 +57,7 @@ def test_change_outside_counts_only_pixels_that_the_animal_does_not_touch():
     assert mean_change_outside(outputs, inputs, mask) == pytest.approx(0.2)
 
 
-def test_colour_error_compares_the_mean_colours_of_the_animal_and_not_where_its_stripes_are():
+def test_colour_error_compares_mean_colours_and_not_where_the_stripes_are():
     truth = np.zeros((1, 1, 4, 3))
     truth[0, 0, 0] = 1.0  # A white stripe on a black animal of two pixels: mean 0.5.
     moved = truth[:, :, [1, 0, 2, 3]]

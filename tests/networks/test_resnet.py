@@ -44,7 +44,7 @@ def test_the_image_is_seen_by_the_last_convolution_after_the_features():
     np.testing.assert_allclose(model(image), expected, atol=1e-6)
 
 
-def test_the_blurred_image_is_the_mean_over_17_pixels_each_way_and_leaves_the_border_out():
+def test_the_blurred_image_is_the_mean_over_17_pixels_and_leaves_the_border_out():
     keras.utils.set_random_seed(0)
     model = build_generator(GeneratorConfig(filters=4, num_blocks=1, shortcut="blurred"), 1, 1)
     kernel = np.zeros((7, 7, 5, 1), "float32")

@@ -161,7 +161,7 @@ def test_a_run_goes_on_with_its_own_copy_of_the_teacher(bundle, tmp_path):
         find_teacher(gone, tmp_path / "elsewhere", record)
 
 
-def test_a_new_run_takes_the_teacher_that_is_named_and_not_what_a_killed_start_has_left(bundle, make_bundle, tmp_path):
+def test_a_new_run_takes_the_named_teacher_and_not_what_a_killed_start_has_left(bundle, make_bundle, tmp_path):
     keep_teacher(make_bundle(tmp_path / "other", value_range=(0.0, 9.0)), tmp_path)
     named = find_teacher(config_of(bundle), tmp_path, None)
     assert named.folder == bundle.folder
