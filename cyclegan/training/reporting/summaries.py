@@ -72,8 +72,9 @@ class Summaries:
     @contextlib.contextmanager
     def _written(self, step: int) -> Iterator[None]:
         if self._writer is None:
-            # The body still runs. Without a default writer TensorFlow drops the values.
-            yield
+            # The body still runs, and a writer that failed while it was left may still be the default one.
+            with tf.summary.record_if(False):
+                yield
             return
         with self._guarded(), self._writer.as_default(step=step):
             yield
