@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from cyclegan.app.pictures import Shown, translate_pictures
 from cyclegan.bundles.bundle import Bundle, load_bundle
+from cyclegan.bundles.hub import SCHEME
+from cyclegan.bundles.places import find_bundle
 from cyclegan.errors import CycleganError, UsageError, printable
 from cyclegan.runtime.devices import device_names
 
@@ -124,6 +126,7 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
     """
     gradio = import_gradio()
     devices = device_names()
+    places = _places(models)
 
     def translate(model: str, direction: str, files: list[str] | None, photo: str | None) -> tuple[Any, ...]:
         pictures = [pathlib.Path(path) for path in [*(files or []), *([photo] if photo else [])]]
@@ -131,7 +134,7 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
             raise gradio.Error("There is no picture yet. Drop one, or take one with the camera.", print_exception=False)
         try:
             # A run that is still training replaces its bundle, so it is read each time.
-            shown = _translated(load_bundle(model), direction, pictures, folder, devices)
+            shown = _translated(load_bundle(places[model]), direction, pictures, folder, devices)
         except CycleganError as error:
             raise gradio.Error(html.escape(printable(str(error))), print_exception=False) from error
         if not shown.entries:
@@ -153,7 +156,10 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
             with gradio.Column(scale=1):
                 model = gradio.Dropdown(list(models), value=models[0], label="Model")
                 direction = gradio.Radio(
-                    [("A to B", "ab"), ("B to A", "ba")], value="ab", label="Direction", info=_domains(models[0])
+                    [("A to B", "ab"), ("B to A", "ba")],
+                    value="ab",
+                    label="Direction",
+                    info=_domains(places[models[0]]),
                 )
                 files = gradio.File(label="Pictures", file_count="multiple", type="filepath", height=140)
                 with gradio.Accordion("Camera", open=False):
@@ -175,8 +181,13 @@ def build_page(models: Sequence[str], folder: pathlib.Path) -> "gradio.Blocks":
             api_name="translate",
         )
         gallery.select(choose, [pairs], [translation, way_back], api_name=False)
-        model.change(lambda name: gradio.Radio(info=_domains(name)), [model], [direction], api_name=False)
+        model.change(lambda name: gradio.Radio(info=_domains(places[name])), [model], [direction], api_name=False)
     return page
+
+
+def _places(models: Sequence[str]) -> dict[str, str | pathlib.Path]:
+    """What `load_bundle` takes for each model. The hub is asked only here, so no click makes a request."""
+    return {model: find_bundle(model) if model.startswith(SCHEME) else model for model in models}
 
 
 def _translated(
@@ -198,7 +209,7 @@ def _pair(one: pathlib.Path, other: pathlib.Path | None) -> Pair:
     return str(one), str(other)
 
 
-def _domains(model: str) -> str:
+def _domains(model: str | pathlib.Path) -> str:
     """What is known of the domains of a model, as Markdown, in which Gradio has escaped all HTML."""
     info = load_bundle(model).info
     dataset = printable(info.provenance.dataset).translate(dict.fromkeys(map(ord, "[]*`~")))

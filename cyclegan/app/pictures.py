@@ -10,11 +10,10 @@ from typing import NamedTuple
 from cyclegan.bundles.bundle import Bundle
 from cyclegan.bundles.info import Direction
 from cyclegan.errors import CycleganError
-from cyclegan.translation.folder import translate_images
+from cyclegan.translation.folder import LISTED, translate_images
 from cyclegan.translation.gallery import Entry
 from cyclegan.translation.naming import name_files
 from cyclegan.translation.pictures import make_entries
-from cyclegan.translation.report import REPORT_FILE
 from cyclegan.translation.settings import Settings
 
 ARCHIVE = "translations.zip"
@@ -63,11 +62,7 @@ def translate_pictures(
     except OSError as error:
         raise CycleganError(f"The pictures cannot be kept in {folder}: {error.strerror or error}.") from error
     # Nobody sees the folders of the server, or the report in them.
-    lines = [
-        line.replace(f"{given}/", "").partition(f" Other images may have the same note; {REPORT_FILE}")[0]
-        for line in lines
-    ]
-    return Shown(entries, files, lines)
+    return Shown(entries, files, [line.replace(f"{given}/", "").removesuffix(LISTED) for line in lines])
 
 
 def _copy(pictures: Sequence[Path], folder: Path) -> list[Path]:

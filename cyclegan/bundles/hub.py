@@ -6,14 +6,12 @@ import pathlib
 import re
 from typing import Any
 
+from cyclegan.bundles.info import WEIGHTS_NAME
 from cyclegan.errors import CycleganError, UsageError, first_line
 
 SCHEME = "hf://"
 
 _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
-
-_FILE = re.compile(r"[\w.-]+\.npz", re.ASCII)
-"""The names that a bundle may give to its weights, which lie beside it."""
 
 
 def fetch(address: str, info_file: str, card_file: str) -> pathlib.Path:
@@ -91,4 +89,4 @@ def _weights(info: pathlib.Path) -> list[str]:
         names = [str(entry["file"]) for entry in entries.values()]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return []
-    return [name for name in names if _FILE.fullmatch(name)]
+    return [name for name in names if WEIGHTS_NAME.fullmatch(name)]

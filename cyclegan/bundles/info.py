@@ -15,6 +15,9 @@ from cyclegan.config.sections import Channels, Count
 FORMAT_VERSION = 1
 LARGEST_CROP = 2**16
 
+WEIGHTS_NAME = re.compile(r"[\w.-]+\.npz", re.ASCII)
+"""The names that a bundle may give to its weights, which lie beside it."""
+
 Direction = Literal["ab", "ba"]
 
 
@@ -65,7 +68,7 @@ class BundleInfo(pydantic.BaseModel):
             if getattr(self, key) != (expected := getattr(self.generator, key)):
                 raise ValueError(f"`{key}` must be {expected} for this generator. Received: {getattr(self, key)}")
         for entry in self.weights.values():  # a bundle must not name files outside its folder
-            if not re.fullmatch(r"[\w.-]+\.npz", entry.file, re.ASCII):
+            if not WEIGHTS_NAME.fullmatch(entry.file):
                 raise ValueError(
                     f"`file` must be the name of an .npz file in the same folder. Received: {entry.file!r}"
                 )

@@ -16,7 +16,6 @@ from cyclegan.runtime.atomic_files import write_atomically
 
 NOT_STATED = "Nobody has said yet which licence the training images have, or what the model cannot do."
 
-
 _NOTES = "## Notes"
 _SUMMARY = {
     1: "A generator that translates images into another domain.",
@@ -44,7 +43,7 @@ def pack_bundle(
         CycleganError: if a weight has no value of 16 bits, or if something cannot be written.
     """
     _refuse_others(folder, bundle)
-    own = [one for one in scores if one.weights_sha256 == bundle.info.digests.get(one.direction, "none")]
+    own = [one for one in scores if one.weights_sha256 == bundle.info.digests.get(one.direction)]
     if scores and not own:
         raise UsageError(
             f"The scores must be those of the bundle that is packed, {bundle.folder}. Received: scores of other models"

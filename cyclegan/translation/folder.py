@@ -31,6 +31,9 @@ from cyclegan.translation.settings import Outcome, Settings
 
 Engine = Literal["local", "ray"]
 
+LISTED = f" Other images may have the same note; {REPORT_FILE} lists them."
+"""What follows the first note of a kind, where the translations have a report."""
+
 Progress = Callable[[int, int, int, float], None]
 """Called with the numbers of images that were translated, that failed, and of all, and with images per second."""
 
@@ -147,7 +150,7 @@ def _recorder(report: Report, say: Callable[[str], None], is_folder: bool) -> Ca
     """A function that adds an outcome to the report, and says what the user should know now."""
     started = time.perf_counter()
     said: set[str] = set()
-    more = f" Other images may have the same note; {REPORT_FILE} lists them." if is_folder else ""
+    more = LISTED if is_folder else ""
 
     def record(outcome: Outcome) -> None:
         report.add(outcome, time.perf_counter() - started)
